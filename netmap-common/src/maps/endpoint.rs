@@ -1,0 +1,120 @@
+//! Where packets can be sent: interfaces, networks and containers, as the daemon learns them from netlink.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Address, IfIndex};
+
+/// What an interface is to netmap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// Leads to the outside.
+    Uplink = 1,
+    /// The host end of a container's interface, a port of a managed bridge.
+    Port = 2,
+    /// A managed bridge.
+    Bridge = 3,
+}
+
+/// How a packet leaves a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Way {
+    /// `bpf_redirect_peer`: into the network namespace behind a veth.
+    Peer = 1,
+    /// `bpf_redirect_neigh`: out of an interface, the kernel filling in the link-layer addresses. Towards the wire,
+    /// and through the bridge to ports without a peer elsewhere (tap devices, veths that stay in the host).
+    Neigh = 2,
+    /// The host's own stack forwards: the destination is rewritten where the packet comes in, the source where it
+    /// leaves by an uplink. The only mixture that neither martian checks nor conntrack break.
+    Stack = 3,
+}
+
+impl Way {
+    /// The way with this number.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Peer),
+            2 => Some(Self::Neigh),
+            3 => Some(Self::Stack),
+            _ => None,
+        }
+    }
+
+    /// Its name in the CLI and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Neigh => "neigh",
+            Self::Stack => "stack",
+        }
+    }
+}
+
+/// An interface that carries a hook.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Interface {
+    /// [`Role`] number.
+    pub role: u8,
+    /// [`Way`] number by which packets reach what is behind it.
+    pub way: u8,
+    /// [`Interface::ISOLATED`].
+    pub flags: u8,
+    /// Zero.
+    pub pad: u8,
+    /// Where that way leads: the port itself for [`Way::Peer`], the bridge for [`Way::Neigh`], the uplink itself.
+    pub out: IfIndex,
+    /// The bridge of a port, itself for a bridge, 0 for an uplink.
+    pub bridge: IfIndex,
+    /// Uplink: the address that masquerading takes, 0 when it has none. Port and bridge: the bridge's first address.
+    pub address: Address,
+}
+
+impl Interface {
+    /// The bridge port is isolated (`IFLA_BRPORT_ISOLATED`): its neighbours cannot answer it directly.
+    pub const ISOLATED: u8 = 1;
+}
+
+/// A subnet behind a managed bridge.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Network {
+    /// The bridge.
+    pub bridge: IfIndex,
+    /// The bridge's address in this subnet.
+    pub gateway: Address,
+    /// The subnet's broadcast address.
+    pub broadcast: Address,
+    /// Zero; room for the network's policy.
+    pub flags: u32,
+}
+
+/// Key of the networks' longest-prefix map, network byte order.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct NetworkKey(pub [u8; 4]);
+
+impl From<Address> for NetworkKey {
+    fn from(address: Address) -> Self {
+        Self(address.0.to_be_bytes())
+    }
+}
+
+/// How to reach a published container.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Endpoint {
+    /// Where [`Endpoint::way`] leads, see [`Interface::out`]; 0 for [`Way::Stack`].
+    pub out: IfIndex,
+    /// The bridge it is on, 0 for [`Way::Stack`].
+    pub bridge: IfIndex,
+    /// The bridge's address in its network: the source of what must not keep its own.
+    pub gateway: Address,
+    /// [`Way`] number.
+    pub way: u8,
+    /// [`Interface::ISOLATED`] of its port.
+    pub flags: u8,
+    /// Zero.
+    pub pad: [u8; 2],
+}

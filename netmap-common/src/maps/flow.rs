@@ -1,0 +1,189 @@
+//! Flows: two twin entries each, one a direction.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Address, Generation, IfIndex, Port, Protocol, RuleId, Seconds, Way};
+
+/// A packet's addresses and ports as they are when it reaches a hook, before translation.
+///
+/// An ICMP echo request has its identifier as source port and 0 as destination port, a reply the other way around:
+/// so an echo flow reverses like any other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+pub struct FlowKey {
+    /// Source address.
+    pub src: Address,
+    /// Destination address.
+    pub dst: Address,
+    /// Source port.
+    pub src_port: Port,
+    /// Destination port.
+    pub dst_port: Port,
+    /// [`Protocol`] number.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: [u8; 3],
+}
+
+impl FlowKey {
+    /// The key of a packet.
+    pub const fn new(protocol: Protocol, src: Address, src_port: Port, dst: Address, dst_port: Port) -> Self {
+        Self {
+            src,
+            dst,
+            src_port,
+            dst_port,
+            protocol: protocol.number(),
+            pad: [0; 3],
+        }
+    }
+
+    /// The key of an answer to it.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self {
+            src: self.dst,
+            dst: self.src,
+            src_port: self.dst_port,
+            dst_port: self.src_port,
+            ..self
+        }
+    }
+}
+
+/// Why a flow is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// From outside to a published port.
+    Published = 0,
+    /// From a container to the outside.
+    Egress = 1,
+    /// From a container to another container's published port, the client's address kept.
+    Hairpin = 2,
+    /// From a container to a published port with the gateway as source: its own port, or an isolated neighbour's.
+    OwnPort = 3,
+}
+
+impl Kind {
+    /// The kind with this number.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Published),
+            1 => Some(Self::Egress),
+            2 => Some(Self::Hairpin),
+            3 => Some(Self::OwnPort),
+            _ => None,
+        }
+    }
+
+    /// Its name in the CLI and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Egress => "egress",
+            Self::Hairpin => "hairpin",
+            Self::OwnPort => "own-port",
+        }
+    }
+}
+
+/// Which twin an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Side {
+    /// The direction of the packet that opened the flow.
+    Original = 0,
+    /// The answers.
+    Reply = 1,
+}
+
+/// TCP flags that one direction of a flow has shown.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct TcpSeen(pub u8);
+
+/// What a packet adds to its entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// When it came.
+    pub now: Seconds,
+    /// Its length at layer 3, in bytes.
+    pub bytes: u32,
+    /// Its TCP flags as they are in the header, 0 for other protocols.
+    pub tcp: u8,
+}
+
+/// One direction of a flow: what its packets become, where they go, and what was seen of them.
+///
+/// The opening packet's program writes it once; after that `last_seen`, `tcp`, `packets` and `bytes` are written by
+/// packets of this direction alone, so no cache line moves between the CPUs of the two directions.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Flow {
+    /// The packet after translation.
+    pub to: FlowKey,
+    /// Where [`Flow::way`] leads.
+    pub out: IfIndex,
+    /// The same number in both twins: an entry counts only if its twin points back.
+    pub nonce: u32,
+    /// The rule that opened it, none for egress.
+    pub rule: RuleId,
+    /// That rule's generation then.
+    pub generation: Generation,
+    /// [`Way`] number.
+    pub way: u8,
+    /// [`Kind`] number.
+    pub kind: u8,
+    /// [`Side`] number.
+    pub side: u8,
+    /// TCP flags seen in this direction.
+    pub tcp: TcpSeen,
+    /// When this direction last had a packet.
+    pub last_seen: Seconds,
+    /// When the flow was opened.
+    pub created: Seconds,
+    /// Zero.
+    pub pad: u32,
+    /// Packets in this direction. Not atomic: a direction spread over several CPUs may miss some.
+    pub packets: u64,
+    /// Bytes at layer 3 in this direction.
+    pub bytes: u64,
+}
+
+impl Flow {
+    /// How its packets go on, `None` for an entry that no version of this code wrote.
+    pub const fn way(&self) -> Option<Way> {
+        Way::from_number(self.way)
+    }
+
+    /// Why it is translated.
+    pub const fn kind(&self) -> Option<Kind> {
+        Kind::from_number(self.kind)
+    }
+
+    /// Which twin it is.
+    pub const fn side(&self) -> Side {
+        if self.side == 0 {
+            Side::Original
+        } else {
+            Side::Reply
+        }
+    }
+
+    /// The key of its twin: answers to what this entry makes of a packet.
+    pub const fn twin(&self) -> FlowKey {
+        self.to.reversed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_one_cache_line_and_its_key_a_quarter() {
+        assert_eq!(size_of::<Flow>(), 64);
+        assert_eq!(size_of::<FlowKey>(), 16);
+    }
+}

@@ -1,0 +1,107 @@
+//! Keys and values of every BPF map, as bytes that both sides read alike.
+//!
+//! All types are [`bytemuck::Pod`], so implicit padding does not compile. Numbers are in host byte order, except
+//! where a type says otherwise (keys of longest-prefix maps are big-endian because the kernel matches bits from the
+//! first byte).
+
+mod endpoint;
+mod flow;
+mod reason;
+mod rule;
+mod settings;
+mod units;
+
+pub use endpoint::{Endpoint, Interface, Network, NetworkKey, Role, Way};
+pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
+pub use reason::{Class, Count, Hook, Reason};
+pub use rule::{AllowKey, PortSlots, Rule, SharedKey, Slot};
+pub use settings::{PortRange, Settings};
+pub use units::{Address, Generation, IfIndex, Port, Protocol, RuleId, Seconds};
+
+/// Names of the maps in the object, which are also their pins' file names.
+pub mod name {
+    /// `ARRAY` of [`super::Slot`], index [`super::PortSlots::index`].
+    pub const SLOTS: &str = "SLOTS";
+    /// `HASH` from [`super::SharedKey`] to [`super::RuleId`]: ports that several host addresses publish.
+    pub const SHARED: &str = "SHARED";
+    /// `ARRAY` of [`super::Rule`], index [`super::RuleId`]; number 0 is never used.
+    pub const RULES: &str = "RULES";
+    /// `LPM_TRIE` from [`super::AllowKey`] to `u8`: allowed sources of rules that have an allow-list.
+    pub const ALLOW: &str = "ALLOW";
+    /// `HASH` from [`super::FlowKey`] to [`super::Flow`], preallocated, twin entries.
+    pub const FLOWS: &str = "FLOWS";
+    /// `HASH` from [`super::Address`] to [`super::IfIndex`]: every address of this host.
+    pub const LOCALS: &str = "LOCALS";
+    /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
+    pub const NETWORKS: &str = "NETWORKS";
+    /// `HASH` from [`super::IfIndex`] to [`super::Interface`]: every interface that carries a hook.
+    pub const INTERFACES: &str = "INTERFACES";
+    /// `HASH` from [`super::Address`] to [`super::Endpoint`]: how to reach a published container.
+    pub const ENDPOINTS: &str = "ENDPOINTS";
+    /// `ARRAY` of `u64`, index [`super::PortSlots::word`]: ports that masquerading must not take.
+    pub const RESERVED: &str = "RESERVED";
+    /// `ARRAY` of one [`super::Settings`].
+    pub const SETTINGS: &str = "SETTINGS";
+    /// `PERCPU_ARRAY` of [`super::Count`], index [`super::Hook::counter`].
+    pub const COUNTERS: &str = "COUNTERS";
+    /// `SOCKMAP`: the proxy's sockets, index [`super::socket`].
+    pub const SOCKETS: &str = "SOCKETS";
+
+    /// Every map, in the order in which they are created.
+    pub const ALL: [&str; 13] = [
+        SLOTS, SHARED, RULES, ALLOW, FLOWS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED, SETTINGS,
+        COUNTERS, SOCKETS,
+    ];
+}
+
+/// Names of the programs in the object, which are also their pins' file names.
+pub mod program {
+    /// TC ingress of every uplink.
+    pub const UPLINK_IN: &str = "uplink_in";
+    /// TC egress of every uplink.
+    pub const UPLINK_OUT: &str = "uplink_out";
+    /// TC ingress of the host end of every container's interface.
+    pub const PORT_IN: &str = "port_in";
+    /// TC ingress of every managed bridge: what a port's own hook did not see.
+    pub const BRIDGE_IN: &str = "bridge_in";
+    /// `sk_lookup` of the host's network namespace: published ports to the proxy.
+    pub const STEER: &str = "steer";
+    /// `cgroup/bind4`: keeps the ports of published ranges from other programs.
+    pub const HOLD: &str = "hold";
+}
+
+/// Indexes into the map of the proxy's sockets.
+pub mod socket {
+    /// The TCP listener, IPv4.
+    pub const TCP4: u32 = 0;
+    /// The UDP socket, IPv4.
+    pub const UDP4: u32 = 1;
+}
+
+/// How many entries each map holds.
+pub mod capacity {
+    /// Port slots: 65,536 a protocol, TCP then UDP.
+    pub const SLOTS: usize = 2 * 65_536;
+    /// (address, port, protocol) triples that share their port with another rule.
+    pub const SHARED: usize = 65_536;
+    /// Rules, one a published range; rule 0 is "none".
+    pub const RULES: usize = 65_536;
+    /// Allow-list prefixes over all rules.
+    pub const ALLOW: usize = 16_384;
+    /// Flow entries, two a flow. `netmap run --flow-entries` overrides it.
+    pub const FLOWS: usize = 262_144;
+    /// Addresses of this host.
+    pub const LOCALS: usize = 4_096;
+    /// Subnets behind managed bridges.
+    pub const NETWORKS: usize = 1_024;
+    /// Interfaces with a hook.
+    pub const INTERFACES: usize = 8_192;
+    /// Published containers' addresses.
+    pub const ENDPOINTS: usize = 65_536;
+    /// Words of 64 ports, 1,024 a protocol, TCP then UDP.
+    pub const RESERVED: usize = 2 * 1_024;
+    /// Counters, [`super::Reason::COUNT`] a hook.
+    pub const COUNTERS: usize = super::Hook::ALL.len() * super::Reason::COUNT;
+    /// The proxy's sockets.
+    pub const SOCKETS: usize = 4;
+}

@@ -1,0 +1,143 @@
+//! Published rules: one a range, found by one array access a port.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Address, Generation, Port, Protocol, RuleId};
+
+/// One published range: `length` ports of one host address (or of any) to as many ports of one container.
+///
+/// The daemon is the only writer. It fills a rule before any slot names it, and clears the slots and bumps the
+/// generation before it uses the number again.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Rule {
+    /// The published address of this host; [`Address::ANY`] stands for every one.
+    pub host: Address,
+    /// The container's address.
+    pub target: Address,
+    /// First published port.
+    pub host_port: Port,
+    /// First port in the container.
+    pub target_port: Port,
+    /// How many ports, at least 1.
+    pub length: u16,
+    /// [`Protocol`] number, 6 or 17.
+    pub protocol: u8,
+    /// [`Rule::LIVE`], [`Rule::ALLOW_LIST`].
+    pub flags: u8,
+    /// Flows of another generation of this number are re-decided at their next packet.
+    pub generation: Generation,
+    /// When it was published.
+    pub since: super::Seconds,
+}
+
+impl Rule {
+    /// The rule is published; without it the number is free.
+    pub const LIVE: u8 = 1;
+    /// Only sources in the allow-list may open a flow.
+    pub const ALLOW_LIST: u8 = 2;
+
+    /// Whether it is published.
+    pub const fn is_live(&self) -> bool {
+        self.flags & Self::LIVE != 0
+    }
+
+    /// Whether sources are limited to an allow-list.
+    pub const fn has_allow_list(&self) -> bool {
+        self.flags & Self::ALLOW_LIST != 0
+    }
+
+    /// The last published port.
+    pub const fn last_port(&self) -> Port {
+        Port(self.host_port.0.saturating_add(self.length.saturating_sub(1)))
+    }
+
+    /// The container's port behind a published one, if the rule covers it.
+    pub const fn target_port_of(&self, port: Port) -> Option<Port> {
+        let Some(offset) = port.0.checked_sub(self.host_port.0) else {
+            return None;
+        };
+        if offset >= self.length {
+            return None;
+        }
+        match self.target_port.0.checked_add(offset) {
+            Some(port) => Some(Port(port)),
+            None => None,
+        }
+    }
+}
+
+/// What stands in a port's slot.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    /// Nothing is published at this port.
+    pub const EMPTY: Self = Self(0);
+    /// Several host addresses publish this port: ask the table of shared ports.
+    pub const SHARED: Self = Self(u32::MAX);
+}
+
+impl From<RuleId> for Slot {
+    fn from(rule: RuleId) -> Self {
+        Self(rule.0)
+    }
+}
+
+/// Where a port's slot and its reserved bit stand.
+#[derive(Clone, Copy, Debug)]
+pub struct PortSlots;
+
+impl PortSlots {
+    /// Index into the slots, none for protocols without ports.
+    pub const fn index(protocol: Protocol, port: Port) -> Option<u32> {
+        match protocol {
+            Protocol::Tcp => Some(port.0 as u32),
+            Protocol::Udp => Some(65_536 + port.0 as u32),
+            Protocol::Icmp => None,
+        }
+    }
+
+    /// Index into the words of reserved ports, and the port's bit there.
+    pub const fn word(protocol: Protocol, port: Port) -> Option<(u32, u64)> {
+        match Self::index(protocol, port) {
+            Some(index) => Some((index / 64, 1 << (index % 64))),
+            None => None,
+        }
+    }
+}
+
+/// Key of the table of ports that several host addresses publish.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct SharedKey {
+    /// The published address.
+    pub host: Address,
+    /// The published port.
+    pub port: Port,
+    /// [`Protocol`] number.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+/// Key of the allow-lists: a prefix of 32 bits for the rule and 0 to 32 for the source. Big-endian.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct AllowKey {
+    /// The rule's number, big-endian.
+    pub rule: [u8; 4],
+    /// The source address, network byte order.
+    pub source: [u8; 4],
+}
+
+impl AllowKey {
+    /// The key of one source address (a prefix's address with its length plus 32 names a prefix).
+    pub const fn new(rule: RuleId, source: Address) -> Self {
+        Self {
+            rule: rule.0.to_be_bytes(),
+            source: source.0.to_be_bytes(),
+        }
+    }
+}

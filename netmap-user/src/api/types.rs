@@ -1,0 +1,65 @@
+//! Requests and answers of the API. Stable: other programs speak it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::binding::{Binding, Published};
+
+/// `POST /v1/publish`: all of them or none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishRequest {
+    /// What to publish.
+    pub bindings: Vec<Binding>,
+}
+
+/// `POST /v1/unpublish`: all of them or none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnpublishRequest {
+    /// What to take back.
+    pub published: Vec<Published>,
+}
+
+/// Answer to a request that was carried out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Done {
+    /// Things that the user should know, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Answer to a request that was refused; nothing has changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// One sentence that says why.
+    pub error: String,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Version of the daemon.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// Every hook that it holds.
+    pub attachments: Vec<Attachment>,
+    /// Interfaces that were asked for and are not there.
+    pub missing_interfaces: Vec<String>,
+    /// Published containers whose place is not known: the proxy serves them.
+    pub unresolved_containers: Vec<std::net::Ipv4Addr>,
+}
+
+/// One program at one hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The interface; `netns` and a path for the socket hooks.
+    pub interface: String,
+    /// `uplink`, `port`, `bridge`, `netns`, `cgroup`.
+    pub role: String,
+    /// `ingress`, `egress`, `sk_lookup`, `bind4`.
+    pub hook: String,
+    /// `tcx`, `clsact`, `link`.
+    pub mode: String,
+}

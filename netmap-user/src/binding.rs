@@ -1,0 +1,183 @@
+//! What a user asks to publish, checked once at the edge.
+
+use std::{fmt, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+use netmap_common::maps::Protocol;
+use serde::{Deserialize, Serialize};
+
+/// A transport that has ports to publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Transport {
+    /// Its name, as in `8080:80/tcp`.
+    pub const fn name(self) -> &'static str {
+        self.protocol().name()
+    }
+
+    /// The same as the data plane knows it.
+    pub const fn protocol(self) -> Protocol {
+        match self {
+            Self::Tcp => Protocol::Tcp,
+            Self::Udp => Protocol::Udp,
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Consecutive ports, both ends included. Never empty, never with port 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(u16, u16)", into = "(u16, u16)")]
+pub struct PortSpan {
+    first: u16,
+    last: u16,
+}
+
+/// A pair of ports that is no span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PortSpanError {
+    /// Port 0.
+    #[error("port 0 cannot be published")]
+    Zero,
+    /// The end lies before the beginning.
+    #[error("port range {0}-{1} is reversed")]
+    Reversed(u16, u16),
+}
+
+impl PortSpan {
+    /// The ports from `first` to `last`, both included.
+    pub const fn new(first: u16, last: u16) -> Result<Self, PortSpanError> {
+        if first == 0 {
+            return Err(PortSpanError::Zero);
+        }
+        if last < first {
+            return Err(PortSpanError::Reversed(first, last));
+        }
+        Ok(Self { first, last })
+    }
+
+    /// First port.
+    pub const fn first(self) -> u16 {
+        self.first
+    }
+
+    /// Last port, included.
+    pub const fn last(self) -> u16 {
+        self.last
+    }
+
+    /// How many ports, at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "a span is never empty")]
+    pub const fn len(self) -> u16 {
+        // From 1 to 65,535 at most, so it fits.
+        self.last - self.first + 1
+    }
+
+    /// Whether both have a port in common.
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
+    /// Whether `port` is one of them.
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+
+    /// Its ports, one by one.
+    pub fn iter(self) -> impl Iterator<Item = u16> {
+        self.first..=self.last
+    }
+}
+
+impl TryFrom<(u16, u16)> for PortSpan {
+    type Error = PortSpanError;
+
+    fn try_from((first, last): (u16, u16)) -> Result<Self, PortSpanError> {
+        Self::new(first, last)
+    }
+}
+
+impl From<PortSpan> for (u16, u16) {
+    fn from(span: PortSpan) -> Self {
+        (span.first, span.last)
+    }
+}
+
+impl fmt::Display for PortSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
+    }
+}
+
+/// The published side of a binding: what `netmap unpublish` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// The host address; 0.0.0.0 stands for every address of this host.
+    pub host: Ipv4Addr,
+    /// The host ports.
+    pub ports: PortSpan,
+    /// The transport.
+    pub transport: Transport,
+}
+
+impl Published {
+    /// Whether a packet could be meant for both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.transport == other.transport
+            && self.ports.overlaps(other.ports)
+            && (self.host == other.host || self.host.is_unspecified() || other.host.is_unspecified())
+    }
+}
+
+impl fmt::Display for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.host, self.ports, self.transport)
+    }
+}
+
+/// One published range: what `netmap publish` asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// Where clients connect to.
+    pub published: Published,
+    /// The container's address.
+    pub target: Ipv4Addr,
+    /// The container's ports, as many as are published.
+    pub target_ports: PortSpan,
+    /// Sources that may connect; empty for everybody.
+    #[serde(default)]
+    pub allow: Vec<Ipv4Net>,
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Published {
+            host,
+            ports,
+            transport,
+        } = self.published;
+        write!(
+            f,
+            "{host}:{ports}->{}:{}/{transport}",
+            self.target, self.target_ports
+        )
+    }
+}

@@ -1,0 +1,27 @@
+//! The privileged side of netmap: loader, daemon, command line and socket proxy.
+//!
+//! From the ground up, a module using only what stands above it in this list:
+//!
+//! - [`sys`]: raw bpf(2) calls that aya lacks;
+//! - [`maps`]: typed handles of the pinned maps;
+//! - [`binding`]: what a user asks to publish;
+//! - [`host`]: links, addresses, bridge ports and neighbours, by netlink;
+//! - [`dataplane`]: loads, attaches and pins the programs;
+//! - [`publish`]: turns bindings into map entries;
+//! - [`expiry`]: ends idle flows;
+//! - [`proxy`]: sockets for what the packet hooks cannot see;
+//! - [`api`]: requests over the unix socket;
+//! - [`daemon`]: ties them together;
+//! - [`cli`]: the commands.
+
+pub mod api;
+pub mod binding;
+pub mod cli;
+pub mod daemon;
+pub mod dataplane;
+pub mod expiry;
+pub mod host;
+pub mod maps;
+pub mod proxy;
+pub mod publish;
+pub mod sys;
