@@ -43,7 +43,8 @@ pub struct LayoutMismatch {
     pub found: Layout,
 }
 
-/// `BPF_F_NO_PREALLOC`, without which no longest-prefix table can be made.
+/// `BPF_F_NO_PREALLOC`: entries take memory when they are made. Longest-prefix tables cannot do otherwise, the flow table
+/// must not: a packet cannot wait for memory.
 const NO_PREALLOC: u32 = 1;
 
 impl Layout {
@@ -51,17 +52,18 @@ impl Layout {
     pub fn of(name: &str, flows: Entries) -> Self {
         match name {
             name::SLOTS => Self::array::<Slot>(capacity::SLOTS),
-            name::SHARED => Self::hash::<SharedKey, RuleId>(capacity::SHARED),
+            name::SHARED => Self::sparse::<SharedKey, RuleId>(capacity::SHARED),
             name::RULES => Self::array::<Rule>(capacity::RULES),
             name::ALLOW => Self::prefixes::<AllowKey, u8>(capacity::ALLOW),
             name::FLOWS => Self {
                 entries: flows,
-                ..Self::hash::<FlowKey, Flow>(0)
+                flags: 0,
+                ..Self::sparse::<FlowKey, Flow>(0)
             },
-            name::LOCALS => Self::hash::<Address, IfIndex>(capacity::LOCALS),
+            name::LOCALS => Self::sparse::<Address, IfIndex>(capacity::LOCALS),
             name::NETWORKS => Self::prefixes::<NetworkKey, Network>(capacity::NETWORKS),
-            name::INTERFACES => Self::hash::<IfIndex, Interface>(capacity::INTERFACES),
-            name::ENDPOINTS => Self::hash::<Address, Endpoint>(capacity::ENDPOINTS),
+            name::INTERFACES => Self::sparse::<IfIndex, Interface>(capacity::INTERFACES),
+            name::ENDPOINTS => Self::sparse::<Address, Endpoint>(capacity::ENDPOINTS),
             name::RESERVED => Self::array::<u64>(capacity::RESERVED),
             name::SETTINGS => Self::array::<Settings>(1),
             name::COUNTERS => Self {
@@ -119,13 +121,13 @@ impl Layout {
         }
     }
 
-    const fn hash<K, V>(entries: usize) -> Self {
+    const fn sparse<K, V>(entries: usize) -> Self {
         Self {
             kind: MapType::Hash,
             key: size_of::<K>(),
             value: size_of::<V>(),
             entries: Entries::Exactly(entries),
-            flags: 0,
+            flags: NO_PREALLOC,
         }
     }
 
@@ -170,11 +172,11 @@ mod tests {
         let error = LayoutMismatch {
             name: name::SLOTS,
             expected: Layout::of(name::SLOTS, Entries::Any),
-            found: Layout::hash::<u32, u32>(7),
+            found: Layout::sparse::<u32, u32>(7),
         };
         assert_eq!(
             error.to_string(),
-            "the pinned map SLOTS is Hash(7 entries, keys of 4 bytes, values of 4 bytes, flags 0x0), but this netmap \
+            "the pinned map SLOTS is Hash(7 entries, keys of 4 bytes, values of 4 bytes, flags 0x1), but this netmap \
              needs Array(131072 entries, keys of 4 bytes, values of 4 bytes, flags 0x0); `netmap down` removes it, and \
              all flows with it"
         );
