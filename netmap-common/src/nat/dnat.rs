@@ -2,16 +2,16 @@
 
 use super::{
     Datagram, Env, HostSocket, forward,
-    ports::{self, Owner, Wish},
+    ports::Wish,
     rule, tcp,
 };
 use crate::maps::{
-    AllowKey, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface, Kind, Protocol, Reason, Rule, RuleId, Way,
+    AllowKey, Endpoint, FlowKey, Hook, IfIndex, Interface, Kind, Protocol, Reason, Rule, RuleId, Way,
 };
 
-/// Opens a flow if the packet is for a published port and may open one.
+/// What flow the packet opens, if the packet is for a published port and may open one.
 #[inline(always)]
-pub(super) fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Flow, Reason> {
+pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Wish, Reason> {
     let (id, rule) = find_rule(env, datagram)?;
     may_open(env, datagram, id, &rule)?;
     let endpoint = env.endpoint(rule.target).ok_or(Reason::NoEndpoint)?;
@@ -20,24 +20,13 @@ pub(super) fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<F
     forward::check(env, datagram, there.0, there.1, Reason::TtlExpired)?;
     let (kind, src) = source(hook, datagram, &rule, &endpoint, &arrival);
     let target_port = rule.target_port_of(datagram.key.dst_port).ok_or(Reason::ToHost)?;
-    let entry = Flow { rule: id, generation: rule.generation, kind: kind as u8, ..Flow::default() };
-    ports::claim(
-        env,
-        &Wish {
-            original: datagram.key,
-            to: FlowKey { src, dst: rule.target, dst_port: target_port, ..datagram.key },
-            forward: Flow {
-                way: there.0 as u8,
-                out: there.1,
-                tcp: entry.tcp.after(datagram.tcp),
-                packets: 1,
-                bytes: u64::from(datagram.length),
-                ..entry
-            },
-            reply: Flow { way: back.0 as u8, out: back.1, ..entry },
-            owner: if kind == Kind::OwnPort { Owner::Host } else { Owner::Client },
-        },
-    )
+    Ok(Wish {
+        to: FlowKey { src, dst: rule.target, dst_port: target_port, ..datagram.key },
+        kind,
+        rule: (id, rule.generation),
+        there,
+        back,
+    })
 }
 
 #[inline(always)]

@@ -36,9 +36,21 @@ pub enum Route {
     Nowhere,
 }
 
+/// The published rules: all that the socket hooks need of the world.
+pub trait Rules {
+    /// What is published at a port, see [`crate::maps::PortSlots::index`].
+    fn slot(&self, index: u32) -> Slot;
+
+    /// The rule of one address at a port that several addresses publish.
+    fn shared(&self, key: &SharedKey) -> Option<RuleId>;
+
+    /// A rule by its number.
+    fn rule(&self, id: RuleId) -> Option<Rule>;
+}
+
 /// The world as seen from one hook while one packet passes. Values come out as copies: an entry may change or go
 /// under a reference.
-pub trait Env {
+pub trait Env: Rules {
     /// The interface whose hook runs.
     fn arrival(&self) -> IfIndex;
 
@@ -47,6 +59,9 @@ pub trait Env {
 
     /// A random number.
     fn random(&self) -> u32;
+
+    /// Calls `probe` with 0, 1, 2 and so on until it returns true, `tries` times at most.
+    fn search(&self, tries: u32, probe: impl FnMut(u32) -> bool);
 
     /// The settings; all zero before the daemon has written them.
     fn settings(&self) -> Settings;
@@ -62,15 +77,6 @@ pub trait Env {
 
     /// Removes the entry of `key` if it still has this nonce.
     fn remove(&self, key: &FlowKey, nonce: u32);
-
-    /// What is published at a port, see [`crate::maps::PortSlots::index`].
-    fn slot(&self, index: u32) -> Slot;
-
-    /// The rule of one address at a port that several addresses publish.
-    fn shared(&self, key: &SharedKey) -> Option<RuleId>;
-
-    /// A rule by its number.
-    fn rule(&self, id: RuleId) -> Option<Rule>;
 
     /// Whether a rule's allow-list has a prefix of this source.
     fn allows(&self, key: &AllowKey) -> bool;

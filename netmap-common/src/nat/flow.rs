@@ -1,11 +1,26 @@
 //! The flow that a packet belongs to, if it still counts.
 
 use super::{Datagram, Env};
-use crate::maps::{Flow, FlowKey, Hook, Reason, RuleId, Seen, Side, Way};
+use crate::maps::{Flow, FlowKey, Hook, IfIndex, Kind, Reason, RuleId, Seen, Side, Way};
+
+/// What a flow makes of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Translation {
+    /// The packet after it.
+    pub(super) to: FlowKey,
+    /// Why it is translated.
+    pub(super) kind: Kind,
+    /// Which direction the packet has.
+    pub(super) side: Side,
+    /// How it goes on.
+    pub(super) way: Way,
+    /// Where that leads.
+    pub(super) out: IfIndex,
+}
 
 /// The flow of a packet; `None` if it has none, or one whose rule has changed since: then it is decided anew.
 #[inline(always)]
-pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Option<Flow>, Reason> {
+pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Option<Translation>, Reason> {
     let seen = Seen { now: env.now(), bytes: datagram.length, tcp: datagram.tcp };
     let Some(flow) = env.touch(&datagram.key, seen) else { return Ok(None) };
     if !is_published_still(env, &flow) {
@@ -17,11 +32,12 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         env.remove(&datagram.key, flow.nonce);
         return Ok(None);
     }
-    let from_container = matches!(hook, Hook::PortIn | Hook::BridgeIn);
-    if from_container && matches!(flow.way(), Some(Way::Stack)) {
+    // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
+    let (Some(kind), Some(way)) = (flow.kind(), flow.way()) else { return Ok(None) };
+    if way == Way::Stack && matches!(hook, Hook::PortIn | Hook::BridgeIn) {
         return Err(Reason::StackFlow);
     }
-    Ok(Some(flow))
+    Ok(Some(Translation { to: flow.to, kind, side: flow.side(), way, out: flow.out }))
 }
 
 #[inline(always)]

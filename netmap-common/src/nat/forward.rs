@@ -1,7 +1,7 @@
 //! Where a translated packet goes on, and what must hold for it.
 
-use super::{Datagram, Env};
-use crate::maps::{Flow, Hook, IfIndex, Kind, Reason, Side, Way};
+use super::{Datagram, Env, flow::Translation};
+use crate::maps::{Hook, IfIndex, Kind, Reason, Side, Way};
 
 /// How a translated packet leaves its hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,19 +23,24 @@ pub struct Carried {
     pub reason: Reason,
 }
 
-/// The way of a packet in a flow.
+/// The way of a translated packet.
 #[inline(always)]
-pub(super) fn choose<E: Env>(env: &E, hook: Hook, datagram: &Datagram, flow: &Flow) -> Result<Carried, Reason> {
-    let way = flow.way().ok_or(Reason::NoEndpoint)?;
+pub(super) fn choose<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram,
+    translation: &Translation,
+) -> Result<Carried, Reason> {
+    let &Translation { kind, side, way, out, .. } = translation;
     let on_stack = hook == Hook::UplinkOut || way == Way::Stack;
-    let reason = reason(flow, on_stack).ok_or(Reason::NoEndpoint)?;
+    let reason = reason(kind, side, on_stack);
     if on_stack {
         return Ok(Carried { verdict: Verdict::Stack, reason });
     }
     // The host has no connection to answer for: at the uplink it would reset one that is not its own.
     let expired = if hook == Hook::UplinkIn { Reason::TtlExpiredInFlow } else { Reason::TtlExpired };
-    check(env, datagram, way, flow.out, expired)?;
-    let verdict = if way == Way::Peer { Verdict::Peer(flow.out) } else { Verdict::Neigh(flow.out) };
+    check(env, datagram, way, out, expired)?;
+    let verdict = if way == Way::Peer { Verdict::Peer(out) } else { Verdict::Neigh(out) };
     Ok(Carried { verdict, reason })
 }
 
@@ -54,9 +59,8 @@ pub(super) fn check<E: Env>(env: &E, datagram: &Datagram, way: Way, out: IfIndex
     Ok(())
 }
 
-#[inline(always)]
-fn reason(flow: &Flow, on_stack: bool) -> Option<Reason> {
-    Some(match (flow.kind()?, flow.side(), on_stack) {
+const fn reason(kind: Kind, side: Side, on_stack: bool) -> Reason {
+    match (kind, side, on_stack) {
         (Kind::Published, Side::Original, false) => Reason::PublishedIn,
         (Kind::Published, Side::Reply, false) => Reason::PublishedReply,
         (Kind::Egress, Side::Original, false) => Reason::EgressOut,
@@ -69,5 +73,5 @@ fn reason(flow: &Flow, on_stack: bool) -> Option<Reason> {
         (Kind::Published, Side::Reply, true) => Reason::StackPublishedReply,
         (Kind::Egress, Side::Original, true) => Reason::StackEgressOut,
         (Kind::Egress, Side::Reply, true) => Reason::StackEgressReply,
-    })
+    }
 }

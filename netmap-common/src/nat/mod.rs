@@ -25,7 +25,7 @@ pub mod testing;
 mod tests;
 
 pub use checksum::Delta;
-pub use env::{Env, HostSocket, InsertError, Route};
+pub use env::{Env, HostSocket, InsertError, Route, Rules};
 pub use forward::{Carried, Verdict};
 pub use lifetime::{lifetime, state_name};
 pub use packet::{Header, L4Change, Packet, Truncated};
@@ -33,7 +33,8 @@ pub use parse::{Datagram, Internet};
 pub use rule::published;
 pub use tcp::State as TcpState;
 
-use crate::maps::{Flow, Hook, Reason};
+use self::{flow::Translation, ports::Wish};
+use crate::maps::{Hook, Reason, Side};
 
 /// The data path: translates one packet, or says why not.
 ///
@@ -44,22 +45,29 @@ pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) 
     let internet = parse::internet(packet)?;
     policy::addresses(hook, &internet)?;
     let datagram = parse::transport(packet, &internet).map_err(|why| policy::stray(env, hook, &internet, why))?;
-    let flow = match flow::find(env, hook, &datagram)? {
-        Some(flow) => flow,
+    let translation = match flow::find(env, hook, &datagram)? {
+        Some(translation) => translation,
         None => open(env, hook, &datagram)?,
     };
-    let carried = forward::choose(env, hook, &datagram, &flow)?;
-    rewrite::apply(packet, &datagram, &flow, carried.verdict).or(Err(Reason::RewriteFailed))?;
+    let carried = forward::choose(env, hook, &datagram, &translation)?;
+    rewrite::apply(packet, &datagram, &translation.to, carried.verdict).or(Err(Reason::RewriteFailed))?;
     Ok(carried)
 }
 
-/// Opens a flow: towards this host's addresses if the port is published, from a container to the outside.
+/// Opens a flow, if the packet may.
 #[inline(always)]
-fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Flow, Reason> {
-    match hook {
-        Hook::UplinkIn => dnat::open(env, hook, datagram),
-        Hook::UplinkOut => snat::open(env, hook, datagram),
-        _ if env.is_local(datagram.key.dst) => dnat::open(env, hook, datagram),
-        _ => snat::open(env, hook, datagram),
-    }
+fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Translation, Reason> {
+    let mut wish = Wish::default();
+    decide(env, hook, datagram, &mut wish)?;
+    ports::claim(env, datagram, &mut wish)?;
+    Ok(Translation { to: wish.to, kind: wish.kind, side: Side::Original, way: wish.there.0, out: wish.there.1 })
+}
+
+/// What the packet would open: towards this host's addresses if the port is published, from a container to the
+/// outside. Not inlined for the same reasons as [`ports::claim`].
+#[inline(never)]
+fn decide<E: Env>(env: &E, hook: Hook, datagram: &Datagram, wish: &mut Wish) -> Result<(), Reason> {
+    let for_host = hook == Hook::UplinkIn || hook != Hook::UplinkOut && env.is_local(datagram.key.dst);
+    *wish = if for_host { dnat::wish(env, hook, datagram)? } else { snat::wish(env, hook, datagram)? };
+    Ok(())
 }

@@ -3,17 +3,17 @@
 use network_types::{icmp::Icmpv4Hdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
 
 use super::{Datagram, Delta, L4Change, Packet, Truncated, Verdict, parse::L3};
-use crate::maps::{Flow, FlowKey, Protocol};
+use crate::maps::{FlowKey, Protocol};
 
 /// Rewrites addresses, ports, time to live and checksums. Last of all stages: it kills references into the packet.
 #[inline(always)]
 pub(super) fn apply<P: Packet + ?Sized>(
     packet: &mut P,
     datagram: &Datagram,
-    flow: &Flow,
+    new: &FlowKey,
     verdict: Verdict,
 ) -> Result<(), Truncated> {
-    let (old, new) = (&datagram.key, &flow.to);
+    let old = &datagram.key;
     let decrement = verdict != Verdict::Stack;
     let addresses = internet(packet, old, new, decrement)?;
     let ports = transport(packet, datagram, new)?;

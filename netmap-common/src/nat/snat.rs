@@ -2,38 +2,27 @@
 
 use super::{
     Datagram, Env, Route, forward,
-    ports::{self, Owner, Wish},
+    ports::Wish,
     tcp,
 };
-use crate::maps::{Address, Flow, FlowKey, Hook, IfIndex, Interface, Kind, Network, Protocol, Reason, Role, Way};
+use crate::maps::{Address, FlowKey, Hook, IfIndex, Interface, Kind, Network, Protocol, Reason, Role, Way};
 
-/// Opens a flow if the packet leaves a managed network and may open one.
+/// What flow the packet opens, if the packet leaves a managed network and may open one.
 #[inline(always)]
-pub(super) fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Flow, Reason> {
+pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Wish, Reason> {
     let network = find_network(env, hook, datagram)?;
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     may_open(env, hook, datagram, &network, &arrival)?;
     let (uplink, address) = find_uplink(env, hook, datagram, &arrival)?;
     let (there, back) = ways(hook, &arrival, uplink)?;
     forward::check(env, datagram, there.0, there.1, Reason::TtlExpired)?;
-    let entry = Flow { kind: Kind::Egress as u8, ..Flow::default() };
-    ports::claim(
-        env,
-        &Wish {
-            original: datagram.key,
-            to: FlowKey { src: address, ..datagram.key },
-            forward: Flow {
-                way: there.0 as u8,
-                out: there.1,
-                tcp: entry.tcp.after(datagram.tcp),
-                packets: 1,
-                bytes: u64::from(datagram.length),
-                ..entry
-            },
-            reply: Flow { way: back.0 as u8, out: back.1, ..entry },
-            owner: Owner::Host,
-        },
-    )
+    Ok(Wish {
+        to: FlowKey { src: address, ..datagram.key },
+        kind: Kind::Egress,
+        rule: Default::default(),
+        there,
+        back,
+    })
 }
 
 #[inline(always)]

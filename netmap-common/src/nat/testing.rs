@@ -3,7 +3,7 @@
 use core::cell::{Cell, RefCell};
 use std::{collections::BTreeMap, vec::Vec};
 
-use super::{Env, HostSocket, InsertError, Route};
+use super::{Env, HostSocket, InsertError, Route, Rules};
 use crate::maps::{
     Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, PortSlots, Protocol, Rule, RuleId,
     Seconds, Seen, Settings, SharedKey, Slot,
@@ -78,6 +78,20 @@ fn in_prefix(address: Address, prefix: Address, length: u32) -> bool {
     address.0 & mask == prefix.0 & mask
 }
 
+impl Rules for World {
+    fn slot(&self, index: u32) -> Slot {
+        self.slots.get(&index).copied().unwrap_or(Slot::EMPTY)
+    }
+
+    fn shared(&self, key: &SharedKey) -> Option<RuleId> {
+        self.shared.get(&(key.host, key.port.0, key.protocol)).copied()
+    }
+
+    fn rule(&self, id: RuleId) -> Option<Rule> {
+        self.rules.borrow().get(&id).copied()
+    }
+}
+
 impl Env for World {
     fn arrival(&self) -> IfIndex {
         self.arrival.get()
@@ -90,6 +104,10 @@ impl Env for World {
     fn random(&self) -> u32 {
         self.nonce.set(self.nonce.get().wrapping_add(1));
         self.nonce.get()
+    }
+
+    fn search(&self, tries: u32, probe: impl FnMut(u32) -> bool) {
+        (0..tries).any(probe);
     }
 
     fn settings(&self) -> Settings {
@@ -125,18 +143,6 @@ impl Env for World {
         if flows.get(key).is_some_and(|flow| flow.nonce == nonce) {
             flows.remove(key);
         }
-    }
-
-    fn slot(&self, index: u32) -> Slot {
-        self.slots.get(&index).copied().unwrap_or(Slot::EMPTY)
-    }
-
-    fn shared(&self, key: &SharedKey) -> Option<RuleId> {
-        self.shared.get(&(key.host, key.port.0, key.protocol)).copied()
-    }
-
-    fn rule(&self, id: RuleId) -> Option<Rule> {
-        self.rules.borrow().get(&id).copied()
     }
 
     fn allows(&self, key: &AllowKey) -> bool {
