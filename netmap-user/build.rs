@@ -9,10 +9,8 @@ use std::{
     process::ExitCode,
 };
 
-#[expect(dead_code, reason = "xtask uses the rest")]
 #[path = "../xtask/src/object.rs"]
 mod object;
-#[expect(dead_code, reason = "xtask uses the rest")]
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 
@@ -74,7 +72,7 @@ fn build(out: &Path) -> Result<PathBuf, Box<dyn error::Error>> {
         .arg(&artifacts);
     let status = cargo
         .status()
-        .map_err(|error| format!("cannot run {:?}: {error}", cargo.get_program()))?;
+        .map_err(|error| format!("cannot run {}: {error}", cargo.get_program().display()))?;
     if !status.success() {
         return Err(format!("the eBPF programs do not build with {toolchain}").into());
     }

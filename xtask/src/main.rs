@@ -10,6 +10,8 @@ mod stages;
 mod test;
 mod toolchain;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Sets up, builds, checks and shows netmap. Every command first installs what it needs and is missing.
@@ -45,12 +47,18 @@ enum Task {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
         Task::Setup => setup::run(),
         Task::Build { release } => build::run(release),
         Task::Lint => lint::run(),
         Task::Test { names } => test::run(&names),
         Task::Demo { arguments } => demo::run(&arguments),
-    }
+    };
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    // Not returned: with RUST_BACKTRACE set, that would bury the sentence.
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }

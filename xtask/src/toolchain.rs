@@ -62,19 +62,17 @@ pub(crate) fn find() -> Result<Toolchain, Missing> {
 
 /// Usable compilers, the preferred one first.
 pub(crate) fn compilers() -> Vec<Rustc> {
-    let mut nightly = Command::new("rustup");
-    nightly
-        .env("RUSTUP_AUTO_INSTALL", "0")
-        .args(["run", "nightly", "rustc"]);
-    let debian = Command::new("/usr/bin/rustc");
-    [(Origin::Nightly, nightly), (Origin::Debian, debian)]
-        .into_iter()
-        .filter_map(|(origin, mut command)| {
-            let text = output_of(command.args(["-vV", "--print", "sysroot"]))?;
-            let sysroot = PathBuf::from(text.lines().last()?);
-            usable(origin, &text).filter(|rustc| has_core(&sysroot, &rustc.release))
-        })
-        .collect()
+    [
+        (Origin::Nightly, &["rustup", "run", "nightly", "rustc"][..]),
+        (Origin::Debian, &["/usr/bin/rustc"]),
+    ]
+    .into_iter()
+    .filter_map(|(origin, command)| {
+        let sysroot = PathBuf::from(output_of(command, &["--print", "sysroot"])?.trim_end());
+        let rustc = usable(origin, &output_of(command, &["-vV"])?)?;
+        has_core(&sysroot, &rustc.release).then_some(rustc)
+    })
+    .collect()
 }
 
 impl Missing {
@@ -184,7 +182,7 @@ fn linkers() -> Vec<Linker> {
         if !path.is_file() || found.iter().any(|linker| linker.path == path) {
             continue;
         }
-        let libraries = output_of(Command::new("ldd").arg(&path)).unwrap_or_default();
+        let libraries = output_of(&["ldd"], &[&path.to_string_lossy()]).unwrap_or_default();
         if !libraries.contains("not found") {
             found.push(Linker {
                 llvm: llvm_library(&libraries),
@@ -208,7 +206,14 @@ fn llvm_library(libraries: &str) -> Option<u32> {
     })
 }
 
-fn output_of(command: &mut Command) -> Option<String> {
+fn output_of(command: &[&str], arguments: &[&str]) -> Option<String> {
+    let (program, first) = command.split_first()?;
+    let mut command = Command::new(program);
+    // A look around must not make rustup fetch a toolchain.
+    command
+        .env("RUSTUP_AUTO_INSTALL", "0")
+        .args(first)
+        .args(arguments);
     let output = command.output().ok()?;
     output
         .status
