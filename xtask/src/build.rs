@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use crate::setup;
+use crate::{object, setup};
 
 /// Builds the binary and says where it is.
 pub(crate) fn run(release: bool) -> anyhow::Result<()> {
@@ -26,6 +26,19 @@ pub(crate) fn netmap(release: bool) -> anyhow::Result<PathBuf> {
     }
     succeed(&mut cargo)?;
     binary(if release { "release" } else { "debug" }, "netmap")
+}
+
+/// Path of the eBPF object inside the binary that was built last.
+pub(crate) fn ebpf_object() -> anyhow::Result<PathBuf> {
+    let given = env::var_os("NETMAP_EBPF_OBJECT").map(PathBuf::from);
+    let path = match given {
+        Some(given) => given,
+        None => object::target_dir(&target_dir()?)
+            .join(object::TARGET)
+            .join("release/netmap"),
+    };
+    ensure!(path.is_file(), "there is no eBPF object {}", path.display());
+    Ok(path)
 }
 
 /// Path of a binary that was built.

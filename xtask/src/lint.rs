@@ -24,14 +24,8 @@ pub(crate) fn check(toolchain: &Toolchain) -> anyhow::Result<()> {
             .args(["--all-targets", "--", "-D", "warnings"]),
     )?;
 
-    let inside = target_dir()?.join("debug");
-    let mut ebpf = object::cargo(
-        toolchain,
-        "clippy",
-        workspace(),
-        &object::target_dir(&inside),
-        env::consts::ARCH,
-    );
+    let target_dir = object::target_dir(&target_dir()?);
+    let mut ebpf = object::cargo(toolchain, "clippy", workspace(), &target_dir, env::consts::ARCH);
     succeed(ebpf.args(["--", "-D", "warnings"]))?;
 
     // The binary's page would land on the library's.

@@ -48,17 +48,20 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().task {
-        Task::Setup => setup::run(),
-        Task::Build { release } => build::run(release),
-        Task::Lint => lint::run(),
-        Task::Test { names } => test::run(&names),
-        Task::Demo { arguments } => demo::run(&arguments),
-    };
-    let Err(error) = result else {
-        return ExitCode::SUCCESS;
-    };
     // Not returned: with RUST_BACKTRACE set, that would bury the sentence.
-    eprintln!("error: {error:#}");
-    ExitCode::FAILURE
+    run(Arguments::parse().task).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Setup => setup::run()?,
+        Task::Build { release } => build::run(release)?,
+        Task::Lint => lint::run()?,
+        Task::Test { names } => return test::run(&names),
+        Task::Demo { arguments } => demo::run(&arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

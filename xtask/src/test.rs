@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI runs.
 
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::ensure;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Runs all stages, or only the tests whose names contain one of `names`.
-pub(crate) fn run(names: &[String]) -> anyhow::Result<()> {
+pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
     ensure!(
         packages::is_root(),
         "the integration tests make network namespaces: run `cargo xtask test` as root"
@@ -24,7 +24,7 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<()> {
         Ok(toolchain)
     });
     let Some(toolchain) = setup else {
-        return stages.close();
+        return Ok(stages.close());
     };
 
     if names.is_empty() {
@@ -53,7 +53,7 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<()> {
             filtered(&mut tests, names, &["--test-threads", "2"]),
         );
     }
-    stages.close()
+    Ok(stages.close())
 }
 
 fn filtered<'a>(command: &'a mut Command, names: &[String], arguments: &[&str]) -> &'a mut Command {
