@@ -33,9 +33,7 @@ pub(crate) fn ebpf_object() -> anyhow::Result<PathBuf> {
     let given = env::var_os("NETMAP_EBPF_OBJECT").map(PathBuf::from);
     let path = match given {
         Some(given) => given,
-        None => object::target_dir(&target_dir()?)
-            .join(object::TARGET)
-            .join("release/netmap"),
+        None => object::target_dir(&target_dir()?).join("bpfel-unknown-none/release/netmap"),
     };
     ensure!(path.is_file(), "there is no eBPF object {}", path.display());
     Ok(path)

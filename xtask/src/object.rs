@@ -22,9 +22,6 @@ const KEPT: [&str; 6] = [
     "CARGO_MAKEFLAGS",
 ];
 
-/// The target of the eBPF crate, and the folder of its artifacts.
-pub(crate) const TARGET: &str = "bpfel-unknown-none";
-
 /// `cargo SUBCOMMAND` of the eBPF crate, for `build` or `clippy`; the caller may add arguments.
 ///
 /// `workspace` is the folder of the root manifest, `target_dir` as [`target_dir`] gives it, and `arch` is the machine

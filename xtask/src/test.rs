@@ -30,23 +30,18 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
     if names.is_empty() {
         stages.run("lint", || lint::check(&toolchain));
     }
-    let host = [
-        "--workspace",
-        "--exclude",
-        "netmap-ebpf",
-        "--exclude",
-        "netmap-tests",
-    ];
-    stages.test(
-        "unit and property tests",
-        filtered(cargo("test").args(host).arg("--no-fail-fast"), names, &[]),
-    );
+    let mut tests = cargo("test");
+    tests.args(["--workspace", "--no-fail-fast"]);
+    tests.args(["--exclude", "netmap-ebpf", "--exclude", "netmap-tests"]);
+    stages.test("unit and property tests", filtered(&mut tests, names, &[]));
 
-    if let Some(netmap) = stages.run("build of netmap", || build::netmap(true)) {
+    let built = stages.run("build of netmap", || {
+        Ok((build::netmap(true)?, build::ebpf_object()?))
+    });
+    if let Some((netmap, object)) = built {
         let mut tests = cargo("test");
-        tests
-            .args(["--package", "netmap-tests", "--no-fail-fast"])
-            .env("NETMAP_BIN", netmap);
+        tests.args(["--package", "netmap-tests", "--no-fail-fast"]);
+        tests.env("NETMAP_BIN", netmap).env("NETMAP_OBJECT", object);
         // Each test has namespaces of its own; more at a time than two would only starve each other of time.
         stages.test(
             "integration tests",
