@@ -7,13 +7,22 @@ use netmap_common::maps::Address;
 
 use super::SpecError;
 
+/// Any IPv4 address.
+///
+/// # Errors
+///
+/// No IPv4 address.
+pub fn parse_address(text: &str) -> Result<Ipv4Addr, SpecError> {
+    text.parse().map_err(|_| refuse(text))
+}
+
 /// The container's address behind `--to`.
 ///
 /// # Errors
 ///
 /// No IPv4 address, or one that no container has.
 pub fn parse_target(text: &str) -> Result<Ipv4Addr, SpecError> {
-    let address = parse(text)?;
+    let address = parse_address(text)?;
     check_target(address)?;
     Ok(address)
 }
@@ -38,7 +47,7 @@ pub fn parse_source(text: &str) -> Result<Ipv4Net, SpecError> {
 
 /// The host's address in front of the ports.
 pub(super) fn parse_host(text: &str) -> Result<Ipv4Addr, SpecError> {
-    let address = parse(text)?;
+    let address = parse_address(text)?;
     check_host(address)?;
     Ok(address)
 }
@@ -78,10 +87,6 @@ pub(super) fn check_target(address: Ipv4Addr) -> Result<(), SpecError> {
         return Err(SpecError::NotUnicast(address));
     }
     Ok(())
-}
-
-fn parse(text: &str) -> Result<Ipv4Addr, SpecError> {
-    text.parse().map_err(|_| refuse(text))
 }
 
 /// 0.0.0.0/8, a source only (RFC 1122, 3.2.1.3 a and b).

@@ -7,7 +7,7 @@ mod error;
 
 use std::{net::Ipv4Addr, str::FromStr};
 
-pub use address::{parse_source, parse_target};
+pub use address::{parse_address, parse_source, parse_target};
 pub use error::SpecError;
 
 use crate::binding::{Binding, PortSpan, PortSpanError, Published, Transport};
