@@ -46,7 +46,7 @@ pub struct RunOptions {
 impl RunOptions {
     /// The mark's bit as a mask.
     pub const fn mark(&self) -> u32 {
-        1 << (self.mark_bit % u32::BITS as u8)
+        1 << (self.mark_bit & 31)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    str::FromStr,
+    str::FromStr as _,
 };
 
 use serde::{Deserialize, Deserializer, de::Error as _};

@@ -29,7 +29,7 @@ pub(super) fn command(args: &FlowsArgs, instance: &Instance, out: &mut impl Writ
 /// Flows, twins put together, the one that had a packet last first.
 #[derive(Debug)]
 pub struct Flows {
-    flows: Vec<Twins>,
+    list: Vec<Twins>,
     entries: usize,
     now: Seconds,
 }
@@ -56,7 +56,7 @@ impl Flows {
             .into_iter()
             .partition(|(_, flow)| flow.side() == Side::Original);
         let replies: HashMap<FlowKey, Flow> = replies.into_iter().collect();
-        let mut flows: Vec<Twins> = originals
+        let mut list: Vec<Twins> = originals
             .into_iter()
             .filter_map(|(key, original)| {
                 let reply = *replies.get(&original.twin())?;
@@ -64,9 +64,9 @@ impl Flows {
                 tied.then_some(Twins { key, original, reply })
             })
             .collect();
-        flows.sort_unstable_by_key(|twins| (std::cmp::Reverse(twins.last_seen()), twins.key));
+        list.sort_unstable_by_key(|twins| (std::cmp::Reverse(twins.last_seen()), twins.key));
         Self {
-            flows,
+            list,
             entries: count,
             now,
         }
@@ -78,7 +78,7 @@ impl Flows {
         let protocol = args.protocol.map(|name| Protocol::from(name).number());
         let kind = args.kind.map(Kind::from);
         let address = args.address.map(Address::from);
-        self.flows.retain(|Twins { key, original, .. }| {
+        self.list.retain(|Twins { key, original, .. }| {
             let ends = [key.src, key.dst, original.to.src, original.to.dst];
             protocol.is_none_or(|protocol| key.protocol == protocol)
                 && kind.is_none_or(|kind| original.kind() == Some(kind))
@@ -99,7 +99,7 @@ impl Flows {
             writeln!(out, "{}", if index == 0 { "" } else { "," })?;
             serde_json::to_writer(&mut *out, &row)?;
         }
-        let (total, entries) = (self.flows.len(), self.entries);
+        let (total, entries) = (self.list.len(), self.entries);
         writeln!(out, "\n],\"total\":{total},\"entries\":{entries}}}")
     }
 
@@ -113,13 +113,13 @@ impl Flows {
         for row in self.rows(limit) {
             row.write_line(out)?;
         }
-        let (total, entries) = (self.flows.len(), self.entries);
+        let (total, entries) = (self.list.len(), self.entries);
         let shown = limit.map_or(total, |limit| limit.min(total));
         writeln!(out, "{shown} of {total} flows, {entries} entries in the table")
     }
 
     fn rows(&self, limit: Option<usize>) -> impl Iterator<Item = FlowRow> {
-        self.flows
+        self.list
             .iter()
             .take(limit.unwrap_or(usize::MAX))
             .map(|Twins { key, original, reply }| FlowRow::new(*key, original, reply, self.now))

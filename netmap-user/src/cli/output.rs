@@ -51,10 +51,10 @@ pub(super) fn duration(seconds: u64) -> String {
 /// Whether the cause is that whoever reads our output has seen enough (`netmap flows | head`).
 pub(super) fn is_reader_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            .is_some_and(|inner| inner.is::<ReaderGone>())
+        let Some(inner) = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) else {
+            return false;
+        };
+        inner.is::<ReaderGone>()
     })
 }
 
