@@ -1,1 +1,125 @@
-//! stub
+//! Typed handles of the pinned maps.
+//!
+//! [`Maps::open`] finds them by their pins, so a command that only reads works with the daemon dead. Every map is
+//! checked to have this version's layout before it is touched. Handles can be opened as often as needed; the daemon is
+//! the one writer by agreement, the kernel makes each single write whole.
+
+mod allow;
+mod cells;
+mod changes;
+mod counters;
+mod error;
+mod flows;
+mod layout;
+mod networks;
+mod pins;
+mod reserved;
+mod rules;
+mod slots;
+mod sockets;
+mod table;
+
+use std::path::Path;
+
+use aya::maps::{Map, MapData};
+use netmap_common::maps::{Address, Endpoint, IfIndex, Interface, RuleId, Settings, SharedKey, name};
+
+pub use allow::Allow;
+pub use cells::Cells;
+pub use changes::Changes;
+pub use counters::Counters;
+pub use error::MapsError;
+pub use flows::Flows;
+pub use layout::{Entries, Layout, LayoutMismatch};
+pub use networks::Networks;
+pub use pins::Pins;
+pub use reserved::Reserved;
+pub use rules::Rules;
+pub use slots::Slots;
+pub use sockets::Sockets;
+pub use table::Table;
+
+pub use crate::sys::monotonic_seconds as now;
+
+/// Every map of a data plane.
+pub struct Maps {
+    /// What each port is.
+    pub slots: Slots,
+    /// Ports that several host addresses publish.
+    pub shared: Table<SharedKey, RuleId>,
+    /// The published ranges.
+    pub rules: Rules,
+    /// Sources that may connect to rules with an allow-list.
+    pub allow: Allow,
+    /// What is being translated.
+    pub flows: Flows,
+    /// This host's addresses, and the interface that has each.
+    pub locals: Table<Address, IfIndex>,
+    /// Subnets behind managed bridges.
+    pub networks: Networks,
+    /// Interfaces with a hook.
+    pub interfaces: Table<IfIndex, Interface>,
+    /// How to reach each published container.
+    pub endpoints: Table<Address, Endpoint>,
+    /// Ports that masquerading must not take.
+    pub reserved: Reserved,
+    /// What may change while programs run.
+    settings: Cells<Settings>,
+    /// What became of packets.
+    pub counters: Counters,
+    /// The proxy's sockets.
+    pub sockets: Sockets,
+}
+
+impl Maps {
+    /// The maps that are pinned below `pin_dir` (`--pin-dir`).
+    ///
+    /// # Errors
+    ///
+    /// [`MapsError::NotLoaded`] when nothing is pinned there, [`MapsError::Denied`] without the right to read it,
+    /// [`MapsError::Layout`] when another version pinned it.
+    pub fn open(pin_dir: &Path) -> Result<Self, MapsError> {
+        let pins = Pins::new(pin_dir);
+        Ok(Self {
+            slots: Slots::open(&pins)?,
+            shared: Table::open(&pins, name::SHARED)?,
+            rules: Rules::open(&pins)?,
+            allow: Allow::open(&pins)?,
+            flows: Flows::open(&pins)?,
+            locals: Table::open(&pins, name::LOCALS)?,
+            networks: Networks::open(&pins)?,
+            interfaces: Table::open(&pins, name::INTERFACES)?,
+            endpoints: Table::open(&pins, name::ENDPOINTS)?,
+            reserved: Reserved::open(&pins)?,
+            settings: Cells::open(&pins, name::SETTINGS)?,
+            counters: Counters::open(&pins)?,
+            sockets: Sockets::open(&pins)?,
+        })
+    }
+
+    /// The settings.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn settings(&self) -> Result<Settings, MapsError> {
+        self.settings.get(0)
+    }
+
+    /// Replaces the settings. A packet that is being decided may see some of them old and some new.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn set_settings(&mut self, settings: Settings) -> Result<(), MapsError> {
+        self.settings.set(0, settings)
+    }
+}
+
+/// Opens one pinned map after a check of its layout.
+fn open(pins: &Pins, name: &'static str, variant: fn(MapData) -> Map) -> Result<Map, MapsError> {
+    let path = pins.map(name);
+    let data = MapData::from_pin(&path).map_err(|error| MapsError::opening(&path, name, error))?;
+    Layout::of(name, Entries::Any).check(name, &data)?;
+    Ok(variant(data))
+}

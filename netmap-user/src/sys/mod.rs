@@ -1,1 +1,20 @@
-//! stub
+//! System calls that no crate in use offers, each behind a safe function.
+//!
+//! The only `unsafe` of this crate is here: batches over BPF maps and the update, detach and description of BPF links
+//! (bpf(2), missing in aya 0.14), the marker that lets aya carry the map types of `netmap_common`, and the
+//! monotonic clock and `SO_NETNS_COOKIE`. [`qdisc`] speaks netlink for the one message that aya does not send.
+
+mod batch;
+mod bpf;
+mod clock;
+mod link;
+mod netns;
+mod raw;
+
+pub mod qdisc;
+
+pub use batch::Batch;
+pub use clock::monotonic_seconds;
+pub use link::{Link, LinkState, LinkTarget};
+pub use netns::netns_cookie;
+pub use raw::Raw;

@@ -1,0 +1,73 @@
+//! How a command ends when it does not do what it was asked to.
+
+use std::{io, process::ExitCode};
+
+use clap::error::ErrorKind;
+
+use super::output;
+use crate::{options::OptionError, spec::SpecError};
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It was asked wrongly: exit status 2.
+    Usage(anyhow::Error),
+    /// It could not: exit status 1.
+    Failed(anyhow::Error),
+}
+
+impl Failure {
+    /// Wrong usage.
+    pub(super) fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self::Usage(error.into())
+    }
+
+    /// Says so in one sentence on stderr; the exit status. A reader that has seen enough is no failure.
+    pub(super) fn report(&self) -> ExitCode {
+        match self {
+            Self::Usage(error) => {
+                output::complain(format_args!("{error:#}"));
+                ExitCode::from(2)
+            }
+            Self::Failed(error) if output::is_reader_gone(error) => ExitCode::SUCCESS,
+            Self::Failed(error) => {
+                output::complain(format_args!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// What clap has to say: help and version on stdout, our own refusals as the sentence that they are.
+pub(super) fn report_usage(error: &clap::Error) -> ExitCode {
+    if let Some(sentence) = refusal(error) {
+        output::complain(sentence);
+        return ExitCode::from(2);
+    }
+    let printed = match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.print(),
+        _ => {
+            let text = error.to_string();
+            output::complain(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+            Ok(())
+        }
+    };
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+    }
+}
+
+/// Our own refusal of a value, without clap's words around it.
+fn refusal(error: &clap::Error) -> Option<&(dyn std::error::Error + 'static)> {
+    let source = std::error::Error::source(error)?;
+    (source.is::<SpecError>() || source.is::<OptionError>()).then_some(source)
+}

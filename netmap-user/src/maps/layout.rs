@@ -1,0 +1,190 @@
+//! Whether a pinned map is what this version takes it for. aya 0.14 takes every pin for what the object wants.
+
+use std::fmt;
+
+use aya::maps::{MapData, MapType};
+use netmap_common::maps::{
+    Address, AllowKey, Count, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, NetworkKey, Rule, RuleId,
+    Settings, SharedKey, Slot, capacity, name,
+};
+
+use super::MapsError;
+
+/// A map's kind and sizes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layout {
+    kind: MapType,
+    key: usize,
+    value: usize,
+    entries: Entries,
+    flags: u32,
+}
+
+/// How many entries a map holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// So many.
+    Exactly(usize),
+    /// Whatever it was made with.
+    Any,
+}
+
+/// A pinned map that is not what it should be.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "the pinned map {name} is {found}, but this netmap needs {expected}; `netmap down` removes it, and all flows with it"
+)]
+pub struct LayoutMismatch {
+    /// The map.
+    pub name: &'static str,
+    /// What this version needs.
+    pub expected: Layout,
+    /// What is pinned.
+    pub found: Layout,
+}
+
+/// `BPF_F_NO_PREALLOC`, without which no longest-prefix table can be made.
+const NO_PREALLOC: u32 = 1;
+
+impl Layout {
+    /// The layout of one of the maps in [`name`]. `flows` is the size of the flow table, which is the user's choice.
+    pub fn of(name: &str, flows: Entries) -> Self {
+        match name {
+            name::SLOTS => Self::array::<Slot>(capacity::SLOTS),
+            name::SHARED => Self::hash::<SharedKey, RuleId>(capacity::SHARED),
+            name::RULES => Self::array::<Rule>(capacity::RULES),
+            name::ALLOW => Self::prefixes::<AllowKey, u8>(capacity::ALLOW),
+            name::FLOWS => Self {
+                entries: flows,
+                ..Self::hash::<FlowKey, Flow>(0)
+            },
+            name::LOCALS => Self::hash::<Address, IfIndex>(capacity::LOCALS),
+            name::NETWORKS => Self::prefixes::<NetworkKey, Network>(capacity::NETWORKS),
+            name::INTERFACES => Self::hash::<IfIndex, Interface>(capacity::INTERFACES),
+            name::ENDPOINTS => Self::hash::<Address, Endpoint>(capacity::ENDPOINTS),
+            name::RESERVED => Self::array::<u64>(capacity::RESERVED),
+            name::SETTINGS => Self::array::<Settings>(1),
+            name::COUNTERS => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<Count>(capacity::COUNTERS)
+            },
+            // The last of them, and what no other name gets past: a socket map holds descriptors.
+            _ => Self {
+                kind: MapType::SockMap,
+                ..Self::array::<u32>(capacity::SOCKETS)
+            },
+        }
+    }
+
+    /// Whether `map` has it.
+    pub(crate) fn check(self, name: &'static str, map: &MapData) -> Result<(), MapsError> {
+        let found =
+            Self::found(map).map_err(|error| MapsError::reading(name)(super::error::io_error(error)))?;
+        let expected = Self {
+            entries: match self.entries {
+                Entries::Any => found.entries,
+                entries @ Entries::Exactly(_) => entries,
+            },
+            ..self
+        };
+        if expected == found {
+            return Ok(());
+        }
+        Err(LayoutMismatch {
+            name,
+            expected,
+            found,
+        }
+        .into())
+    }
+
+    fn found(map: &MapData) -> Result<Self, aya::maps::MapError> {
+        let info = map.info()?;
+        Ok(Self {
+            kind: info.map_type()?,
+            key: info.key_size() as usize,
+            value: info.value_size() as usize,
+            entries: Entries::Exactly(info.max_entries() as usize),
+            flags: info.map_flags(),
+        })
+    }
+
+    const fn array<V>(entries: usize) -> Self {
+        Self {
+            kind: MapType::Array,
+            key: size_of::<u32>(),
+            value: size_of::<V>(),
+            entries: Entries::Exactly(entries),
+            flags: 0,
+        }
+    }
+
+    const fn hash<K, V>(entries: usize) -> Self {
+        Self {
+            kind: MapType::Hash,
+            key: size_of::<K>(),
+            value: size_of::<V>(),
+            entries: Entries::Exactly(entries),
+            flags: 0,
+        }
+    }
+
+    const fn prefixes<K, V>(entries: usize) -> Self {
+        Self {
+            kind: MapType::LpmTrie,
+            // The prefix's length comes first.
+            key: size_of::<u32>() + size_of::<K>(),
+            value: size_of::<V>(),
+            entries: Entries::Exactly(entries),
+            flags: NO_PREALLOC,
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind,
+            key,
+            value,
+            entries,
+            flags,
+        } = self;
+        write!(f, "{kind:?}(")?;
+        if let Entries::Exactly(entries) = entries {
+            write!(f, "{entries} entries, ")?;
+        }
+        write!(
+            f,
+            "keys of {key} bytes, values of {value} bytes, flags {flags:#x})"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mismatch_names_the_map_and_both_layouts() {
+        let error = LayoutMismatch {
+            name: name::SLOTS,
+            expected: Layout::of(name::SLOTS, Entries::Any),
+            found: Layout::hash::<u32, u32>(7),
+        };
+        assert_eq!(
+            error.to_string(),
+            "the pinned map SLOTS is Hash(7 entries, keys of 4 bytes, values of 4 bytes, flags 0x0), but this netmap \
+             needs Array(131072 entries, keys of 4 bytes, values of 4 bytes, flags 0x0); `netmap down` removes it, and \
+             all flows with it"
+        );
+    }
+
+    #[test]
+    fn every_map_has_a_layout_of_its_own_kind() {
+        for map in name::ALL {
+            let is_sockets = Layout::of(map, Entries::Any).kind == MapType::SockMap;
+            assert_eq!(is_sockets, map == name::SOCKETS, "{map}");
+        }
+    }
+}
