@@ -10,7 +10,9 @@
 //! - [`tcp`], [`udp`], [`http`], [`ping`]: servers and clients, over real sockets;
 //! - [`wire`]: frames as they are on an interface;
 //! - [`daemon`]: a [`Netmap`] that runs in the lab's host;
-//! - [`counters`]: what its counters say, and assertions on what moved.
+//! - [`counters`]: what its counters say, and assertions on what moved;
+//! - [`scene`]: a lab with a netmap, servers and published ports, ready for clients;
+//! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees.
 //!
 //! Everything here needs root. Traffic stays inside namespaces that the lab made, and every wait has a deadline.
 
@@ -21,6 +23,8 @@ pub mod daemon;
 pub mod http;
 pub mod namespace;
 pub mod ping;
+pub mod rows;
+pub mod scene;
 pub mod tcp;
 pub mod topology;
 pub mod udp;
@@ -32,6 +36,7 @@ pub use answer::Answer;
 pub use counters::{Counters, Moved};
 pub use daemon::Netmap;
 pub use namespace::Namespace;
+pub use scene::Scene;
 pub use topology::{Lab, Options};
 
 /// How long a client waits for what has to come.

@@ -109,6 +109,11 @@ impl Client {
         Ok(self.stream.get_ref().local_addr()?)
     }
 
+    /// How long it waits from now on, in place of [`DEADLINE`].
+    pub fn set_patience(&self, patience: Duration) -> Result<()> {
+        Ok(self.stream.get_ref().set_read_timeout(Some(patience))?)
+    }
+
     /// Asks once; the answer must carry the same payload.
     pub fn ask(&mut self, payload: &str) -> Result<Answer> {
         self.say(&format!("ask {payload}"))?;

@@ -40,6 +40,10 @@ pub const C2: Ipv4Addr = Ipv4Addr::new(172, 30, 2, 2);
 
 /// What may differ between labs.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that a test sets one by one"
+)]
 pub struct Options {
     /// Leave checksum and segmentation offloads on, as veths have them; off, every packet carries full checksums.
     pub offloads: bool,
@@ -261,7 +265,7 @@ fn port_lines(port: &str, container: &Namespace, bridge: &str) -> String {
 }
 
 fn container_lines(address: Ipv4Addr, gateway: Ipv4Addr) -> String {
-    format!("addr add {address}/24 brd + dev eth0\nlink set eth0 up\nroute add default via {gateway}\n",)
+    format!("addr add {address}/24 brd + dev eth0\nlink set eth0 up\nroute add default via {gateway}\n")
 }
 
 /// Whether the kernel has `br_netfilter`, which the option of that name needs.

@@ -50,7 +50,7 @@ impl Wire {
     /// Waits for a frame, in either direction, that `pick` takes. VLAN tags are already off.
     pub fn find<T>(&self, what: &str, mut pick: impl FnMut(&[u8]) -> Option<T>) -> Result<T> {
         let end = Instant::now() + DEADLINE;
-        let mut buffer = [0; 65_536];
+        let mut buffer = vec![0; 65_536];
         while Instant::now() < end {
             match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 Ok(length) => {
@@ -68,7 +68,7 @@ impl Wire {
     /// Every frame that came by until now.
     pub fn drain(&self) -> Result<Vec<Vec<u8>>> {
         let mut frames = Vec::new();
-        let mut buffer = [0; 65_536];
+        let mut buffer = vec![0; 65_536];
         loop {
             match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(length) => frames.push(buffer.get(..length).unwrap_or_default().to_vec()),
