@@ -26,12 +26,12 @@ impl Failure {
     pub(super) fn report(&self) -> ExitCode {
         match self {
             Self::Usage(error) => {
-                output::complain(format_args!("{error:#}"));
+                output::complain(sentence(error));
                 ExitCode::from(2)
             }
             Self::Failed(error) if output::is_reader_gone(error) => ExitCode::SUCCESS,
             Self::Failed(error) => {
-                output::complain(format_args!("{error:#}"));
+                output::complain(sentence(error));
                 ExitCode::FAILURE
             }
         }
@@ -42,6 +42,18 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// The whole chain of causes, without those that the words before already tell.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| {
+        let cause = cause.to_string();
+        match told.as_str() {
+            "" => cause,
+            told if told.contains(&cause) => told.to_owned(),
+            told => format!("{told}: {cause}"),
+        }
+    })
 }
 
 /// What clap has to say: help and version on stdout, our own refusals as the sentence that they are.
@@ -70,4 +82,36 @@ pub(super) fn report_usage(error: &clap::Error) -> ExitCode {
 fn refusal(error: &clap::Error) -> Option<&(dyn std::error::Error + 'static)> {
     let source = std::error::Error::source(error)?;
     (source.is::<SpecError>() || source.is::<OptionError>()).then_some(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the table RULES cannot be read: {source}")]
+    struct Outer {
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let source = || io::Error::from_raw_os_error(libc::EPERM);
+        let error = anyhow::Error::from(Outer { source: source() }).context("no listing");
+        assert_eq!(
+            sentence(&error),
+            "no listing: the table RULES cannot be read: Operation not permitted (os error 1)"
+        );
+        let error = anyhow::Error::from(source()).context("no listing");
+        assert_eq!(
+            sentence(&error),
+            "no listing: Operation not permitted (os error 1)"
+        );
+    }
+
+    #[test]
+    fn usage_and_failure_differ_in_exit_status() {
+        assert_eq!(Failure::usage(OptionError::NoXdpYet).report(), ExitCode::from(2));
+        assert_eq!(Failure::from(OptionError::NoXdpYet).report(), ExitCode::from(1));
+    }
 }

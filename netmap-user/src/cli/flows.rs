@@ -51,11 +51,11 @@ impl Flows {
     /// Finds each entry's twin. Entries whose twin is missing or another flow's are no flow: remains that the
     /// daemon is about to remove, or one that is just being opened.
     pub fn pair(entries: Vec<(FlowKey, Flow)>, now: Seconds) -> Self {
-        let count = entries.len();
-        let (originals, replies): (Vec<_>, Vec<_>) = entries
+        // By key, because a table that changes while it is read may show an entry twice.
+        let (originals, replies): (HashMap<_, _>, HashMap<_, _>) = entries
             .into_iter()
             .partition(|(_, flow)| flow.side() == Side::Original);
-        let replies: HashMap<FlowKey, Flow> = replies.into_iter().collect();
+        let count = originals.len() + replies.len();
         let mut list: Vec<Twins> = originals
             .into_iter()
             .filter_map(|(key, original)| {

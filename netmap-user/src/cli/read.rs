@@ -1,15 +1,14 @@
 //! What the read-only commands read: the pinned maps, without the daemon.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+mod pinned;
+
+use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds};
 use serde::Serialize;
 
-use crate::api::types::Attachment;
+use crate::{api::types::Attachment, maps::MapsError};
 
 /// The kernel's tables, as a snapshot that may be torn: packets go on while it is read.
 pub trait Tables {
@@ -51,23 +50,17 @@ pub enum ReadError {
     #[error("you may not read the pins in {}; run as root", .0.display())]
     Permission(PathBuf),
     /// Anything else.
-    #[error("the pins in {} cannot be read: {:#}", .0.display(), .1)]
-    Other(PathBuf, anyhow::Error),
+    #[error("the pins in {} cannot be read: {}", .0.display(), .1)]
+    Other(PathBuf, MapsError),
 }
 
 impl ReadError {
-    /// What went wrong at `pin_dir`, told by the cause at its root.
-    pub fn new(pin_dir: &Path, error: anyhow::Error) -> Self {
-        let kind = error
-            .chain()
-            .filter_map(|cause| cause.downcast_ref::<io::Error>())
-            .map(io::Error::kind)
-            .last();
+    fn new(pin_dir: &Path, error: MapsError) -> Self {
         let pin_dir = pin_dir.to_owned();
-        match kind {
-            Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Self::NotAttached(pin_dir),
-            Some(io::ErrorKind::PermissionDenied) => Self::Permission(pin_dir),
-            _ => Self::Other(pin_dir, error),
+        match error {
+            MapsError::NotLoaded(_) => Self::NotAttached(pin_dir),
+            MapsError::Denied(_) => Self::Permission(pin_dir),
+            error => Self::Other(pin_dir, error),
         }
     }
 }
@@ -78,16 +71,8 @@ impl ReadError {
 ///
 /// Nothing is pinned there, or this user may not read it.
 pub fn open(pin_dir: &Path) -> Result<impl Tables, ReadError> {
-    let found = fs::read_dir(pin_dir).and_then(|mut pins| pins.next().transpose());
-    match found {
-        Err(error) => return Err(ReadError::new(pin_dir, error.into())),
-        Ok(None) => return Err(ReadError::NotAttached(pin_dir.to_owned())),
-        Ok(Some(_)) => {}
-    }
     pinned::Pinned::open(pin_dir).map_err(|error| ReadError::new(pin_dir, error))
 }
-
-mod pinned;
 
 #[cfg(test)]
 mod tests {
@@ -116,19 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn a_permission_error_deep_down_says_what_to_do() {
-        let error =
-            anyhow::Error::from(io::Error::from_raw_os_error(libc::EPERM)).context("BPF_OBJ_GET failed");
-        let error = ReadError::new(Path::new("/pins"), error);
+    fn what_else_can_go_wrong_is_a_sentence() {
+        let text = |error| ReadError::new(Path::new("/pins"), error).to_string();
         assert_eq!(
-            error.to_string(),
+            text(MapsError::Denied("/pins/v1/maps/RULES".into())),
             "you may not read the pins in /pins; run as root"
         );
-        let error = anyhow::anyhow!("odd layout").context("map FLOWS");
-        let error = ReadError::new(Path::new("/pins"), error);
         assert_eq!(
-            error.to_string(),
-            "the pins in /pins cannot be read: map FLOWS: odd layout"
+            text(MapsError::Full { map: "RULES" }),
+            "the pins in /pins cannot be read: the table RULES is full"
         );
     }
 }

@@ -40,7 +40,7 @@ pub enum MapsError {
 }
 
 impl MapsError {
-    pub(super) fn opening(path: &Path, map: &'static str, error: MapError) -> Self {
+    pub(crate) fn opening(path: &Path, map: &'static str, error: MapError) -> Self {
         let source = io_error(error);
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::NotLoaded(path.to_owned()),

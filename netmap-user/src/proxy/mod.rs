@@ -139,8 +139,8 @@ impl Proxy {
         Hold::take(published, self.shared.mark, &[own])
     }
 
-    /// Serves `binding` from now on. It replaces one with the same published side, whose flows are cut; that it overlaps
-    /// no other one is the caller's business.
+    /// Serves `binding` from now on. It replaces one with the same published side, whose flows are cut. That it overlaps
+    /// no other one is the caller's business, and [`Proxy::hold`] sees to it for ports that are kept by sockets.
     pub fn publish(&self, binding: Binding, hold: Hold) {
         self.shared.table().insert(binding, hold);
     }

@@ -154,3 +154,141 @@ fn key(published: &Published) -> (Transport, IpAddr, u16) {
         published.ports.first(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binding::PortSpan;
+
+    const NO_MARK: Mark = Mark(0);
+
+    fn span(first: u16, last: u16) -> PortSpan {
+        PortSpan::new(first, last).unwrap()
+    }
+
+    fn binding(host: &str, ports: PortSpan, target: &str, target_ports: PortSpan) -> Binding {
+        Binding {
+            published: Published {
+                host: host.parse().unwrap(),
+                ports,
+                transport: Transport::Udp,
+            },
+            target: target.parse().unwrap(),
+            target_ports,
+            allow: Vec::new(),
+        }
+    }
+
+    fn insert(table: &mut Table, binding: Binding) {
+        let hold = Hold::take(&binding.published, NO_MARK, &[]).unwrap();
+        table.insert(binding, hold);
+    }
+
+    fn target(table: &Table, destination: &str) -> Option<String> {
+        let destination: SocketAddr = destination.parse().unwrap();
+        let route = table.route(Transport::Udp, destination)?;
+        Some(route.target(destination.port())?.to_string())
+    }
+
+    #[test]
+    fn every_port_of_a_range_leads_to_its_counterpart_and_its_neighbours_nowhere() {
+        let mut table = Table::default();
+        insert(
+            &mut table,
+            binding("127.0.0.41", span(11_000, 11_099), "172.30.0.2", span(53, 152)),
+        );
+        insert(
+            &mut table,
+            binding("127.0.0.42", span(11_050, 11_050), "172.30.0.3", span(1, 1)),
+        );
+        let expected = [
+            ("127.0.0.41:10999", None),
+            ("127.0.0.41:11000", Some("172.30.0.2:53")),
+            ("127.0.0.41:11050", Some("172.30.0.2:103")),
+            ("127.0.0.41:11099", Some("172.30.0.2:152")),
+            ("127.0.0.41:11100", None),
+            ("127.0.0.42:11050", Some("172.30.0.3:1")),
+            ("127.0.0.43:11050", None),
+        ];
+        for (destination, leads_to) in expected {
+            assert_eq!(target(&table, destination).as_deref(), leads_to, "{destination}");
+        }
+        let tcp = table.route(Transport::Tcp, "127.0.0.41:11000".parse().unwrap());
+        assert!(tcp.is_none());
+    }
+
+    #[test]
+    fn a_wildcard_takes_every_address() {
+        let mut table = Table::default();
+        insert(
+            &mut table,
+            binding("0.0.0.0", span(11_110, 11_110), "172.30.0.2", span(53, 53)),
+        );
+        for destination in ["127.0.0.1:11110", "192.0.2.1:11110"] {
+            assert_eq!(target(&table, destination).as_deref(), Some("172.30.0.2:53"));
+        }
+        assert_eq!(target(&table, "[::1]:11110"), None);
+    }
+
+    #[test]
+    fn a_route_ends_with_its_binding() {
+        let mut table = Table::default();
+        let binding = binding("127.0.0.41", span(11_120, 11_120), "172.30.0.2", span(53, 53));
+        insert(&mut table, binding.clone());
+        let route = table
+            .route(Transport::Udp, "127.0.0.41:11120".parse().unwrap())
+            .unwrap();
+        assert!(route.is_live());
+        let longer = Published {
+            ports: span(11_120, 11_121),
+            ..binding.published
+        };
+        assert!(!table.remove(&longer));
+        assert!(table.remove(&binding.published));
+        assert!(!route.is_live());
+        assert_eq!(target(&table, "127.0.0.41:11120"), None);
+    }
+
+    #[test]
+    fn a_held_port_replies_from_its_hold() {
+        let mut table = Table::default();
+        insert(
+            &mut table,
+            binding("0.0.0.0", span(11_130, 11_130), "172.30.0.2", span(53, 53)),
+        );
+        let reply = |table: &mut Table, destination: &str| {
+            table.reply(destination.parse().unwrap(), NO_MARK).unwrap()
+        };
+        let one = reply(&mut table, "127.0.0.1:11130");
+        let two = reply(&mut table, "127.0.0.2:11130");
+        assert!(one.ptr_eq(&two));
+        table.clear();
+        assert!(one.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_large_range_has_reply_sockets_while_they_are_used() {
+        let mut table = Table::default();
+        insert(
+            &mut table,
+            binding("0.0.0.0", span(11_200, 11_299), "172.30.0.2", span(200, 299)),
+        );
+        let destination = "127.0.0.1:11250".parse().unwrap();
+        let first = table.reply(destination, NO_MARK).unwrap();
+        let second = table.reply(destination, NO_MARK).unwrap();
+        assert!(first.ptr_eq(&second));
+        drop(second);
+        table.release_reply(destination);
+        assert!(first.upgrade().is_some());
+        let socket = Arc::downgrade(&first.upgrade().unwrap());
+        drop(first);
+        table.release_reply(destination);
+        assert!(socket.upgrade().is_some(), "still used by this test");
+        drop(socket);
+        table.release_reply(destination);
+        assert!(
+            std::net::UdpSocket::bind(destination).is_ok(),
+            "the reply socket is still open"
+        );
+    }
+}

@@ -1,57 +1,76 @@
-//! [`Tables`] out of pinned maps: the one place where the commands meet [`crate::maps`].
+//! [`Tables`] out of pinned maps: the one place where the commands meet [`crate::maps`] and [`crate::dataplane`].
 
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
-use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds};
+use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, capacity};
 
 use super::{TableUse, Tables};
-use crate::api::types::Attachment;
+use crate::{
+    api::types::Attachment,
+    maps::{self, Maps, MapsError},
+};
 
-/// The maps that are pinned in one folder.
+/// What is pinned in one folder.
 pub(super) struct Pinned {
+    maps: Maps,
     pin_dir: PathBuf,
 }
 
 impl Pinned {
-    /// Opens them.
-    pub(super) fn open(pin_dir: &Path) -> anyhow::Result<Self> {
+    /// Opens the maps.
+    pub(super) fn open(pin_dir: &Path) -> Result<Self, MapsError> {
         Ok(Self {
+            maps: Maps::open(pin_dir)?,
             pin_dir: pin_dir.to_owned(),
         })
-    }
-
-    fn missing<T>(&self) -> anyhow::Result<T> {
-        anyhow::bail!("nothing in {} is understood yet", self.pin_dir.display())
     }
 }
 
 impl Tables for Pinned {
     fn rules(&self) -> anyhow::Result<Vec<(RuleId, Rule)>> {
-        self.missing()
+        Ok(self.maps.rules.live()?)
     }
 
     fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>> {
-        self.missing()
+        Ok(self.maps.allow.all()?.into_iter().collect())
     }
 
     fn flows(&self) -> anyhow::Result<Vec<(FlowKey, Flow)>> {
-        self.missing()
+        let mut flows = Vec::new();
+        self.maps
+            .flows
+            .for_each_flow(|key, flow| flows.push((*key, *flow)))?;
+        Ok(flows)
     }
 
     fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>> {
-        self.missing()
+        Ok(self.maps.counters.all()?)
     }
 
     fn usage(&self) -> anyhow::Result<Vec<TableUse>> {
-        self.missing()
+        let maps = &self.maps;
+        let table = |name, entries: usize, capacity: usize| TableUse {
+            name,
+            entries: entries as u64,
+            capacity: capacity as u64,
+        };
+        Ok(vec![
+            table("flows", maps.flows.count()?, maps.flows.capacity()? as usize),
+            // Number 0 is never used.
+            table("rules", maps.rules.live()?.len(), capacity::RULES - 1),
+            table("allow", maps.allow.all()?.len(), capacity::ALLOW),
+            table("endpoints", maps.endpoints.all()?.len(), capacity::ENDPOINTS),
+            table("interfaces", maps.interfaces.all()?.len(), capacity::INTERFACES),
+        ])
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
-        self.missing()
+        tracing::debug!("attachments in {} are not read yet", self.pin_dir.display());
+        Ok(Vec::new())
     }
 
     fn now(&self) -> Seconds {
-        Seconds(0)
+        maps::now()
     }
 }

@@ -2,14 +2,15 @@
 
 use std::{
     io::{ErrorKind, Read as _},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use socket2::{Domain, Socket, Type};
 
 use super::*;
 
-const ONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+const ONE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const TWO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
@@ -42,14 +43,17 @@ fn other(address: impl Into<SocketAddr>, transport: Transport) -> io::Result<Box
     })
 }
 
-/// A port that nobody has on any address, outside the ephemeral range, so that nobody gets it by chance.
+/// Where [`free_ports`] looks next, so that tests of one process never share a port.
+static NEXT: AtomicU16 = AtomicU16::new(0);
+
+/// The first of `count` ports that nobody has on any address, outside the ephemeral range, so that nobody gets one by
+/// chance.
 fn free_ports(count: u16, transport: Transport) -> u16 {
     let taken: Vec<u16> = bound(transport).unwrap().iter().map(SocketAddr::port).collect();
-    // Tests run in several threads and processes; each looks elsewhere first.
-    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
-    for _ in 0..100 {
-        let step = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let first = 12_000 + (step * 200 + u16::try_from(std::process::id() % 97).unwrap() * 200) % 19_000;
+    let process = u16::try_from(std::process::id() % 95).unwrap();
+    for _ in 0..95 {
+        let window = (NEXT.fetch_add(1, Ordering::Relaxed) + process) % 95;
+        let first = 12_000 + 200 * window;
         if !taken.iter().any(|port| (first..first + count).contains(port)) {
             return first;
         }
@@ -83,7 +87,8 @@ fn a_dual_stack_listener_has_the_port_and_a_v6_only_one_has_not() {
                 let port = free_ports(length, transport);
                 let other = Socket::new(Domain::IPV6, kind, None).unwrap();
                 other.set_only_v6(only_v6).unwrap();
-                let address = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
+                other.set_reuse_address(transport == Transport::Tcp).unwrap();
+                let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
                 other.bind(&address.into()).unwrap();
                 if transport == Transport::Tcp {
                     other.listen(1).unwrap();
@@ -107,7 +112,7 @@ fn a_held_port_cannot_be_bound_until_the_hold_is_dropped() {
         let hold = take(ONE, port, transport).unwrap();
         assert!(hold.has_sockets());
         for host in [ONE, ANY] {
-            let error = other((host, port), transport).err().expect("bound a held port");
+            let error = other((host, port), transport).expect_err("bound a held port");
             assert_eq!(error.kind(), ErrorKind::AddrInUse, "{host} {transport}");
         }
         drop(hold);
@@ -139,7 +144,7 @@ fn an_address_that_the_host_has_not_can_be_held() {
     for transport in [Transport::Tcp, Transport::Udp] {
         let port = free_ports(1, transport);
         let _hold = take(absent, port, transport).unwrap();
-        let error = other((ANY, port), transport).err().expect("bound a held port");
+        let error = other((ANY, port), transport).expect_err("bound a held port");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
     }
 }

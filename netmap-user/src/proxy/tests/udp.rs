@@ -27,7 +27,7 @@ async fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 async fn a_reply_comes_from_the_address_that_the_client_used() {
     let (proxy, container, address) = proxy(config()).await;
     let client = socket().await;
-    for payload in [&b"question"[..], b"", &[7; 60_000]] {
+    for payload in [&b"question"[..], b"", &vec![7; 60_000]] {
         client.send_to(payload, address).await.unwrap();
         let (received, from) = receive(&container).await;
         assert!(received == payload, "{} bytes changed", payload.len());

@@ -1,0 +1,134 @@
+//! From the object to pinned programs.
+
+use std::path::Path;
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{MapData, MapError},
+    pin::PinError,
+    programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier, SkLookup},
+};
+use netmap_common::maps::{name, program};
+
+use super::{
+    DataplaneError, LoadOptions, bpffs, feature, hook::TcHook, lock::Lock, namespace, programs::Programs,
+};
+use crate::maps::{Entries, Layout, MapsError, Pins};
+
+/// Finds or makes the place of the pins, and locks it.
+pub(super) fn prepare(options: &LoadOptions) -> Result<(Pins, Lock), DataplaneError> {
+    let pin_dir = bpffs::ensure(&options.pin_dir)?;
+    let lock = Lock::make(&pin_dir)?;
+    let pins = Pins::new(&pin_dir);
+    bpffs::make_dir(pins.root())?;
+    namespace::claim(&pins)?;
+    Ok((pins, lock))
+}
+
+/// Loads every program with the pinned maps or new ones, and pins it in place of its former version.
+pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<Programs, DataplaneError> {
+    for folder in [pins.maps(), pins.programs(), pins.links(), pins.clsact()] {
+        bpffs::make_dir(&folder)?;
+    }
+    let flows = options
+        .flow_entries
+        .map_or(Entries::Any, |entries| Entries::Exactly(entries as usize));
+    check_pinned_maps(pins, flows)?;
+    let mut ebpf = load_maps(object, options, pins)?;
+    for hook in TcHook::ALL {
+        let program: &mut SchedClassifier = find(&mut ebpf, hook.program)?;
+        program
+            .load()
+            .map_err(|error| feature::explain(hook.program, error))?;
+    }
+    let steer: &mut SkLookup = find(&mut ebpf, program::STEER)?;
+    steer
+        .load()
+        .map_err(|error| feature::explain(program::STEER, error))?;
+    let hold: &mut CgroupSockAddr = find(&mut ebpf, program::HOLD)?;
+    // bpf_set_retval, by which it says "address in use", came with Linux 5.18: the rest works without.
+    let hold_reason = match hold.load() {
+        Ok(()) => None,
+        Err(error) => Some(feature::explain(program::HOLD, error).to_string()),
+    };
+    // All are loaded: from here on the new ones take the old ones' places.
+    for hook in TcHook::ALL {
+        let program: &mut SchedClassifier = find(&mut ebpf, hook.program)?;
+        pin(pins, hook.program, |path| program.pin(path))?;
+    }
+    let steer: &mut SkLookup = find(&mut ebpf, program::STEER)?;
+    pin(pins, program::STEER, |path| steer.pin(path))?;
+    if hold_reason.is_none() {
+        let hold: &mut CgroupSockAddr = find(&mut ebpf, program::HOLD)?;
+        pin(pins, program::HOLD, |path| hold.pin(path))?;
+    } else {
+        bpffs::remove_file(&pins.program(program::HOLD))?;
+    }
+    // The pins keep the programs; aya would keep the object's bytes as well.
+    drop(ebpf);
+    Programs::open(pins, hold_reason)
+}
+
+/// Refuses maps that are not what the programs take them for; aya 0.14 would not look.
+fn check_pinned_maps(pins: &Pins, flows: Entries) -> Result<(), DataplaneError> {
+    for name in name::ALL {
+        let path = pins.map(name);
+        match MapData::from_pin(&path) {
+            Ok(map) => Layout::of(name, flows).check(name, &map)?,
+            Err(error) => match MapsError::opening(&path, name, error) {
+                MapsError::NotLoaded(_) => {}
+                error => return Err(error.into()),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Makes or takes over the maps, and prepares the programs.
+fn load_maps(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<Ebpf, DataplaneError> {
+    let mut loader = EbpfLoader::new();
+    loader.override_global("MARK", &options.mark, true);
+    for name in name::ALL {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    if let Some(entries) = options.flow_entries {
+        loader.map_max_entries(name::FLOWS, entries);
+    }
+    loader.load(object).map_err(|error| match &error {
+        EbpfError::MapError(MapError::CreateError { io_error, .. })
+            if io_error.raw_os_error() == Some(libc::EPERM) =>
+        {
+            DataplaneError::Denied
+        }
+        _ => DataplaneError::Object(error),
+    })
+}
+
+fn find<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, DataplaneError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or(DataplaneError::NoProgram(name))?;
+    program.try_into().map_err(|_| DataplaneError::NoProgram(name))
+}
+
+/// Pins under another name and renames: there is a program under this name at every moment.
+fn pin(
+    pins: &Pins,
+    name: &str,
+    pin: impl FnOnce(&Path) -> Result<(), PinError>,
+) -> Result<(), DataplaneError> {
+    let fresh = pins.program(&format!("new-{name}"));
+    bpffs::remove_file(&fresh)?;
+    pin(&fresh).map_err(|error| DataplaneError::pin(&fresh, "made")(pin_error(error)))?;
+    let path = pins.program(name);
+    std::fs::rename(&fresh, &path).map_err(DataplaneError::pin(&path, "made"))
+}
+
+/// The system's error inside aya's.
+pub(super) fn pin_error(error: PinError) -> std::io::Error {
+    match error {
+        PinError::SyscallError(error) => error.io_error,
+        error => std::io::Error::other(error),
+    }
+}

@@ -1,0 +1,97 @@
+//! The loaded programs, by their pins.
+
+use std::path::Path;
+
+use aya::programs::{
+    CgroupSockAddr, CgroupSockAddrAttachType, ProgramError, ProgramInfo, SchedClassifier, SkLookup,
+};
+use netmap_common::maps::program;
+
+use super::{DataplaneError, bpffs, error::program_error, hook::TcHook};
+use crate::maps::Pins;
+
+/// Handles of the pinned programs: descriptors, without the object's bytes that aya keeps for what it loads itself.
+pub(super) struct Programs {
+    classifiers: Vec<(&'static str, SchedClassifier)>,
+    pub(super) steer: SkLookup,
+    /// Or why it could not be loaded.
+    pub(super) hold: Result<CgroupSockAddr, String>,
+}
+
+/// What the kernel says about a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramStats {
+    /// Its name, see [`netmap_common::maps::program`].
+    pub name: &'static str,
+    /// Its number.
+    pub id: u32,
+    /// How many instructions the verifier walked through, of a million; Linux 5.16.
+    pub verified_instructions: Option<u32>,
+    /// Bytes of machine code.
+    pub jited_bytes: u32,
+}
+
+/// The programs that are pinned below `pin_dir`; none when there are none.
+///
+/// # Errors
+///
+/// When the pins cannot be read.
+pub fn program_stats(pin_dir: &Path) -> Result<Vec<ProgramStats>, DataplaneError> {
+    stats(&Pins::new(pin_dir))
+}
+
+impl Programs {
+    /// Opens them all; `hold_reason` is why the guard of published ports was not loaded.
+    pub(super) fn open(pins: &Pins, hold_reason: Option<String>) -> Result<Self, DataplaneError> {
+        let mut classifiers = Vec::new();
+        for hook in TcHook::ALL {
+            let path = pins.program(hook.program);
+            let program = SchedClassifier::from_pin(&path).map_err(reading(&path))?;
+            classifiers.push((hook.program, program));
+        }
+        let steer = pins.program(program::STEER);
+        let hold = pins.program(program::HOLD);
+        Ok(Self {
+            classifiers,
+            steer: SkLookup::from_pin(&steer).map_err(reading(&steer))?,
+            hold: match hold_reason {
+                Some(reason) => Err(reason),
+                None => Ok(CgroupSockAddr::from_pin(&hold, CgroupSockAddrAttachType::Bind4)
+                    .map_err(reading(&hold))?),
+            },
+        })
+    }
+
+    /// One of the classifiers.
+    pub(super) fn tc(&mut self, name: &'static str) -> Result<&mut SchedClassifier, DataplaneError> {
+        self.classifiers
+            .iter_mut()
+            .find_map(|(known, program)| (*known == name).then_some(program))
+            .ok_or(DataplaneError::NoProgram(name))
+    }
+}
+
+/// The pinned programs, in the order of the hooks.
+pub(super) fn stats(pins: &Pins) -> Result<Vec<ProgramStats>, DataplaneError> {
+    let pinned = bpffs::names(&pins.programs())?;
+    let hooks = TcHook::ALL.iter().map(|hook| hook.program);
+    let mut stats = Vec::new();
+    for name in hooks.chain([program::STEER, program::HOLD]) {
+        if !pinned.iter().any(|pin| pin == name) {
+            continue;
+        }
+        let path = pins.program(name);
+        let info = ProgramInfo::from_pin(&path).map_err(reading(&path))?;
+        stats.push(ProgramStats {
+            name,
+            id: info.id(),
+            verified_instructions: info.verified_instruction_count(),
+            jited_bytes: info.size_jitted(),
+        });
+    }
+    Ok(stats)
+}
+
+fn reading(path: &Path) -> impl FnOnce(ProgramError) -> DataplaneError {
+    |error| DataplaneError::pin(path, "read")(program_error(error))
+}
