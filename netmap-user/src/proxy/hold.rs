@@ -92,6 +92,11 @@ impl Hold {
     /// Ranges of more ports than this get no socket a port: each takes a file and about 4 KiB of kernel memory.
     pub const MOST_SOCKETS: u16 = 64;
 
+    /// Keeps nothing: for ports that others have already.
+    pub const fn without_sockets() -> Self {
+        Self { has_sockets: false, tcp: Vec::new(), udp: BTreeMap::new() }
+    }
+
     /// Takes every port of `published`, or none. `own` are sockets of ours that do not count as others'.
     ///
     /// The host's address need not be on the host yet.

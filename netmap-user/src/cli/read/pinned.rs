@@ -8,6 +8,7 @@ use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seco
 use super::{TableUse, Tables};
 use crate::{
     api::types::Attachment,
+    dataplane,
     maps::{self, Maps, MapsError},
 };
 
@@ -66,8 +67,7 @@ impl Tables for Pinned {
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
-        tracing::debug!("attachments in {} are not read yet", self.pin_dir.display());
-        Ok(Vec::new())
+        Ok(dataplane::attachments(&self.pin_dir)?.iter().map(Attachment::from).collect())
     }
 
     fn now(&self) -> Seconds {
