@@ -116,6 +116,7 @@ impl Apt {
 
     /// Installs packages; fails before installing any if one is not to be had.
     pub(crate) fn install(&mut self, packages: &[&str]) -> anyhow::Result<()> {
+        self.refresh(&packages.join(", "))?;
         for package in packages {
             ensure!(
                 self.offers(package)?,
@@ -140,13 +141,13 @@ impl Apt {
         }
         ensure!(
             locate("apt-get").is_some(),
-            "{wanted} is missing and there is no apt-get here: install it with this system's package manager"
+            "missing: {wanted}; there is no apt-get here, so install it with this system's package manager"
         );
         ensure!(
             is_root(),
-            "{wanted} is missing: run `cargo xtask setup` as root once to install it"
+            "missing: {wanted}; run `cargo xtask setup` as root once to install it"
         );
-        println!("setup: apt-get update, as {wanted} is missing");
+        println!("setup: apt-get update, for {wanted}");
         if !apt_get(&["update"]).status()?.success() {
             println!("setup: apt-get update complained; going on with the lists that it could read");
         }

@@ -43,14 +43,11 @@ pub(crate) fn for_building() -> anyhow::Result<Toolchain> {
     let toolchain = match toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(missing) => {
-            println!("setup: {missing}");
+            println!("setup: {}", missing.sentence());
             ebpf_toolchain(&mut apt)?
         }
     };
-    let clippy = Path::new("/usr/bin").join(CLIPPY.program);
-    if toolchain.rustc.origin == Origin::Debian && !clippy.is_file() {
-        apt.install(&[CLIPPY.package])?;
-    }
+    ebpf_clippy(&mut apt, toolchain.rustc.origin)?;
     Ok(toolchain)
 }
 
@@ -91,6 +88,34 @@ fn host_components() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// The clippy of the compiler that builds the eBPF programs.
+fn ebpf_clippy(apt: &mut Apt, origin: Origin) -> anyhow::Result<()> {
+    match origin {
+        Origin::Debian if Path::new("/usr/bin").join(CLIPPY.program).is_file() => Ok(()),
+        Origin::Debian => apt.install(&[CLIPPY.package]),
+        Origin::Nightly => {
+            let nightly = ["--toolchain", "nightly"];
+            let which = Command::new("rustup")
+                .args(["which", "cargo-clippy"])
+                .args(nightly)
+                .output()?;
+            if which.status.success() {
+                return Ok(());
+            }
+            println!("setup: rustup component add clippy --toolchain nightly");
+            let added = Command::new("rustup")
+                .args(["component", "add", "clippy"])
+                .args(nightly)
+                .status()?;
+            ensure!(
+                added.success(),
+                "rustup's nightly lacks clippy and rustup could not add it"
+            );
+            Ok(())
+        }
+    }
 }
 
 /// A program of the very toolchain whose cargo started this process.

@@ -76,7 +76,8 @@ pub(crate) fn compilers() -> Vec<Rustc> {
 }
 
 impl Missing {
-    fn sentence(&self) -> String {
+    /// What is missing, without the remedy.
+    pub(crate) fn sentence(&self) -> String {
         match self {
             Self::Compiler => {
                 "no compiler for the eBPF programs was found, neither a rustup nightly with rust-src nor \
