@@ -56,26 +56,11 @@ pub(crate) const TOOLS: [Tool; 7] = [
     },
 ];
 
-/// Debian's way to build the eBPF programs.
-pub(crate) const COMPILER: [Tool; 2] = [
-    Tool {
-        program: "rustc",
-        package: "rustc-web",
-        reason: "compiles for the eBPF target",
-    },
-    Tool {
-        program: "",
-        package: "rust-web-src",
-        reason: "holds the source of core, of the same version",
-    },
-];
+/// Debian's compiler for the eBPF target, and the source of `core` of the same version.
+pub(crate) const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
 
-/// Checks the eBPF programs where Debian's compiler builds them.
-pub(crate) const CLIPPY: Tool = Tool {
-    program: "clippy-driver",
-    package: "rust-web-clippy",
-    reason: "lints the eBPF programs",
-};
+/// Holds the clippy of Debian's compiler, which lints the eBPF programs.
+pub(crate) const CLIPPY: &str = "rust-web-clippy";
 
 /// Where a program stands: in PATH or in the folders that a user's PATH often leaves out.
 pub(crate) fn locate(program: &str) -> Option<PathBuf> {

@@ -75,7 +75,8 @@ pub(crate) fn for_running() -> anyhow::Result<()> {
 /// rustfmt and clippy of the toolchain that runs this, which rustup's minimal profile leaves out.
 fn host_components() -> anyhow::Result<()> {
     for (component, program) in [("rustfmt", "rustfmt"), ("clippy", "cargo-clippy")] {
-        if beside_cargo(program).is_some_and(|file| file.is_file()) || packages::locate(program).is_some() {
+        // In PATH stands a proxy of rustup, whether the component is there or not.
+        if beside_cargo(program).is_none_or(|file| file.is_file()) {
             continue;
         }
         println!("setup: rustup component add {component}");
@@ -93,8 +94,8 @@ fn host_components() -> anyhow::Result<()> {
 /// The clippy of the compiler that builds the eBPF programs.
 fn ebpf_clippy(apt: &mut Apt, origin: Origin) -> anyhow::Result<()> {
     match origin {
-        Origin::Debian if Path::new("/usr/bin").join(CLIPPY.program).is_file() => Ok(()),
-        Origin::Debian => apt.install(&[CLIPPY.package]),
+        Origin::Debian if Path::new("/usr/bin/clippy-driver").is_file() => Ok(()),
+        Origin::Debian => apt.install(&[CLIPPY]),
         Origin::Nightly => {
             let nightly = ["--toolchain", "nightly"];
             let which = Command::new("rustup")
@@ -135,8 +136,7 @@ fn ebpf_toolchain(apt: &mut Apt) -> anyhow::Result<Toolchain> {
             rustc.llvm, rustc.release
         );
     }
-    let packages: Vec<_> = COMPILER.iter().map(|tool| tool.package).collect();
-    apt.install(&packages).context(
+    apt.install(&COMPILER).context(
         "no compiler for the eBPF programs: add `rust-src` to a rustup nightly, or use a Debian that has rustc-web",
     )?;
     let compilers = toolchain::compilers();
