@@ -56,26 +56,11 @@ pub(crate) const TOOLS: [Tool; 7] = [
     },
 ];
 
-/// Debian's way to build the eBPF programs.
-pub(crate) const COMPILER: [Tool; 2] = [
-    Tool {
-        program: "rustc",
-        package: "rustc-web",
-        reason: "compiles for the eBPF target",
-    },
-    Tool {
-        program: "",
-        package: "rust-web-src",
-        reason: "holds the source of core, of the same version",
-    },
-];
+/// Debian's compiler for the eBPF target, and the source of `core` of the same version.
+pub(crate) const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
 
-/// Checks the eBPF programs where Debian's compiler builds them.
-pub(crate) const CLIPPY: Tool = Tool {
-    program: "clippy-driver",
-    package: "rust-web-clippy",
-    reason: "lints the eBPF programs",
-};
+/// Holds the clippy of Debian's compiler, which lints the eBPF programs.
+pub(crate) const CLIPPY: &str = "rust-web-clippy";
 
 /// Where a program stands: in PATH or in the folders that a user's PATH often leaves out.
 pub(crate) fn locate(program: &str) -> Option<PathBuf> {
@@ -116,6 +101,7 @@ impl Apt {
 
     /// Installs packages; fails before installing any if one is not to be had.
     pub(crate) fn install(&mut self, packages: &[&str]) -> anyhow::Result<()> {
+        self.refresh(&packages.join(", "))?;
         for package in packages {
             ensure!(
                 self.offers(package)?,
@@ -140,13 +126,13 @@ impl Apt {
         }
         ensure!(
             locate("apt-get").is_some(),
-            "{wanted} is missing and there is no apt-get here: install it with this system's package manager"
+            "missing: {wanted}; there is no apt-get here, so install it with this system's package manager"
         );
         ensure!(
             is_root(),
-            "{wanted} is missing: run `cargo xtask setup` as root once to install it"
+            "missing: {wanted}; run `cargo xtask setup` as root once to install it"
         );
-        println!("setup: apt-get update, as {wanted} is missing");
+        println!("setup: apt-get update, for {wanted}");
         if !apt_get(&["update"]).status()?.success() {
             println!("setup: apt-get update complained; going on with the lists that it could read");
         }

@@ -43,14 +43,11 @@ pub(crate) fn for_building() -> anyhow::Result<Toolchain> {
     let toolchain = match toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(missing) => {
-            println!("setup: {missing}");
+            println!("setup: {}", missing.sentence());
             ebpf_toolchain(&mut apt)?
         }
     };
-    let clippy = Path::new("/usr/bin").join(CLIPPY.program);
-    if toolchain.rustc.origin == Origin::Debian && !clippy.is_file() {
-        apt.install(&[CLIPPY.package])?;
-    }
+    ebpf_clippy(&mut apt, toolchain.rustc.origin)?;
     Ok(toolchain)
 }
 
@@ -78,7 +75,8 @@ pub(crate) fn for_running() -> anyhow::Result<()> {
 /// rustfmt and clippy of the toolchain that runs this, which rustup's minimal profile leaves out.
 fn host_components() -> anyhow::Result<()> {
     for (component, program) in [("rustfmt", "rustfmt"), ("clippy", "cargo-clippy")] {
-        if beside_cargo(program).is_some_and(|file| file.is_file()) || packages::locate(program).is_some() {
+        // In PATH stands a proxy of rustup, whether the component is there or not.
+        if beside_cargo(program).is_none_or(|file| file.is_file()) {
             continue;
         }
         println!("setup: rustup component add {component}");
@@ -91,6 +89,34 @@ fn host_components() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// The clippy of the compiler that builds the eBPF programs.
+fn ebpf_clippy(apt: &mut Apt, origin: Origin) -> anyhow::Result<()> {
+    match origin {
+        Origin::Debian if Path::new("/usr/bin/clippy-driver").is_file() => Ok(()),
+        Origin::Debian => apt.install(&[CLIPPY]),
+        Origin::Nightly => {
+            let nightly = ["--toolchain", "nightly"];
+            let which = Command::new("rustup")
+                .args(["which", "cargo-clippy"])
+                .args(nightly)
+                .output()?;
+            if which.status.success() {
+                return Ok(());
+            }
+            println!("setup: rustup component add clippy --toolchain nightly");
+            let added = Command::new("rustup")
+                .args(["component", "add", "clippy"])
+                .args(nightly)
+                .status()?;
+            ensure!(
+                added.success(),
+                "rustup's nightly lacks clippy and rustup could not add it"
+            );
+            Ok(())
+        }
+    }
 }
 
 /// A program of the very toolchain whose cargo started this process.
@@ -110,8 +136,7 @@ fn ebpf_toolchain(apt: &mut Apt) -> anyhow::Result<Toolchain> {
             rustc.llvm, rustc.release
         );
     }
-    let packages: Vec<_> = COMPILER.iter().map(|tool| tool.package).collect();
-    apt.install(&packages).context(
+    apt.install(&COMPILER).context(
         "no compiler for the eBPF programs: add `rust-src` to a rustup nightly, or use a Debian that has rustc-web",
     )?;
     let compilers = toolchain::compilers();
