@@ -90,7 +90,8 @@ fn is_bpffs(path: &Path) -> Result<bool, DataplaneError> {
     for folder in path.ancestors() {
         match statfs(folder) {
             Ok(found) => return Ok(found.filesystem_type() == BPF_FS_MAGIC),
-            Err(nix::errno::Errno::ENOENT) => {}
+            // EPERM is the file system's answer to a name with a dot.
+            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::EPERM) => {}
             Err(nix::errno::Errno::EACCES) => return Err(DataplaneError::Denied),
             Err(error) => return Err(DataplaneError::pin(folder, "read")(error.into())),
         }

@@ -11,8 +11,7 @@ use std::{
 };
 
 use aya_obj::generated::{
-    bpf_attr__bindgen_ty_5, bpf_attr__bindgen_ty_9, bpf_attr__bindgen_ty_16, bpf_cmd, bpf_link_info,
-    bpf_link_type,
+    bpf_attr__bindgen_ty_9, bpf_attr__bindgen_ty_16, bpf_cmd, bpf_link_info, bpf_link_type,
 };
 use netmap_common::maps::IfIndex;
 
@@ -57,12 +56,8 @@ impl Link {
     pub fn from_pin(path: &Path) -> io::Result<Self> {
         let path = CString::new(path.as_os_str().as_bytes())?;
         let mut attr = zeroed_attr();
-        attr.__bindgen_anon_4 = bpf_attr__bindgen_ty_5 {
-            pathname: path.as_ptr() as u64,
-            bpf_fd: 0,
-            file_flags: 0,
-            path_fd: 0,
-        };
+        // Not the structure as a whole: its padding has to stay zero.
+        attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
         // SAFETY: `pathname` is a string with its NUL that outlives the call.
         let number = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, &mut attr) }?;
         let number = i32::try_from(number).map_err(io::Error::other)?;
