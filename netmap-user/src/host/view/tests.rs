@@ -50,8 +50,8 @@ fn default_route(out: IfIndex, metric: u32) -> DefaultRoute {
     }
 }
 
-fn known(mac: Mac) -> Option<Neighbour> {
-    Some(Neighbour::Known { mac, fixed: false })
+fn known(mac: Mac) -> Neighbour {
+    Neighbour::Known { mac, fixed: false }
 }
 
 fn station(mac: Mac) -> Station {
@@ -81,7 +81,7 @@ fn host() -> Snapshot {
         Event::Address(UP, own(HOST, 24)),
         Event::Address(BRIDGE, own(GATEWAY, 24)),
         Event::Route(default_route(UP, 100)),
-        Event::Neighbour(BRIDGE, C1, known(C1_MAC)),
+        Event::Neighbour(BRIDGE, C1, Some(known(C1_MAC))),
         Event::Station(station(C1_MAC), Some(PORT)),
     ] {
         assert!(snapshot.apply(event.clone()).is_some(), "{event:?}");
@@ -442,7 +442,7 @@ fn a_place_is_lost_with_its_port_with_another_claim_and_with_a_failed_neighbour(
     );
     // Another address answers for it now, and nobody knows from where.
     let other = Mac([2, 0, 0, 0, 1, 99]);
-    assert_eq!(after(&[Event::Neighbour(BRIDGE, C1, known(other))]), None);
+    assert_eq!(after(&[Event::Neighbour(BRIDGE, C1, Some(known(other)))]), None);
     // The same link-layer address speaks behind another port.
     let moved = after(&[Event::Station(station(C1_MAC), Some(TAP))]).unwrap();
     assert_eq!((moved.way, moved.out), (Way::Neigh as u8, BRIDGE));
