@@ -71,27 +71,29 @@ impl Snapshot {
     }
 
     fn set_link(&mut self, index: IfIndex, link: Link) -> Option<Change> {
-        let before = self.links.insert(index, link.clone());
-        if before.as_ref() == Some(&link) {
+        let before = self.links.get(&index);
+        if before == Some(&link) {
             return None;
         }
+        let Link { kind, master, up, .. } = link;
+        let former = before.and_then(|before| before.master);
+        let came_to_life =
+            before.is_none_or(|before| before.master != master || (!before.running && link.running));
+        self.links.insert(index, link);
         // A veth that came back into this namespace: its other end is not told.
-        if let LinkKind::Veth(Peer::Here(peer)) = link.kind
+        if let LinkKind::Veth(Peer::Here(peer)) = kind
             && let Some(other) = self.links.get_mut(&peer)
             && let LinkKind::Veth(_) = other.kind
         {
             other.kind = LinkKind::Veth(Peer::Here(index));
         }
-        let former = before.as_ref().and_then(|before| before.master);
-        if former.is_some() && former != link.master {
+        if former.is_some() && former != master {
             self.forget_port(index);
         }
-        if !link.up {
-            self.forget_dead_routes();
+        if !up {
+            self.forget_dead_routes(index);
         }
-        let came_to_life =
-            before.is_none_or(|before| before.master != link.master || (!before.running && link.running));
-        match link.master {
+        match master {
             Some(master) if came_to_life => Some(Change::Port(master)),
             _ => Some(Change::Topology),
         }
@@ -109,7 +111,7 @@ impl Snapshot {
         self.addresses.remove(&index);
         self.neighbours.retain(|(link, _), _| *link != index);
         self.forget_port(index);
-        self.forget_dead_routes();
+        self.forget_dead_routes(index);
         Some(Change::Topology)
     }
 
@@ -132,7 +134,9 @@ impl Snapshot {
             return None;
         }
         if addresses.is_empty() {
+            // The last address of an interface takes the routes with it.
             self.addresses.remove(&index);
+            self.forget_dead_routes(index);
         }
         // Routes that ask for a source address vanish with it, without notice.
         let gone = !self
@@ -177,15 +181,13 @@ impl Snapshot {
             .retain(|station, port| *port != index && station.bridge != index);
     }
 
-    /// IPv4 routes vanish without notice when every interface that they leave by is down or gone.
-    fn forget_dead_routes(&mut self) {
+    /// IPv4 routes vanish without notice when the last interface that they could leave by stops to carry IPv4, as
+    /// `dead` just did.
+    fn forget_dead_routes(&mut self, dead: IfIndex) {
         let links = &self.links;
-        self.routes.retain(|route| {
-            route
-                .hops
-                .iter()
-                .any(|hop| links.get(&hop.out).is_some_and(|link| link.up))
-        });
+        let alive = |out: &IfIndex| *out != dead && links.get(out).is_some_and(|link| link.up);
+        self.routes
+            .retain(|route| route.hops.iter().any(|hop| alive(&hop.out)));
     }
 }
 

@@ -18,7 +18,7 @@ use rtnetlink::packet_core::{NLM_F_REPLACE, Nla as _};
 
 use super::snapshot::{DefaultRoute, Hop, HostAddress, Link, LinkKind, Mac, Neighbour, Peer, Station};
 
-/// `IFLA_BRPORT_ISOLATED` of linux/if_link.h, inside `IFLA_PROTINFO`.
+/// `IFLA_BRPORT_ISOLATED` of `linux/if_link.h`, inside `IFLA_PROTINFO`.
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 
 /// Something that became true.

@@ -24,7 +24,7 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use rtnetlink::{Handle, proto::sys::AsyncSocket as _};
+use rtnetlink::Handle;
 use tokio::{task::JoinSet, time::Instant};
 
 pub use place::Place;
@@ -249,11 +249,6 @@ fn connect() -> io::Result<(Handle, JoinSet<()>)> {
     let (mut connection, handle, mut others) = rtnetlink::new_connection_with_strict_check()?;
     // Without this, a dump that broke off looks like one that is complete.
     connection.set_forward_done(true);
-    // Room for answers to requests whose asker has gone away.
-    connection
-        .socket_mut()
-        .socket_mut()
-        .set_rx_buf_sz::<i32>(1 << 20)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(connection);
     tasks.spawn(async move {

@@ -66,13 +66,11 @@ pub(super) fn ask(
     if !snapshot.links.get(&bridge)?.up {
         return None;
     }
-    let neighbour = snapshot.neighbours.get(&(bridge, address));
-    let verify = match (neighbour, place) {
-        (Some(Neighbour::Known { .. }), Some(_)) => return None,
-        // The kernel does not probe what an administrator has set.
-        (Some(Neighbour::Known { fixed: true, .. }), None) => return None,
-        (Some(Neighbour::Known { mac, .. }), None) => Some(*mac),
-        (Some(Neighbour::Failed) | None, _) => None,
+    let verify = match snapshot.neighbours.get(&(bridge, address)) {
+        // Found, or set by an administrator, which the kernel does not probe.
+        Some(Neighbour::Known { mac: _, fixed }) if place.is_some() || *fixed => return None,
+        Some(Neighbour::Known { mac, .. }) => Some(*mac),
+        Some(Neighbour::Failed) | None => None,
     };
     Some(Ask {
         bridge,

@@ -24,9 +24,9 @@ const GROUPS: [MulticastGroup; 5] = [
     MulticastGroup::Ipv4Netconf,
 ];
 
-/// `RTM_NEWNETCONF` of linux/rtnetlink.h.
+/// `RTM_NEWNETCONF` of `linux/rtnetlink.h`.
 const RTM_NEWNETCONF: u16 = 80;
-/// `RTM_DELNETCONF` of linux/rtnetlink.h.
+/// `RTM_DELNETCONF` of `linux/rtnetlink.h`.
 const RTM_DELNETCONF: u16 = 81;
 
 /// Bytes of the largest message; the kernel sends none beyond 32 KiB unasked.
@@ -81,7 +81,7 @@ impl Watch {
                     Poll::Ready(Ok(sender)) if sender.port_number() == 0 => heard.take(buffer),
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                        heard.loss = true
+                        heard.loss = true;
                     }
                     Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
