@@ -8,7 +8,7 @@
 //! - `listeners`, `ports`, `reserved`: who has which ports;
 //! - `hold`: keeps published ports from other programs;
 //! - `table`: destination to container;
-//! - [`relay`], [`tcp`]: connections; [`reply`], [`session`], [`udp`]: datagrams.
+//! - `relay`, `tcp`: connections; `reply`, `session`, `udp`: datagrams.
 //!
 //! The order that nothing is misdelivered in. Publish: [`Proxy::hold`], [`Proxy::publish`], then the steering map.
 //! Unpublish: [`Proxy::unpublish`], which lets go of the ports too, then the steering map: meanwhile clients are reset.
