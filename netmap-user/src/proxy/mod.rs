@@ -5,10 +5,10 @@
 //! UDP socket. The proxy asks the kernel for the destination that the client used, looks it up and carries bytes to
 //! the container; the container sees the address that the kernel picks, the bridge's own.
 //!
-//! - [`listeners`], [`ports`], [`reserved`]: who has which ports;
-//! - [`hold`]: keeps published ports from other programs;
-//! - [`table`]: destination to container;
-//! - [`relay`], [`tcp`]: connections; [`reply`], [`session`], [`udp`]: datagrams.
+//! - `listeners`, `ports`, `reserved`: who has which ports;
+//! - `hold`: keeps published ports from other programs;
+//! - `table`: destination to container;
+//! - `relay`, `tcp`: connections; `reply`, `session`, `udp`: datagrams.
 //!
 //! The order that nothing is misdelivered in. Publish: [`Proxy::hold`], [`Proxy::publish`], then the steering map.
 //! Unpublish: [`Proxy::unpublish`], which lets go of the ports too, then the steering map: meanwhile clients are reset.

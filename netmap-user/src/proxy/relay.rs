@@ -47,8 +47,12 @@ pub(super) async fn relay(client: &TcpStream, container: &TcpStream) -> io::Resu
 
 /// Carries bytes until `from` ends, then ends `to`.
 async fn one_way(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
-    let splice = SpliceIoCtx::prepare()?.set_pipe_size(PIPE_BYTES)?.into_io();
-    let traffic = splice.execute(&mut Half(from), &mut Half(to)).await;
+    let mut splice = SpliceIoCtx::prepare()?;
+    // Never to grow it: that fails for an ordinary user with many pipes, for whom it is smaller from the start.
+    if splice.pipe_size().get() > PIPE_BYTES {
+        splice = splice.set_pipe_size(PIPE_BYTES)?;
+    }
+    let traffic = splice.into_io().execute(&mut Half(from), &mut Half(to)).await;
     traffic.into_result()?;
     let to = SockRef::from(to);
     to.shutdown(Shutdown::Write)?;

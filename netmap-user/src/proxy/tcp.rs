@@ -73,15 +73,28 @@ async fn converse(shared: &Shared, client: &TcpStream, target: SocketAddr) {
     let container = match connected {
         Ok(container) => container,
         Err(error) => {
-            shared.counters.connect_failures.increment();
+            if is_shortage(&error) {
+                shared.refuse(Refusal::Resources);
+            } else {
+                shared.counters.connect_failures.increment();
+            }
             tracing::debug!(%target, %error, "container does not accept a proxied connection");
             return;
         }
     };
     shared.counters.connections.increment();
     if let Err(error) = relay(client, &container).await {
+        if is_shortage(&error) {
+            shared.refuse(Refusal::Resources);
+        }
         tracing::debug!(%target, %error, "proxied connection failed");
     }
+}
+
+/// Whether it is the system's fault, not the container's.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
+    error.raw_os_error().is_some_and(|code| shortages.contains(&code))
 }
 
 /// Counts a connection as open until it is dropped.

@@ -107,3 +107,27 @@ async fn an_allow_list_refuses_others_and_never_this_host() {
     assert_eq!(route("203.0.113.9:1000"), Err(Refusal::Source));
     assert_eq!(proxy.counters().refused_source.get(), 1);
 }
+
+/// Needs `CAP_NET_ADMIN`.
+#[tokio::test]
+async fn every_socket_towards_the_kernel_carries_the_mark() {
+    let mark = 0x2000_0000;
+    let proxy = Proxy::start(Config {
+        mark: Mark(mark),
+        ..config()
+    })
+    .unwrap();
+    let address: SocketAddr = "127.0.0.44:11300".parse().unwrap();
+    let tcp = socket::tcp_hold(address, Mark(mark)).unwrap();
+    let udp = socket::udp_bound(address, Mark(mark)).unwrap();
+    let container = socket::udp_backend(address, Mark(mark)).unwrap();
+    for socket in [
+        proxy.tcp4(),
+        proxy.udp4(),
+        tcp.as_fd(),
+        udp.as_fd(),
+        container.as_fd(),
+    ] {
+        assert_eq!(socket2::SockRef::from(&socket).mark().unwrap(), mark);
+    }
+}
