@@ -8,6 +8,7 @@ use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seco
 use super::{TableUse, Tables};
 use crate::{
     api::types::Attachment,
+    dataplane,
     maps::{self, Maps, MapsError},
 };
 
@@ -66,11 +67,20 @@ impl Tables for Pinned {
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
-        tracing::debug!("attachments in {} are not read yet", self.pin_dir.display());
-        Ok(Vec::new())
+        let attached = dataplane::attachments(&self.pin_dir)?;
+        Ok(attached.iter().map(described).collect())
     }
 
     fn now(&self) -> Seconds {
         maps::now()
+    }
+}
+
+fn described(attached: &dataplane::Attachment) -> Attachment {
+    Attachment {
+        interface: attached.place.interface(),
+        role: attached.place.role().to_owned(),
+        hook: attached.place.hook().to_owned(),
+        mode: attached.mode.name().to_owned(),
     }
 }
