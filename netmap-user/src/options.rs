@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use netmap_common::maps::capacity;
 use serde::Deserialize;
 
 /// Where the daemon listens unless told otherwise.
@@ -37,8 +36,9 @@ pub struct RunOptions {
     pub pin_dir: PathBuf,
     /// The cgroup whose processes may not bind published ports; none for the root of the cgroup2 hierarchy.
     pub cgroup: Option<PathBuf>,
-    /// Entries of the flow table, two a flow.
-    pub flow_entries: u32,
+    /// Entries of the flow table, two a flow; none for as many as the table has that is pinned, else
+    /// [`netmap_common::maps::capacity::FLOWS`].
+    pub flow_entries: Option<u32>,
     /// Number of the mark's bit, 0 to 31.
     pub mark_bit: u8,
 }
@@ -59,15 +59,11 @@ impl Default for RunOptions {
             socket: DEFAULT_SOCKET.into(),
             pin_dir: DEFAULT_PIN_DIR.into(),
             cgroup: None,
-            flow_entries: DEFAULT_FLOW_ENTRIES,
+            flow_entries: None,
             mark_bit: DEFAULT_MARK_BIT,
         }
     }
 }
-
-/// Entries of the flow table unless told otherwise.
-#[expect(clippy::cast_possible_truncation, reason = "a constant far below 2^32")]
-pub const DEFAULT_FLOW_ENTRIES: u32 = capacity::FLOWS as u32;
 
 /// Whether uplinks may be carried by XDP. This version carries them by TC in both modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

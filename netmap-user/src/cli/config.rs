@@ -85,10 +85,7 @@ impl Config {
             socket: instance.socket.or(self.socket).unwrap_or(default.socket),
             pin_dir: instance.pin_dir.or(self.pin_dir).unwrap_or(default.pin_dir),
             cgroup: args.cgroup.or(self.cgroup).or(default.cgroup),
-            flow_entries: args
-                .flow_entries
-                .or(self.flow_entries)
-                .unwrap_or(default.flow_entries),
+            flow_entries: args.flow_entries.or(self.flow_entries),
             mark_bit: args.mark_bit.or(self.mark_bit).unwrap_or(default.mark_bit),
         }
     }
@@ -163,7 +160,7 @@ mod tests {
             socket: "/run/x.sock".into(),
             pin_dir: "/sys/fs/bpf/x".into(),
             cgroup: Some("/sys/fs/cgroup/x".into()),
-            flow_entries: 1000,
+            flow_entries: Some(1000),
             mark_bit: 3,
         };
         assert_eq!(options, expected);
@@ -191,7 +188,7 @@ mod tests {
         assert_eq!(options.uplinks, names(&["wan"]));
         assert_eq!(options.bridges, names(&["br0"]));
         assert_eq!(options.xdp, XdpMode::Auto);
-        assert_eq!((options.flow_entries, options.mark_bit), (64, 3));
+        assert_eq!((options.flow_entries, options.mark_bit), (Some(64), 3));
         assert_eq!(options.socket, Path::new("/flag.sock"));
         assert_eq!(options.pin_dir, Path::new("/sys/fs/bpf/x"));
     }

@@ -25,6 +25,7 @@ use crate::{
         socket,
     },
     daemon,
+    dataplane::{self, DataplaneError},
 };
 
 /// How long a daemon may take to stop.
@@ -34,16 +35,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) fn command(instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
     privilege::check("down")?;
     let stopped = stop(instance.socket())?;
-    let removed = daemon::down(instance.pin_dir())?;
+    daemon::release_ports(instance.pin_dir());
+    let removed = dataplane::down(instance.pin_dir()).map_err(|errors| together(&errors))?;
     socket::remove_stale(instance.socket())?;
     if let Some(pid) = stopped {
         writeln!(out, "stopped the daemon, pid {pid}")?;
     }
     let pin_dir = instance.pin_dir().display();
-    if removed {
-        writeln!(out, "detached everything and removed {pin_dir}")?;
-    } else {
+    if removed.is_empty() {
         writeln!(out, "nothing was attached in {pin_dir}")?;
+    } else {
+        let attachments = removed.attachments;
+        writeln!(
+            out,
+            "detached {attachments} programs and removed the pins in {pin_dir}"
+        )?;
     }
     Ok(())
 }
@@ -70,6 +76,12 @@ fn stop(socket: &Path) -> anyhow::Result<Option<Pid>> {
         thread::sleep(Duration::from_millis(20));
     }
     Ok(Some(pid))
+}
+
+/// Everything that could not be removed, in a sentence.
+fn together(errors: &[DataplaneError]) -> anyhow::Error {
+    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("{}", errors.join("; and "))
 }
 
 /// Whether the process still runs. One that waits for its parent to look (a zombie) does not.

@@ -67,18 +67,18 @@ struct Output<W>(W);
 
 impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(mark)
+        self.0.write(bytes).map_err(|error| mark(&error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(mark)
+        self.0.flush().map_err(|error| mark(&error))
     }
 }
 
-fn mark(error: io::Error) -> io::Error {
+fn mark(error: &io::Error) -> io::Error {
     match error.kind() {
         kind @ io::ErrorKind::BrokenPipe => io::Error::new(kind, ReaderGone),
-        _ => error,
+        kind => io::Error::new(kind, format!("the output cannot be written: {error}")),
     }
 }
 

@@ -20,18 +20,19 @@ use std::{
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use netmap_common::maps::{IfIndex, socket};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use self::topology::Topology;
 use crate::{
     api::server::{Command, Server},
-    dataplane::{self, CURRENT_NETNS, Dataplane, LoadOptions},
+    dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
     expiry,
     host::{Host, Selection},
     maps::{self, Maps},
@@ -55,6 +56,7 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// One sentence that says why it cannot run.
 pub fn run(options: RunOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    raise_file_limit();
     runtime.block_on(async {
         // The socket first: a second daemon must not touch anything.
         let server = Server::bind(&options.socket)?;
@@ -73,22 +75,12 @@ pub fn run(options: RunOptions) -> anyhow::Result<()> {
     })
 }
 
-/// Detaches everything and removes all pins below `pin_dir`; says whether there was anything.
-///
-/// # Errors
-///
-/// What could not be removed; the rest is.
-pub fn down(pin_dir: &Path) -> anyhow::Result<bool> {
-    if let Ok(maps) = Maps::open(pin_dir) {
-        ports::release(&maps).unwrap_or_else(|error| warn!("ports stay reserved: {error:#}"));
-    }
-    match dataplane::down(pin_dir) {
-        Ok(removed) => Ok(removed.anything()),
-        Err(errors) => {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            bail!("not everything could be removed: {}", errors.join("; "))
-        }
-    }
+/// Gives back what the kernel reserves for the ranges that are published below `pin_dir`: the one thing outside it that a
+/// data plane leaves behind.
+pub fn release_ports(pin_dir: &Path) {
+    let released = Maps::open(pin_dir).map_err(Into::into).and_then(|maps| ports::release(&maps));
+    // Where there are no maps there is nothing to give back.
+    released.unwrap_or_else(|error| debug!("no reserved ports to release: {error:#}"));
 }
 
 struct Daemon {
@@ -114,7 +106,7 @@ impl Daemon {
         check_uplinks(&host, options)?;
         let dataplane = Dataplane::load(&LoadOptions {
             pin_dir: options.pin_dir.clone(),
-            flow_entries: Some(options.flow_entries),
+            flow_entries: options.flow_entries,
             mark: options.mark(),
             force_clsact: false,
         })?;
@@ -123,7 +115,7 @@ impl Daemon {
         ports::write_settings(&mut maps, SOCKET_MARK)?;
         let locals = Arc::new(ArcSwap::default());
         let proxy = start_proxy(Arc::clone(&locals))?;
-        let reservations = Reservations::new(ports::ranges(publisher.bindings()));
+        let reservations = Reservations::new(ports::ranges(&publisher));
         let mut daemon = Self {
             host,
             topology: Topology::default(),
@@ -226,7 +218,7 @@ impl Daemon {
 
     fn refresh_ports(&mut self) {
         let default_uplink = self.host.view().default_uplink.unwrap_or(IfIndex(0));
-        if let Err(error) = ports::refresh(&mut self.maps, self.publisher.bindings(), default_uplink) {
+        if let Err(error) = ports::refresh(&mut self.maps, &self.publisher, default_uplink) {
             warn!("ports for masquerading cannot be brought up to date: {error:#}");
         }
     }
@@ -251,6 +243,12 @@ async fn receive(inbox: &mut mpsc::Receiver<Command>) -> Command {
         Some(command) => command,
         None => pending().await,
     }
+}
+
+/// A published port takes a file, and a proxied connection six: as many as the kernel lets us have.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    raised.unwrap_or_else(|error| warn!("the limit of open files stays as it is: {error}"));
 }
 
 fn start_proxy(locals: Arc<ArcSwap<BTreeSet<IpAddr>>>) -> anyhow::Result<Proxy> {

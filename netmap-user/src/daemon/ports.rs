@@ -1,14 +1,13 @@
 //! Which source ports masquerading may take, and the kernel's settings that go with published ranges.
 
-use std::{collections::BTreeMap, io};
-
 use anyhow::Context as _;
 use netmap_common::maps::{IfIndex, Port, PortRange, PortSlots, Settings, capacity};
 
 use crate::{
     binding::{Binding, PortSpan, Transport},
-    maps::{Maps, MapsError},
+    maps::Maps,
     proxy::{self, Hold, Mark, PortSet, Reservations},
+    publish::Publisher,
     sys,
 };
 
@@ -17,7 +16,7 @@ pub(super) fn write_settings(maps: &mut Maps, mark: Mark) -> anyhow::Result<()> 
     let mut settings = maps.settings()?;
     if settings.secret == [0; 2] {
         let mut secret = [0; 16];
-        getrandom::fill(&mut secret).map_err(io::Error::from).context("no random numbers")?;
+        getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
         settings.secret = bytemuck::cast(secret);
     }
     settings.netns_cookie = sys::netns_cookie().context("the network namespace has no cookie")?;
@@ -27,9 +26,9 @@ pub(super) fn write_settings(maps: &mut Maps, mark: Mark) -> anyhow::Result<()> 
 }
 
 /// Brings the pool and the reserved ports up to date: published, used by the host, or reserved by its administrator.
-pub(super) fn refresh<'a>(
+pub(super) fn refresh(
     maps: &mut Maps,
-    bindings: impl Iterator<Item = &'a Binding>,
+    publisher: &Publisher,
     default_uplink: IfIndex,
 ) -> anyhow::Result<()> {
     let pool = pool(proxy::ephemeral_range().context("the range of ephemeral ports cannot be read")?);
@@ -51,7 +50,7 @@ pub(super) fn refresh<'a>(
             mark(&mut words, transport, socket.port());
         }
     }
-    for binding in bindings {
+    for binding in publisher.bindings() {
         binding.published.ports.iter().for_each(|port| mark(&mut words, binding.published.transport, port));
     }
     maps.reserved.replace(&words)?;
@@ -64,9 +63,9 @@ pub(super) const fn is_range(binding: &Binding) -> bool {
 }
 
 /// The ports of all ranges that are kept without sockets.
-pub(super) fn ranges<'a>(bindings: impl Iterator<Item = &'a Binding>) -> PortSet {
+pub(super) fn ranges(publisher: &Publisher) -> PortSet {
     let mut ports = PortSet::new();
-    for binding in bindings.filter(|binding| is_range(binding)) {
+    for binding in publisher.bindings().filter(|binding| is_range(binding)) {
         binding.published.ports.iter().for_each(|port| ports.insert(port));
     }
     ports
@@ -75,7 +74,7 @@ pub(super) fn ranges<'a>(bindings: impl Iterator<Item = &'a Binding>) -> PortSet
 /// Gives the kernel's reserved ports back that were reserved for the rules in these maps.
 pub(super) fn release(maps: &Maps) -> anyhow::Result<()> {
     let mut ports = PortSet::new();
-    for (_, rule) in maps.rules.live().map_err(MapsError::from)? {
+    for (_, rule) in maps.rules.live()? {
         let span = PortSpan::new(rule.host_port.0, rule.last_port().0);
         if let Some(span) = span.ok().filter(|span| span.len() > Hold::MOST_SOCKETS) {
             span.iter().for_each(|port| ports.insert(port));
@@ -87,7 +86,7 @@ pub(super) fn release(maps: &Maps) -> anyhow::Result<()> {
 /// The ports beside the host's own ephemeral ones, so that neither ever takes the other's.
 fn pool(ephemeral: PortSpan) -> [PortRange; 2] {
     let range = |first, last| PortRange { first: Port(first), last: Port(last) };
-    let below = range(1_024, ephemeral.first() - 1);
+    let below = range(1_024, ephemeral.first().saturating_sub(1));
     match ephemeral.last().checked_add(1) {
         Some(first) => [below, range(first.max(1_024), u16::MAX)],
         None => [below, range(1, 0)],
@@ -101,21 +100,18 @@ fn mark(words: &mut [u64], transport: Transport, port: u16) {
     }
 }
 
-/// How many ports each range has; for tests and `netmap status`.
-#[cfg(test)]
-fn sizes(pool: [PortRange; 2]) -> BTreeMap<u16, u32> {
-    pool.into_iter().map(|range| (range.first.0, range.len())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_pool_is_what_the_kernel_does_not_hand_out() {
-        let pool_of = |first, last| sizes(pool(PortSpan::new(first, last).unwrap()));
-        assert_eq!(pool_of(32_768, 60_999), BTreeMap::from([(1_024, 31_744), (61_000, 4_536)]));
-        assert_eq!(pool_of(1_024, 65_535), BTreeMap::from([(1_024, 0), (1, 0)]));
-        assert_eq!(pool_of(1, 500), BTreeMap::from([(1_024, 64_512)]));
+        let sizes = |first, last| {
+            let span = PortSpan::new(first, last).unwrap();
+            pool(span).map(|range| (range.first.0, range.len()))
+        };
+        assert_eq!(sizes(32_768, 60_999), [(1_024, 31_744), (61_000, 4_536)]);
+        assert_eq!(sizes(1_024, 65_535), [(1_024, 0), (1, 0)]);
+        assert_eq!(sizes(1, 500), [(1_024, 0), (1_024, 64_512)]);
     }
 }

@@ -67,7 +67,8 @@ impl Tables for Pinned {
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
-        Ok(dataplane::attachments(&self.pin_dir)?.iter().map(Attachment::from).collect())
+        let attached = dataplane::attachments(&self.pin_dir)?;
+        Ok(attached.iter().map(Attachment::from).collect())
     }
 
     fn now(&self) -> Seconds {
