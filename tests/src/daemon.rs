@@ -232,9 +232,14 @@ impl Netmap {
             .with_context(|| format!("`netmap {command} --json` printed no JSON: {text}"))
     }
 
-    /// The published rules, as `netmap ports --json` lists them.
+    /// The published rules, as `netmap ports --json` lists them, without what changes by itself.
     pub fn ports(&self) -> Result<Vec<Value>> {
-        list(self.json("ports")?, "ports")
+        let mut ports = list(self.json("ports")?, "ports")?;
+        for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+            port.remove("age_seconds");
+            port.remove("flows");
+        }
+        Ok(ports)
     }
 
     /// The flows, as `netmap flows --json` lists them.

@@ -2,7 +2,7 @@
 
 use std::{fs, io::ErrorKind, net::SocketAddrV4, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use netmap_tests::{
     Namespace, SILENCE, Scene, command,
     rows::{self, ROWS},
@@ -114,26 +114,20 @@ fn down_leaves_nothing() -> Result<()> {
 }
 
 #[test]
-fn down_while_the_daemon_runs_stops_it_or_says_what_to_do() -> Result<()> {
+fn down_stops_the_daemon_first() -> Result<()> {
     let mut scene = Scene::new()?;
-    let output = scene.netmap.cli(&["down"])?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() {
-        ensure!(!scene.netmap.pins().exists());
-        scene.netmap.stop()?;
-        ensure!(
-            !scene.netmap.pins().exists(),
-            "the daemon pinned again what `netmap down` had removed"
-        );
-    } else {
-        ensure!(
-            output.status.code() == Some(1) && !said.trim().is_empty(),
-            "{}: {said}",
-            output.status
-        );
-        rows::check_all(&scene)?;
-    }
-    Ok(())
+    scene.netmap.down()?;
+    let status = scene.netmap.stop()?;
+    ensure!(status.success(), "the daemon ended with {status}");
+    ensure!(
+        !scene.netmap.pins().exists(),
+        "the daemon pinned again what `netmap down` had removed"
+    );
+    ensure!(!scene.netmap.socket().exists());
+    scene
+        .netmap
+        .down()
+        .context("where there is nothing, nothing is to be done")
 }
 
 #[test]
