@@ -15,17 +15,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::{
-    mount::{MsFlags, mount},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
 
-use crate::{Counters, DEADLINE, Lab, Moved, Namespace, namespace};
+use crate::{Counters, DEADLINE, Lab, Moved, Namespace, ground};
 
 /// How long the daemon may take to attach and say so.
 const READY: Duration = Duration::from_secs(20);
-const BPFFS: &str = "/sys/fs/bpf";
 
 /// A netmap in the lab's host, with a socket, pins and a control group of its own. Gone without a trace when dropped.
 #[derive(Debug)]
@@ -62,15 +60,15 @@ impl Netmap {
 
     /// Everything that it needs, but no daemon.
     pub fn prepare(lab: &Lab) -> Result<Self> {
-        mount_bpffs()?;
+        ground::mount_bpffs()?;
         let name = lab.name();
-        let cgroup = cgroup_root()?.join(format!("netmap-{name}"));
+        let cgroup = ground::cgroup_root()?.join(format!("netmap-{name}"));
         fs::create_dir(&cgroup).with_context(|| format!("cannot make control group {}", cgroup.display()))?;
         Ok(Self {
             host: Arc::clone(&lab.host),
-            binary: binary()?,
+            binary: ground::binary()?,
             socket: std::env::temp_dir().join(format!("netmap-{name}.sock")),
-            pins: Path::new(BPFFS).join(format!("netmap-{name}")),
+            pins: Path::new(ground::BPFFS).join(format!("netmap-{name}")),
             cgroup,
             interfaces: Vec::new(),
             daemon: None,
@@ -135,6 +133,11 @@ impl Netmap {
     /// The daemon's process.
     pub fn pid(&self) -> Option<u32> {
         self.daemon.as_ref().map(|daemon| daemon.child.id())
+    }
+
+    /// The binary under test.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Its directory of pins.
@@ -229,9 +232,14 @@ impl Netmap {
             .with_context(|| format!("`netmap {command} --json` printed no JSON: {text}"))
     }
 
-    /// The published rules, as `netmap ports --json` lists them.
+    /// The published rules, as `netmap ports --json` lists them, without what changes by itself.
     pub fn ports(&self) -> Result<Vec<Value>> {
-        list(self.json("ports")?, "ports")
+        let mut ports = list(self.json("ports")?, "ports")?;
+        for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+            port.remove("age_seconds");
+            port.remove("flows");
+        }
+        Ok(ports)
     }
 
     /// The flows, as `netmap flows --json` lists them.
@@ -295,7 +303,7 @@ impl Drop for Netmap {
         // What is left now is a fault, which a test of `netmap down` reports; the next test must not meet it.
         let _removed = fs::remove_dir_all(&self.pins);
         let _removed = fs::remove_file(&self.socket);
-        end_cgroup(&self.cgroup);
+        ground::end_cgroup(&self.cgroup);
     }
 }
 
@@ -322,82 +330,6 @@ impl Daemon {
             }
             thread::sleep(Duration::from_millis(10));
         }
-    }
-}
-
-/// Ends what labs of dead processes have left running, and removes their pins and control groups.
-pub fn sweep() {
-    let Ok(root) = cgroup_root() else {
-        return;
-    };
-    for directory in [root.as_path(), Path::new(BPFFS)] {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let maker = name
-                .to_str()
-                .and_then(|name| name.strip_prefix("netmap-"))
-                .and_then(namespace::maker);
-            if maker.is_some_and(namespace::is_dead) {
-                end_cgroup(&root.join(&name));
-                // A directory of the BPF file system; that of the control group is gone by now.
-                let _removed = fs::remove_dir_all(Path::new(BPFFS).join(&name));
-            }
-        }
-    }
-}
-
-/// The binary under test: `NETMAP_BIN`, or what cargo has built beside the tests.
-fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("NETMAP_BIN") {
-        let path = PathBuf::from(path);
-        ensure!(
-            path.is_file(),
-            "NETMAP_BIN names {}, which is not there",
-            path.display()
-        );
-        return Ok(path);
-    }
-    let this = std::env::current_exe()?;
-    this.ancestors()
-        .flat_map(|directory| ["release/netmap", "debug/netmap"].map(|path| directory.join(path)))
-        .find(|path| path.is_file())
-        .context(
-            "there is no netmap binary to test: run `cargo xtask test` or `cargo xtask demo`, which build it, \
-             or set NETMAP_BIN to one",
-        )
-}
-
-fn cgroup_root() -> Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/mounts")?;
-    mounts
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>())
-        .find_map(|fields| match fields.as_slice() {
-            [_, path, "cgroup2", ..] => Some(PathBuf::from(path)),
-            _ => None,
-        })
-        .context("no cgroup2 file system is mounted")
-}
-
-fn mount_bpffs() -> Result<()> {
-    let mounted = |mounts: &str| mounts.lines().any(|line| line.contains(" /sys/fs/bpf bpf "));
-    if mounted(&fs::read_to_string("/proc/mounts")?) {
-        return Ok(());
-    }
-    mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>)
-        .with_context(|| format!("cannot mount the BPF file system at {BPFFS}; the tests must run as root"))
-}
-
-/// Ends every process in a control group of the lab's and removes it.
-fn end_cgroup(cgroup: &Path) {
-    if !cgroup.is_dir() {
-        return;
-    }
-    // Nothing can be done about a failure; a later sweep tries again.
-    let _killed = fs::write(cgroup.join("cgroup.kill"), "1");
-    let start = Instant::now();
-    while fs::remove_dir(cgroup).is_err() && start.elapsed() < DEADLINE {
-        thread::sleep(Duration::from_millis(5));
     }
 }
 

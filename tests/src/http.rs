@@ -1,53 +1,13 @@
-//! A small HTTP/1.1 server for people with `curl`, and the one request that the demo sends to it.
+//! HTTP/1.1, as much of it as `curl` and a browser need.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{IpAddr, Shutdown, SocketAddrV4, TcpListener, TcpStream},
-    thread::{self, JoinHandle},
+    net::{IpAddr, Shutdown, SocketAddrV4, TcpStream},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use socket2::SockRef;
 
-use crate::{DEADLINE, Namespace, tcp};
-
-/// A server in a namespace. Its threads end when it is dropped.
-#[derive(Debug)]
-pub struct Server {
-    listener: TcpListener,
-    acceptor: Option<JoinHandle<()>>,
-}
-
-impl Server {
-    /// Listens on `address` in `namespace`; its pages say `name` and the client's address.
-    pub fn start(namespace: &Namespace, address: SocketAddrV4, name: &str) -> Result<Self> {
-        let listener = namespace
-            .try_run(|| TcpListener::bind(address))
-            .with_context(|| format!("cannot listen on {address} in {}", namespace.name()))?;
-        let accepting = listener.try_clone()?;
-        let name = name.to_owned();
-        let acceptor = thread::spawn(move || {
-            while let Ok((stream, _)) = accepting.accept() {
-                let name = name.clone();
-                // A client that goes away is its own affair.
-                thread::spawn(move || serve(&stream, &name));
-            }
-        });
-        Ok(Self {
-            listener,
-            acceptor: Some(acceptor),
-        })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _woken = SockRef::from(&self.listener).shutdown(Shutdown::Both);
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ended = acceptor.join();
-        }
-    }
-}
+use crate::{Answer, DEADLINE, Namespace, tcp};
 
 /// A page as a client got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,30 +51,28 @@ pub fn get(namespace: &Namespace, to: SocketAddrV4, path: &str) -> Result<Page> 
     })
 }
 
-fn serve(stream: &TcpStream, name: &str) -> Result<()> {
-    stream.set_read_timeout(Some(DEADLINE))?;
-    let client = stream.peer_addr()?;
-    let mut reader = BufReader::new(stream);
-    let mut request = String::new();
-    reader.read_line(&mut request)?;
-    let path = request.split(' ').nth(1).unwrap_or("/").to_owned();
+/// Answers the request whose first line was `GET` + `target`, and ends the connection. The page says what `answer` says.
+pub(crate) fn serve(mut stream: BufReader<TcpStream>, target: &str, answer: &Answer) -> Result<()> {
     let mut header = String::new();
     while {
         header.clear();
-        reader.read_line(&mut header)?
-    } > 2
-    {}
+        stream.read_line(&mut header)? > 2
+    } {}
+    let path = target.split(' ').next().unwrap_or("/");
+    let (client, local) = (answer.client, answer.local);
     let body = format!(
-        "This is {name}.\nyou asked for: {path}\nclient: {}\nport: {}\n",
+        "This is the server at {local}.\nyou asked for: {path}\nclient: {}\nport: {}\n",
         client.ip(),
-        client.port()
+        client.port(),
     );
-    let mut stream = stream;
     write!(
-        stream,
+        stream.get_mut(),
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len(),
     )?;
-    stream.shutdown(Shutdown::Write)?;
+    stream.get_ref().shutdown(Shutdown::Write)?;
+    // The client's end, so that no data is left that would turn the close into a reset.
+    stream.read_to_end(&mut Vec::new())?;
+    stream.get_ref().shutdown(Shutdown::Both)?;
     Ok(())
 }

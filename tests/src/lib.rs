@@ -5,6 +5,7 @@
 //!
 //! - [`command`]: runs `ip`, `tc`, `ethtool`, `nft`;
 //! - [`namespace`]: one network namespace, and code that runs inside it;
+//! - [`ground`]: the BPF file system, control groups and the binary under test;
 //! - [`topology`]: the [`Lab`]: who is there and under which address;
 //! - [`answer`]: what the servers say to whoever asks;
 //! - [`tcp`], [`udp`], [`http`], [`ping`]: servers and clients, over real sockets;
@@ -12,7 +13,8 @@
 //! - [`daemon`]: a [`Netmap`] that runs in the lab's host;
 //! - [`counters`]: what its counters say, and assertions on what moved;
 //! - [`scene`]: a lab with a netmap, servers and published ports, ready for clients;
-//! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees.
+//! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees;
+//! - [`refusals`]: its last row: what is dropped, and why.
 //!
 //! Everything here needs root. Traffic stays inside namespaces that the lab made, and every wait has a deadline.
 
@@ -20,9 +22,11 @@ pub mod answer;
 pub mod command;
 pub mod counters;
 pub mod daemon;
+pub mod ground;
 pub mod http;
 pub mod namespace;
 pub mod ping;
+pub mod refusals;
 pub mod rows;
 pub mod scene;
 pub mod tcp;

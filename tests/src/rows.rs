@@ -1,14 +1,14 @@
 //! The product's promises for IPv4, one a row: who asks whom, who carries it, which address the server sees.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, SocketAddrV4},
     sync::Arc,
 };
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    Lab, Moved, Namespace, Scene,
+    Lab, Moved, Namespace, Scene, http,
     ping::{self, Pinger, Reply},
     scene::{PUBLISHED, SERVED, Transport},
     tcp,
@@ -161,7 +161,7 @@ const fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The client's address as the server saw it.
-    pub seen: Ipv4Addr,
+    pub seen: IpAddr,
     /// The counters that moved.
     pub moved: Moved,
 }
@@ -170,14 +170,25 @@ impl Row {
     /// Its traffic, once, with what it showed; only that an answer with the right content came is checked.
     pub fn observe(&self, scene: &Scene, transport: Transport) -> Result<Outcome> {
         let payload = format!("row {} over {}", self.number, transport.name());
+        self.observe_as(scene, |client, to| {
+            Ok(transport.request(client, to, &payload)?.client.ip())
+        })
+    }
+
+    /// The same with an HTTP request.
+    pub fn observe_http(&self, scene: &Scene) -> Result<Outcome> {
+        let path = format!("/row-{}", self.number);
+        self.observe_as(scene, |client, to| Ok(http::get(client, to, &path)?.client))
+    }
+
+    fn observe_as(
+        &self,
+        scene: &Scene,
+        request: impl FnOnce(&Namespace, SocketAddrV4) -> Result<IpAddr>,
+    ) -> Result<Outcome> {
         let client = self.from.namespace(&scene.lab);
-        let (answer, moved) = scene
-            .netmap
-            .watch(|| transport.request(client, self.to, &payload))?;
-        match answer.client.ip() {
-            std::net::IpAddr::V4(seen) => Ok(Outcome { seen, moved }),
-            std::net::IpAddr::V6(seen) => anyhow::bail!("the server saw {seen}"),
-        }
+        let (seen, moved) = scene.netmap.watch(|| request(client, self.to))?;
+        Ok(Outcome { seen, moved })
     }
 
     /// Checks what its traffic showed.
@@ -249,7 +260,7 @@ pub fn observe_ping(scene: &Scene, id: u16) -> Result<Outcome> {
         "the answer was {reply:?}"
     );
     Ok(Outcome {
-        seen: arrivals.request(&payload)?.from,
+        seen: arrivals.request(&payload)?.from.into(),
         moved,
     })
 }

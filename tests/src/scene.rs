@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use anyhow::Result;
 
 use crate::{
-    Answer, Lab, Netmap, Options, http, tcp,
+    Answer, Lab, Netmap, Options, tcp,
     topology::{C1, REMOTE},
     udp,
 };
@@ -14,8 +14,6 @@ use crate::{
 pub const PUBLISHED: u16 = 8080;
 /// The port of every server.
 pub const SERVED: u16 = 80;
-/// The port of the HTTP server, in the container and on the host.
-pub const HTTP: u16 = 8000;
 
 /// A transport to test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +45,13 @@ impl Transport {
     }
 }
 
-/// A lab whose host runs netmap, with TCP and UDP servers at port 80 of container c1 and of the remote host, and an
-/// HTTP server at port 8000 of c1. Published are 8080 to c1:80 and 8000 to c1:8000.
+/// A lab whose host runs netmap, with TCP (and HTTP) and UDP servers at port 80 of container c1 and of the remote host.
+/// Published is 8080 to c1:80.
 #[derive(Debug)]
 pub struct Scene {
     /// The netmap under test; goes before the lab does.
     pub netmap: Netmap,
     servers: Vec<Server>,
-    _http: http::Server,
     /// The lab.
     pub lab: Lab,
 }
@@ -79,12 +76,10 @@ impl Scene {
 
     /// A scene in this lab.
     pub fn in_lab(lab: Lab) -> Result<Self> {
-        let http = http::Server::start(&lab.c1, SocketAddrV4::new(C1, HTTP), "container c1")?;
         let netmap = Netmap::start(&lab)?;
         let mut scene = Self {
             netmap,
             servers: Vec::new(),
-            _http: http,
             lab,
         };
         scene.serve(&scene.lab.c1.clone(), SocketAddrV4::new(C1, SERVED))?;
@@ -94,7 +89,6 @@ impl Scene {
                 .netmap
                 .publish(&format!("{PUBLISHED}:{SERVED}/{}", transport.name()), C1)?;
         }
-        scene.netmap.publish(&format!("{HTTP}:{HTTP}/tcp"), C1)?;
         Ok(scene)
     }
 

@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use crate::{Namespace, command, daemon, namespace};
+use crate::{Namespace, command, ground, namespace};
 
 /// The remote host's address.
 pub const REMOTE: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 3);
@@ -100,7 +100,7 @@ impl Lab {
         static SWEPT: Once = Once::new();
         static NEXT: AtomicU32 = AtomicU32::new(0);
         SWEPT.call_once(|| {
-            daemon::sweep();
+            ground::sweep();
             namespace::sweep();
         });
         let name = format!("nm{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
