@@ -11,7 +11,7 @@
     clippy::panic
 )]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 extern crate std;
 
 pub mod maps;

@@ -1,2 +1,62 @@
-//! stub
-fn main() {}
+//! netmap's programs: entries only. What they do stands in `netmap_common::nat`.
+#![no_std]
+#![no_main]
+
+mod forward;
+mod maps;
+mod packet;
+mod sockets;
+
+use aya_ebpf::{
+    macros::{cgroup_sock_addr, classifier, sk_lookup},
+    programs::{SkLookupContext, SockAddrContext, TcContext},
+};
+use netmap_common::maps::Hook;
+
+/// TC ingress of an uplink: to published ports, and answers to containers.
+#[classifier]
+pub fn uplink_in(ctx: TcContext) -> i32 {
+    forward::run(&ctx, Hook::UplinkIn)
+}
+
+/// TC egress of an uplink: what the host's stack forwards by itself.
+#[classifier]
+pub fn uplink_out(ctx: TcContext) -> i32 {
+    forward::run(&ctx, Hook::UplinkOut)
+}
+
+/// TC ingress of a container's port: its answers, its way out, and its way to published ports.
+#[classifier]
+pub fn port_in(ctx: TcContext) -> i32 {
+    forward::run(&ctx, Hook::PortIn)
+}
+
+/// TC ingress of a bridge: what came from a port before that had its hook.
+#[classifier]
+pub fn bridge_in(ctx: TcContext) -> i32 {
+    forward::run(&ctx, Hook::BridgeIn)
+}
+
+/// Published ports to the proxy's sockets, for packets that reach the host itself.
+#[sk_lookup]
+pub fn steer(ctx: SkLookupContext) -> u32 {
+    sockets::steer(&ctx)
+}
+
+/// Keeps other programs of the host from binding published ports.
+#[cgroup_sock_addr(bind4)]
+pub fn hold(ctx: SockAddrContext) -> i32 {
+    sockets::hold(&ctx)
+}
+
+/// Accepted by the kernel for helpers that only GPL-compatible programs may call.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// Never runs: a program that could panic does not load.
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -5,6 +5,8 @@
 //! - [`sys`]: raw bpf(2) calls that aya lacks;
 //! - [`maps`]: typed handles of the pinned maps;
 //! - [`binding`]: what a user asks to publish;
+//! - [`spec`]: how a user writes it;
+//! - [`options`]: what `netmap run` is given;
 //! - [`host`]: links, addresses, bridge ports and neighbours, by netlink;
 //! - [`dataplane`]: loads, attaches and pins the programs;
 //! - [`publish`]: turns bindings into map entries;
@@ -22,6 +24,8 @@ pub mod dataplane;
 pub mod expiry;
 pub mod host;
 pub mod maps;
+pub mod options;
 pub mod proxy;
 pub mod publish;
+pub mod spec;
 pub mod sys;

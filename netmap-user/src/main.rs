@@ -1,2 +1,7 @@
-//! stub
-fn main() {}
+//! `netmap`: the daemon and its command line, see [`netmap_user::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    netmap_user::cli::main(std::env::args_os())
+}

@@ -1,1 +1,65 @@
-//! stub
+//! The laboratory: a host with containers and a remote machine, made of network namespaces, and the means to drive
+//! the built `netmap` binary in it from outside, as a user would.
+//!
+//! From the ground up, a module using only what stands above it in this list:
+//!
+//! - [`command`]: runs `ip`, `tc`, `ethtool`, `nft`;
+//! - [`namespace`]: one network namespace, and code that runs inside it;
+//! - [`ground`]: the BPF file system, control groups and the binary under test;
+//! - [`topology`]: the [`Lab`]: who is there and under which address;
+//! - [`answer`]: what the servers say to whoever asks;
+//! - [`tcp`], [`udp`], [`http`], [`ping`]: servers and clients, over real sockets;
+//! - [`wire`]: frames as they are on an interface;
+//! - [`daemon`]: a [`Netmap`] that runs in the lab's host;
+//! - [`counters`]: what its counters say, and assertions on what moved;
+//! - [`scene`]: a lab with a netmap, servers and published ports, ready for clients;
+//! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees;
+//! - [`refusals`]: its last row: what is dropped, and why.
+//!
+//! Everything here needs root. Traffic stays inside namespaces that the lab made, and every wait has a deadline.
+
+pub mod answer;
+pub mod command;
+pub mod counters;
+pub mod daemon;
+pub mod ground;
+pub mod http;
+pub mod namespace;
+pub mod ping;
+pub mod refusals;
+pub mod rows;
+pub mod scene;
+pub mod tcp;
+pub mod topology;
+pub mod udp;
+pub mod wire;
+
+use std::time::{Duration, Instant};
+
+pub use answer::Answer;
+pub use counters::{Counters, Moved};
+pub use daemon::Netmap;
+pub use namespace::Namespace;
+pub use scene::Scene;
+pub use topology::{Lab, Options};
+
+/// How long a client waits for what has to come.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a client waits for what must not come.
+pub const SILENCE: Duration = Duration::from_millis(300);
+
+/// Asks `holds` until it says `Some`, or fails after [`DEADLINE`] with `what` did not happen.
+pub fn wait_for<T>(what: &str, mut holds: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = holds()? {
+            return Ok(found);
+        }
+        anyhow::ensure!(
+            start.elapsed() < DEADLINE,
+            "within {DEADLINE:?} it did not happen that {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,2 +1,67 @@
-//! stub
-fn main() {}
+//! `cargo xtask`: the only door for people who build, check or try netmap.
+
+mod build;
+mod demo;
+mod lint;
+mod object;
+mod packages;
+mod setup;
+mod stages;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Sets up, builds, checks and shows netmap. Every command first installs what it needs and is missing.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Installs and checks everything that building and testing needs; does nothing where all is there
+    Setup,
+    /// Builds the binary `netmap` with the eBPF programs inside
+    Build {
+        /// Build it optimised, as tests and users run it
+        #[arg(long)]
+        release: bool,
+    },
+    /// Checks format, clippy of host and eBPF code, and documentation; a warning fails
+    Lint,
+    /// Runs everything that CI runs; ends with the line `N passed, N failed`
+    Test {
+        /// Run only tests whose names contain one of these, and no lint
+        names: Vec<String>,
+    },
+    /// Builds netmap and shows it at work between network namespaces of its own
+    Demo {
+        /// Passed on to the demo, such as --keep
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    // Not returned: with RUST_BACKTRACE set, that would bury the sentence.
+    run(Arguments::parse().task).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Setup => setup::run()?,
+        Task::Build { release } => build::run(release)?,
+        Task::Lint => lint::run()?,
+        Task::Test { names } => return test::run(&names),
+        Task::Demo { arguments } => demo::run(&arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

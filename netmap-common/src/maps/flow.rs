@@ -22,7 +22,9 @@ pub struct FlowKey {
     /// [`Protocol`] number.
     pub protocol: u8,
     /// Zero.
-    pub pad: [u8; 3],
+    pub pad: u8,
+    /// Zero. Not one array with the byte before: clearing that would be a call a packet.
+    pub pad_word: u16,
 }
 
 impl FlowKey {
@@ -34,7 +36,8 @@ impl FlowKey {
             src_port,
             dst_port,
             protocol: protocol.number(),
-            pad: [0; 3],
+            pad: 0,
+            pad_word: 0,
         }
     }
 

@@ -110,7 +110,7 @@ impl PortSlots {
 
 /// Key of the table of ports that several host addresses publish.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 pub struct SharedKey {
     /// The published address.
     pub host: Address,

@@ -42,7 +42,7 @@ pub struct Settings {
     /// The host's network namespace (`SO_NETNS_COOKIE`): socket hooks act on no other.
     pub netns_cookie: u64,
     /// Keys the choice of source ports, so that they cannot be guessed (RFC 6056, 3.3.3). Random, made once.
-    pub secret: [u32; 2],
+    pub secret: [u64; 2],
     /// Source ports for masquerading below and above the host's own ephemeral range (`ip_local_port_range`).
     pub pool: [PortRange; 2],
     /// The uplink to take where the routing table does not say (forwarding switched off on a port).

@@ -1,1 +1,73 @@
-//! stub
+//! The NAT: what becomes of one packet at one hook.
+//!
+//! [`process`] is the data path. Each of its lines is a stage with a file of its own, in this order: `parse`,
+//! `policy`, `flow`, then for what has no flow yet `rule` with `dnat` or `snat` (both claim through `ports`), then
+//! `forward` and `rewrite`. Nothing here names a kernel or a map: packets come through [`Packet`], everything else
+//! through [`Env`].
+
+mod checksum;
+mod dnat;
+mod env;
+mod flow;
+mod forward;
+mod lifetime;
+mod packet;
+mod parse;
+mod policy;
+mod ports;
+mod rewrite;
+mod rule;
+mod snat;
+mod tcp;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use checksum::Delta;
+pub use env::{Env, HostSocket, InsertError, Route, Rules};
+pub use forward::{Carried, Verdict};
+pub use lifetime::{lifetime, state_name};
+pub use packet::{Header, L4Change, Packet, Truncated};
+pub use parse::{Datagram, Internet};
+pub use rule::published;
+pub use tcp::State as TcpState;
+
+use self::{flow::Translation, ports::Wish};
+use crate::maps::{Hook, Reason, Side};
+
+/// The data path: translates one packet, or says why not.
+///
+/// `Err` leaves the packet untouched; whether it is then passed on or dropped is the reason's
+/// [`class`](Reason::class).
+#[inline(always)]
+pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) -> Result<Carried, Reason> {
+    let internet = parse::internet(packet)?;
+    policy::addresses(hook, &internet)?;
+    let datagram = parse::transport(packet, &internet).map_err(|why| policy::stray(env, hook, &internet, why))?;
+    let translation = match flow::find(env, hook, &datagram)? {
+        Some(translation) => translation,
+        None => open(env, hook, &datagram)?,
+    };
+    let carried = forward::choose(env, hook, &datagram, &translation)?;
+    rewrite::apply(packet, &datagram, &translation.to, carried.verdict).or(Err(Reason::RewriteFailed))?;
+    Ok(carried)
+}
+
+/// Opens a flow, if the packet may.
+#[inline(always)]
+fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Translation, Reason> {
+    let mut wish = Wish::default();
+    decide(env, hook, datagram, &mut wish)?;
+    ports::claim(env, datagram, &mut wish)?;
+    Ok(Translation { to: wish.to, kind: wish.kind, side: Side::Original, way: wish.there.0, out: wish.there.1 })
+}
+
+/// What the packet would open: towards this host's addresses if the port is published, from a container to the
+/// outside. Not inlined for the same reasons as [`ports::claim`].
+#[inline(never)]
+fn decide<E: Env>(env: &E, hook: Hook, datagram: &Datagram, wish: &mut Wish) -> Result<(), Reason> {
+    let for_host = hook == Hook::UplinkIn || hook != Hook::UplinkOut && env.is_local(datagram.key.dst);
+    *wish = if for_host { dnat::wish(env, hook, datagram)? } else { snat::wish(env, hook, datagram)? };
+    Ok(())
+}

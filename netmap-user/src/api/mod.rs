@@ -1,3 +1,23 @@
 //! The daemon's API: HTTP and JSON over a unix socket.
+//!
+//! Whoever may write to the socket may publish ports: it is `root:root` and 0660, and the file's mode is the whole
+//! access control (`chgrp` it to let a group in). The daemon looks at no credentials beyond that.
+//!
+//! | request | body | answers |
+//! |---|---|---|
+//! | `POST /v1/publish` | [`types::PublishRequest`] | 200 [`types::Done`], 409 refused |
+//! | `POST /v1/unpublish` | [`types::UnpublishRequest`] | 200 [`types::Done`], 409 refused |
+//! | `GET /v1/status` | - | 200 [`types::DaemonStatus`] |
+//!
+//! Every answer but 200 is a [`types::Refusal`]: 400 for a body that is no such request, 404 and 405 for a wrong
+//! path or method, 408 for a body that does not arrive, 413 for one above [`server::MAX_BODY`], 503 while the
+//! daemon stops. One request a connection.
 
+pub mod client;
+mod routes;
+pub mod server;
+pub mod socket;
 pub mod types;
+
+#[cfg(test)]
+mod tests;

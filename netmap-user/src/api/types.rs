@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::binding::{Binding, Published};
+use crate::{
+    binding::{Binding, Published},
+    dataplane,
+};
 
 /// `POST /v1/publish`: all of them or none.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,4 +65,15 @@ pub struct Attachment {
     pub hook: String,
     /// `tcx`, `clsact`, `link`.
     pub mode: String,
+}
+
+impl From<&dataplane::Attachment> for Attachment {
+    fn from(attachment: &dataplane::Attachment) -> Self {
+        Self {
+            interface: attachment.place.interface(),
+            role: attachment.place.role().to_owned(),
+            hook: attachment.place.hook().to_owned(),
+            mode: attachment.mode.name().to_owned(),
+        }
+    }
 }

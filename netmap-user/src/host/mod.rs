@@ -1,1 +1,267 @@
-//! stub
+//! Links, addresses, bridge ports, neighbours and default routes of the host, followed by netlink.
+//!
+//! [`Host`] keeps a [`Snapshot`] of what the kernel says, and computes from it a [`View`]: what the maps should hold.
+//! It acts in the network namespace of the thread that opened it. IPv4 only; what is named after a family
+//! (`Ipv4Addr`, `Ipv4Net`) is what another family would add to.
+
+mod change;
+mod dump;
+mod event;
+mod place;
+mod resolve;
+mod role;
+mod snapshot;
+mod view;
+mod watch;
+
+use std::{
+    collections::BTreeSet,
+    future::{self, Future},
+    io,
+    net::Ipv4Addr,
+    pin::Pin,
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use rtnetlink::Handle;
+use tokio::{task::JoinSet, time::Instant};
+
+pub use place::Place;
+pub use role::Selection;
+pub use snapshot::{DefaultRoute, Hop, HostAddress, Link, LinkKind, Mac, Neighbour, Peer, Snapshot, Station};
+pub use view::{NamedInterface, View};
+
+use self::{
+    change::Change,
+    resolve::Resolver,
+    view::Picture,
+    watch::{Heard, Watch},
+};
+
+/// The kernel's queue of events: about 10,000 links.
+const QUEUE: usize = 16 << 20;
+
+/// Pause after a resynchronisation, so that a host where events are lost all the time is not busy with nothing else.
+const RESYNC_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why the host cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// No netlink socket.
+    #[error("cannot listen to the kernel's network events: {0}")]
+    Listen(#[source] io::Error),
+    /// No second netlink socket.
+    #[error("cannot open a netlink socket: {0}")]
+    Connect(#[source] io::Error),
+    /// A request was refused.
+    #[error("cannot list the host's {what}: {reason}")]
+    Dump {
+        /// What was listed.
+        what: &'static str,
+        /// The kernel's reason.
+        reason: String,
+    },
+}
+
+type Dumping = Pin<Box<dyn Future<Output = Result<Snapshot, HostError>> + Send>>;
+
+/// The host's network namespace, followed.
+pub struct Host {
+    selection: Selection,
+    wanted: BTreeSet<Ipv4Addr>,
+    snapshot: Snapshot,
+    picture: Picture,
+    stale: bool,
+    resolver: Resolver,
+    watch: Watch,
+    handle: Handle,
+    dumping: Option<Dumping>,
+    resync_at: Option<Instant>,
+    no_resync_before: Instant,
+    resyncs: u64,
+    _connection: JoinSet<()>,
+}
+
+impl Host {
+    /// Starts to follow the network namespace of the calling thread. Wants a tokio runtime with I/O and time.
+    pub async fn open(selection: Selection) -> Result<Self, HostError> {
+        Self::with_queue(selection, QUEUE).await
+    }
+
+    /// The same with room for `queue` bytes of events that were not read yet.
+    pub async fn with_queue(selection: Selection, queue: usize) -> Result<Self, HostError> {
+        // Listening begins before the dump, so that nothing between the two is missed.
+        let watch = Watch::open(queue).map_err(HostError::Listen)?;
+        let (handle, connection) = connect().map_err(HostError::Connect)?;
+        let snapshot = dump::snapshot(handle.clone()).await?;
+        let mut host = Self {
+            selection,
+            wanted: BTreeSet::new(),
+            snapshot,
+            picture: Picture::default(),
+            stale: true,
+            resolver: Resolver::default(),
+            watch,
+            handle,
+            dumping: None,
+            resync_at: None,
+            no_resync_before: Instant::now(),
+            resyncs: 0,
+            _connection: connection,
+        };
+        host.refresh();
+        Ok(host)
+    }
+
+    /// Waits until the view has changed. Loss of events is made good by listing everything anew.
+    ///
+    /// Cancel safe. Must be polled for anything to happen: the questions of [`Self::want`] are repeated here, too.
+    /// After an error it may be called again, and tries again.
+    pub async fn changed(&mut self) -> Result<(), HostError> {
+        loop {
+            self.step().await?;
+            if self.refresh() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Container addresses that are published. The view has endpoints for these only, and covers them at once;
+    /// the kernel is asked to resolve those whose place is not known.
+    pub fn want(&mut self, addresses: BTreeSet<Ipv4Addr>) {
+        if self.wanted == addresses {
+            return;
+        }
+        self.wanted = addresses;
+        self.stale = true;
+        self.refresh();
+        self.ask();
+    }
+
+    /// What the maps should hold now.
+    pub fn view(&self) -> &View {
+        &self.picture.view
+    }
+
+    /// What the kernel said.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Where a published container was found: its bridge, port and link-layer address.
+    pub fn place_of(&self, address: Ipv4Addr) -> Option<Place> {
+        self.picture.places.get(&address).copied()
+    }
+
+    /// How often events were lost and everything was listed anew.
+    pub fn resyncs(&self) -> u64 {
+        self.resyncs
+    }
+
+    async fn step(&mut self) -> Result<(), HostError> {
+        if let Some(dumping) = &mut self.dumping {
+            // Events wait meanwhile: what they say is newer than the dump, or the same.
+            let dumped = dumping.await;
+            self.dumping = None;
+            self.no_resync_before = Instant::now() + RESYNC_PAUSE;
+            match dumped {
+                Ok(snapshot) => {
+                    self.snapshot = snapshot;
+                    self.stale = true;
+                    self.resyncs += 1;
+                }
+                Err(error) => {
+                    self.resync_at = Some(self.no_resync_before);
+                    return Err(error);
+                }
+            }
+            return Ok(());
+        }
+        tokio::select! {
+            heard = self.watch.hear() => self.take(heard.map_err(HostError::Listen)?),
+            () = until(self.resolver.next()) => self.ask(),
+            () = until(self.resync_at) => {
+                self.resync_at = None;
+                self.dumping = Some(Box::pin(dump::snapshot(self.handle.clone())));
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, heard: Heard) {
+        let now = Instant::now();
+        for event in heard.events {
+            let Some(change) = self.snapshot.apply(event) else {
+                continue;
+            };
+            self.stale |= match change {
+                Change::Topology => true,
+                Change::Port(bridge) => {
+                    self.resolver.hurry(bridge, now);
+                    true
+                }
+                Change::Neighbour(address) => self.wanted.contains(&address),
+                Change::Station => !self.wanted.is_empty(),
+            };
+        }
+        if heard.settings {
+            let forwarding = dump::forwarding();
+            self.stale |= self.snapshot.forwarding != forwarding;
+            self.snapshot.forwarding = forwarding;
+        }
+        if heard.loss && self.resync_at.is_none() {
+            tracing::debug!("events of the kernel were lost: listing everything anew");
+            self.resync_at = Some(self.no_resync_before);
+        }
+    }
+
+    /// Brings the view up to date, and says whether it differs from before.
+    fn refresh(&mut self) -> bool {
+        if !self.stale {
+            return false;
+        }
+        self.stale = false;
+        let picture = view::picture(
+            &self.snapshot,
+            &self.selection,
+            &self.wanted,
+            &self.picture.places,
+        );
+        self.resolver.follow(&picture.asks, Instant::now());
+        let differs = picture.view != self.picture.view;
+        self.picture = picture;
+        differs
+    }
+
+    fn ask(&mut self) {
+        for (address, ask) in self.resolver.due(Instant::now()) {
+            tracing::trace!(%address, ?ask, "asking the kernel to resolve");
+            if let Err(error) = self.handle.notify(resolve::question(address, &ask)) {
+                tracing::debug!(%address, %error, "cannot ask the kernel to resolve");
+            }
+        }
+    }
+}
+
+/// Opens a connection for requests; it ends when the returned set is dropped.
+fn connect() -> io::Result<(Handle, JoinSet<()>)> {
+    let (mut connection, handle, mut others) = rtnetlink::new_connection_with_strict_check()?;
+    // Without this, a dump that broke off looks like one that is complete.
+    connection.set_forward_done(true);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+    tasks.spawn(async move {
+        while let Some((message, _)) = others.next().await {
+            tracing::debug!(?message, "the kernel refused a request");
+        }
+    });
+    Ok((handle, tasks))
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => future::pending().await,
+    }
+}

@@ -6,6 +6,7 @@
 
 mod batch;
 mod bpf;
+mod cgroup;
 mod clock;
 mod link;
 mod netns;
@@ -14,6 +15,7 @@ mod raw;
 pub mod qdisc;
 
 pub use batch::Batch;
+pub use cgroup::cgroup2_root;
 pub use clock::monotonic_seconds;
 pub use link::{Link, LinkState, LinkTarget};
 pub use netns::netns_cookie;

@@ -1,0 +1,98 @@
+//! Flows to a published port: from outside, from a neighbour container, from the container itself.
+
+use super::{
+    Datagram, Env, HostSocket, forward,
+    ports::Wish,
+    rule, tcp,
+};
+use crate::maps::{
+    AllowKey, Endpoint, FlowKey, Hook, IfIndex, Interface, Kind, Protocol, Reason, Rule, RuleId, Way,
+};
+
+/// What flow the packet opens, if the packet is for a published port and may open one.
+#[inline(always)]
+pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Wish, Reason> {
+    let (id, rule) = find_rule(env, datagram)?;
+    may_open(env, datagram, id, &rule)?;
+    let endpoint = env.endpoint(rule.target).ok_or(Reason::NoEndpoint)?;
+    let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
+    let (there, back) = ways(hook, &endpoint, &arrival, env.arrival())?;
+    forward::check(env, datagram, there.0, there.1, Reason::TtlExpired)?;
+    let (kind, src) = source(hook, datagram, &rule, &endpoint, &arrival);
+    let target_port = rule.target_port_of(datagram.key.dst_port).ok_or(Reason::ToHost)?;
+    Ok(Wish {
+        to: FlowKey { src, dst: rule.target, dst_port: target_port, ..datagram.key },
+        kind,
+        rule: (id, rule.generation),
+        there,
+        back,
+    })
+}
+
+#[inline(always)]
+fn find_rule<E: Env>(env: &E, datagram: &Datagram) -> Result<(RuleId, Rule), Reason> {
+    let key = &datagram.key;
+    if !env.is_local(key.dst) {
+        let behind_bridge = env.network(key.dst).is_some();
+        return Err(if behind_bridge { Reason::DirectAccess } else { Reason::Transit });
+    }
+    rule::published(env, datagram.protocol, key.dst, key.dst_port).ok_or(Reason::ToHost)
+}
+
+/// Only a SYN opens a published TCP flow. A UDP packet does, unless it answers a socket of this host that uses the
+/// published port as its source.
+#[inline(always)]
+fn may_open<E: Env>(env: &E, datagram: &Datagram, id: RuleId, rule: &Rule) -> Result<(), Reason> {
+    if datagram.protocol == Protocol::Tcp && !tcp::opens(datagram.tcp) {
+        return Err(Reason::MidFlow);
+    }
+    if datagram.protocol == Protocol::Udp && env.host_socket(&datagram.key) == HostSocket::Connected {
+        return Err(Reason::HostSocket);
+    }
+    if rule.has_allow_list() && !env.allows(&AllowKey::new(id, datagram.key.src)) {
+        return Err(Reason::NotAllowed);
+    }
+    Ok(())
+}
+
+type Direction = (Way, IfIndex);
+
+/// How packets get to the container and back. Both directions bypass the host's stack, or both take it.
+#[inline(always)]
+fn ways(
+    hook: Hook,
+    endpoint: &Endpoint,
+    arrival: &Interface,
+    index: IfIndex,
+) -> Result<(Direction, Direction), Reason> {
+    let to_endpoint = Way::from_number(endpoint.way).ok_or(Reason::NoEndpoint)?;
+    if to_endpoint == Way::Stack {
+        // A packet translated at a port must not go to the stack: a martian by its own address.
+        let valid = hook == Hook::UplinkIn;
+        return if valid { Ok(((Way::Stack, IfIndex(0)), (Way::Stack, IfIndex(0)))) } else { Err(Reason::NoEndpoint) };
+    }
+    let back = match hook {
+        Hook::UplinkIn => (Way::Neigh, index),
+        _ => (Way::from_number(arrival.way).ok_or(Reason::NoInterface)?, arrival.out),
+    };
+    Ok(((to_endpoint, endpoint.out), back))
+}
+
+/// The source that the container sees: the client's own wherever the answer will pass a hook of ours.
+#[inline(always)]
+fn source(
+    hook: Hook,
+    datagram: &Datagram,
+    rule: &Rule,
+    endpoint: &Endpoint,
+    arrival: &Interface,
+) -> (Kind, crate::maps::Address) {
+    let own = datagram.key.src == rule.target;
+    // Isolated ports cannot resolve each other's link-layer address, so the answer would have nowhere to go.
+    let isolated = arrival.flags & endpoint.flags & Interface::ISOLATED != 0 && arrival.bridge == endpoint.bridge;
+    match hook {
+        Hook::UplinkIn => (Kind::Published, datagram.key.src),
+        _ if own || isolated => (Kind::OwnPort, endpoint.gateway),
+        _ => (Kind::Hairpin, datagram.key.src),
+    }
+}

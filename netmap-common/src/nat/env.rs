@@ -1,0 +1,107 @@
+//! How the NAT reaches the world: tables, clock, chance, sockets and routes.
+
+use crate::maps::{
+    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, Rule, RuleId, Seconds, Seen, Settings,
+    SharedKey, Slot,
+};
+
+/// Why an entry could not be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertError {
+    /// The key is taken.
+    Exists,
+    /// The table is full.
+    Full,
+}
+
+/// A socket of this host that a packet would reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostSocket {
+    /// None.
+    Absent,
+    /// One that takes packets from anybody.
+    Unconnected,
+    /// One that is connected to the packet's source.
+    Connected,
+}
+
+/// Where the routing table sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Out of this interface.
+    Out(IfIndex),
+    /// The kernel does not say, because forwarding is off on the interface that the packet came from.
+    ForwardingOff,
+    /// Nowhere, or to this host.
+    Nowhere,
+}
+
+/// The published rules: all that the socket hooks need of the world.
+pub trait Rules {
+    /// What is published at a port, see [`crate::maps::PortSlots::index`].
+    fn slot(&self, index: u32) -> Slot;
+
+    /// The rule of one address at a port that several addresses publish.
+    fn shared(&self, key: &SharedKey) -> Option<RuleId>;
+
+    /// A rule by its number.
+    fn rule(&self, id: RuleId) -> Option<Rule>;
+}
+
+/// The world as seen from one hook while one packet passes. Values come out as copies: an entry may change or go
+/// under a reference.
+pub trait Env: Rules {
+    /// The interface whose hook runs.
+    fn arrival(&self) -> IfIndex;
+
+    /// The monotonic clock.
+    fn now(&self) -> Seconds;
+
+    /// A random number.
+    fn random(&self) -> u32;
+
+    /// Calls `probe` with 0, 1, 2 and so on until it returns true, `tries` times at most.
+    fn search(&self, tries: u32, probe: impl FnMut(u32) -> bool);
+
+    /// The settings; all zero before the daemon has written them.
+    fn settings(&self) -> Settings;
+
+    /// The flow entry of `key`, as it was before this packet was recorded in it.
+    fn touch(&self, key: &FlowKey, seen: Seen) -> Option<Flow>;
+
+    /// The flow entry of `key`, untouched.
+    fn flow(&self, key: &FlowKey) -> Option<Flow>;
+
+    /// Adds an entry where there is none (`BPF_NOEXIST`).
+    fn insert(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError>;
+
+    /// Removes the entry of `key` if it still has this nonce.
+    fn remove(&self, key: &FlowKey, nonce: u32);
+
+    /// Whether a rule's allow-list has a prefix of this source.
+    fn allows(&self, key: &AllowKey) -> bool;
+
+    /// Whether it is an address of this host.
+    fn is_local(&self, address: Address) -> bool;
+
+    /// The managed network that an address belongs to.
+    fn network(&self, address: Address) -> Option<Network>;
+
+    /// An interface with a hook.
+    fn interface(&self, index: IfIndex) -> Option<Interface>;
+
+    /// How to reach a published container.
+    fn endpoint(&self, address: Address) -> Option<Endpoint>;
+
+    /// A word of the reserved ports, see [`crate::maps::PortSlots::word`].
+    fn reserved_word(&self, index: u32) -> u64;
+
+    /// The socket of this host that a packet with this key would reach.
+    fn host_socket(&self, key: &FlowKey) -> HostSocket;
+
+    /// Where the packet would be routed.
+    fn route(&self, key: &FlowKey) -> Route;
+
+    /// Whether the packet, or each of its segments, fits through an interface.
+    fn fits(&self, out: IfIndex) -> bool;
+}

@@ -1,0 +1,75 @@
+//! The flow that a packet belongs to, if it still counts.
+
+use super::{Datagram, Env};
+use crate::maps::{Flow, FlowKey, Hook, IfIndex, Kind, Reason, RuleId, Seen, Side, Way};
+
+/// What a flow makes of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Translation {
+    /// The packet after it.
+    pub(super) to: FlowKey,
+    /// Why it is translated.
+    pub(super) kind: Kind,
+    /// Which direction the packet has.
+    pub(super) side: Side,
+    /// How it goes on.
+    pub(super) way: Way,
+    /// Where that leads.
+    pub(super) out: IfIndex,
+}
+
+/// The flow of a packet; `None` if it has none, or one whose rule has changed since: then it is decided anew.
+#[inline(always)]
+pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Option<Translation>, Reason> {
+    let seen = Seen { now: env.now(), bytes: datagram.length, tcp: datagram.tcp };
+    let Some(flow) = env.touch(&datagram.key, seen) else { return Ok(None) };
+    if !is_published_still(env, &flow) {
+        end(env, &datagram.key, &flow);
+        return if flow.side() == Side::Original { Ok(None) } else { Err(Reason::Unpublished) };
+    }
+    // One look a second at the twin keeps the second lookup off the path of nearly every packet.
+    if flow.last_seen != seen.now && !has_twin(env, &datagram.key, &flow) {
+        env.remove(&datagram.key, flow.nonce);
+        return Ok(None);
+    }
+    // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
+    let (Some(kind), Some(way)) = (flow.kind(), flow.way()) else { return Ok(None) };
+    if way == Way::Stack && matches!(hook, Hook::PortIn | Hook::BridgeIn) {
+        return Err(Reason::StackFlow);
+    }
+    Ok(Some(Translation { to: flow.to, kind, side: flow.side(), way, out: flow.out }))
+}
+
+#[inline(always)]
+fn is_published_still<E: Env>(env: &E, flow: &Flow) -> bool {
+    flow.rule == RuleId::default() || env.rule(flow.rule).is_some_and(|rule| rule.generation == flow.generation)
+}
+
+/// An entry counts only if its twin points back: the nonce tells it from a later flow's entry under the same key.
+#[inline(always)]
+fn has_twin<E: Env>(env: &E, key: &FlowKey, flow: &Flow) -> bool {
+    env.flow(&flow.twin()).is_some_and(|twin| twin.nonce == flow.nonce && twin.twin() == *key)
+}
+
+#[inline(always)]
+fn end<E: Env>(env: &E, key: &FlowKey, flow: &Flow) {
+    env.remove(key, flow.nonce);
+    env.remove(&flow.twin(), flow.nonce);
+}
+
+impl Flow {
+    /// Records a packet of this direction.
+    #[inline(always)]
+    pub fn record(&mut self, seen: Seen) {
+        // The line is written once a second at most for this, not once a packet.
+        if self.last_seen != seen.now {
+            self.last_seen = seen.now;
+        }
+        let tcp = self.tcp.after(seen.tcp);
+        if self.tcp != tcp {
+            self.tcp = tcp;
+        }
+        self.packets = self.packets.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(u64::from(seen.bytes));
+    }
+}

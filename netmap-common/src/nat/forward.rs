@@ -1,0 +1,77 @@
+//! Where a translated packet goes on, and what must hold for it.
+
+use super::{Datagram, Env, flow::Translation};
+use crate::maps::{Hook, IfIndex, Kind, Reason, Side, Way};
+
+/// How a translated packet leaves its hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Into the network namespace behind this veth; the time to live is one less.
+    Peer(IfIndex),
+    /// Out of this interface, the kernel filling in link-layer addresses; the time to live is one less.
+    Neigh(IfIndex),
+    /// On through the host's stack, which decrements the time to live itself.
+    Stack,
+}
+
+/// A packet that was translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Where it goes.
+    pub verdict: Verdict,
+    /// What it is counted as.
+    pub reason: Reason,
+}
+
+/// The way of a translated packet.
+#[inline(always)]
+pub(super) fn choose<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram,
+    translation: &Translation,
+) -> Result<Carried, Reason> {
+    let &Translation { kind, side, way, out, .. } = translation;
+    let on_stack = hook == Hook::UplinkOut || way == Way::Stack;
+    let reason = reason(kind, side, on_stack);
+    if on_stack {
+        return Ok(Carried { verdict: Verdict::Stack, reason });
+    }
+    // The host has no connection to answer for: at the uplink it would reset one that is not its own.
+    let expired = if hook == Hook::UplinkIn { Reason::TtlExpiredInFlow } else { Reason::TtlExpired };
+    check(env, datagram, way, out, expired)?;
+    let verdict = if way == Way::Peer { Verdict::Peer(out) } else { Verdict::Neigh(out) };
+    Ok(Carried { verdict, reason })
+}
+
+/// What must hold before a packet is translated and sent on past the host's stack. Where it does not, the packet
+/// goes to the stack as it came, so that the stack answers: "time exceeded" (RFC 1812, 5.3.1) or "fragmentation
+/// needed" (RFC 1191, 4).
+#[inline(always)]
+pub(super) fn check<E: Env>(env: &E, datagram: &Datagram, way: Way, out: IfIndex, expired: Reason) -> Result<(), Reason> {
+    if way != Way::Stack && datagram.ttl <= 1 {
+        return Err(expired);
+    }
+    // `bpf_redirect_peer` delivers whatever the container's interface would: it needs no check.
+    if way == Way::Neigh && !env.fits(out) {
+        return Err(Reason::TooBig);
+    }
+    Ok(())
+}
+
+const fn reason(kind: Kind, side: Side, on_stack: bool) -> Reason {
+    match (kind, side, on_stack) {
+        (Kind::Published, Side::Original, false) => Reason::PublishedIn,
+        (Kind::Published, Side::Reply, false) => Reason::PublishedReply,
+        (Kind::Egress, Side::Original, false) => Reason::EgressOut,
+        (Kind::Egress, Side::Reply, false) => Reason::EgressReply,
+        (Kind::Hairpin, Side::Original, _) => Reason::HairpinIn,
+        (Kind::Hairpin, Side::Reply, _) => Reason::HairpinReply,
+        (Kind::OwnPort, Side::Original, _) => Reason::OwnPortIn,
+        (Kind::OwnPort, Side::Reply, _) => Reason::OwnPortReply,
+        (Kind::Published, Side::Original, true) => Reason::StackPublishedIn,
+        (Kind::Published, Side::Reply, true) => Reason::StackPublishedReply,
+        (Kind::Egress, Side::Original, true) => Reason::StackEgressOut,
+        (Kind::Egress, Side::Reply, true) => Reason::StackEgressReply,
+    }
+}

@@ -1,0 +1,107 @@
+//! Flows from a container to the outside, with the uplink's address.
+
+use super::{
+    Datagram, Env, Route, forward,
+    ports::Wish,
+    tcp,
+};
+use crate::maps::{Address, FlowKey, Hook, IfIndex, Interface, Kind, Network, Protocol, Reason, Role, Way};
+
+/// What flow the packet opens, if the packet leaves a managed network and may open one.
+#[inline(always)]
+pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Wish, Reason> {
+    let network = find_network(env, hook, datagram)?;
+    let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
+    may_open(env, hook, datagram, &network, &arrival)?;
+    let (uplink, address) = find_uplink(env, hook, datagram, &arrival)?;
+    let (there, back) = ways(hook, &arrival, uplink)?;
+    forward::check(env, datagram, there.0, there.1, Reason::TtlExpired)?;
+    Ok(Wish {
+        to: FlowKey { src: address, ..datagram.key },
+        kind: Kind::Egress,
+        rule: Default::default(),
+        there,
+        back,
+    })
+}
+
+#[inline(always)]
+fn find_network<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Network, Reason> {
+    let dst = datagram.key.dst;
+    let at_uplink = hook == Hook::UplinkOut;
+    if !at_uplink && (dst.is_multicast_or_reserved() || dst.is_link_local() || dst == Address::ANY) {
+        return Err(Reason::NotRoutable);
+    }
+    let missing = if at_uplink { Reason::FromHost } else { Reason::ForeignSource };
+    let network = env.network(datagram.key.src).ok_or(missing)?;
+    // The bridge's own address: the host speaks.
+    if at_uplink && env.is_local(datagram.key.src) { Err(Reason::FromHost) } else { Ok(network) }
+}
+
+/// At a port, TCP without a SYN began on the host's stack and stays there. At the uplink it would leave with the
+/// container's address, so it is taken up in the middle, as the kernel's own NAT does.
+#[inline(always)]
+fn may_open<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram,
+    network: &Network,
+    arrival: &Interface,
+) -> Result<(), Reason> {
+    let is_tcp = datagram.protocol == Protocol::Tcp;
+    if hook == Hook::UplinkOut {
+        let resets = is_tcp && datagram.tcp & tcp::flag::RST != 0;
+        return if resets { Err(Reason::WouldLeak) } else { Ok(()) };
+    }
+    if arrival.bridge != network.bridge {
+        return Err(Reason::ForeignSource);
+    }
+    match env.network(datagram.key.dst) {
+        Some(other) if other.bridge == network.bridge => return Err(Reason::OnLink),
+        Some(_) => return Err(Reason::DirectAccess),
+        None => {}
+    }
+    let is_echo_reply = datagram.protocol == Protocol::Icmp && datagram.key.src_port.0 == 0 && datagram.key.dst_port.0 != 0;
+    if is_tcp && !tcp::opens(datagram.tcp) || is_echo_reply {
+        return Err(Reason::MidFlow);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn find_uplink<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram,
+    arrival: &Interface,
+) -> Result<(IfIndex, Address), Reason> {
+    let (index, uplink) = if hook == Hook::UplinkOut {
+        (env.arrival(), *arrival)
+    } else {
+        let index = match env.route(&datagram.key) {
+            Route::Out(index) => index,
+            Route::ForwardingOff => env.settings().default_uplink,
+            Route::Nowhere => return Err(Reason::NotOurRoute),
+        };
+        (index, env.interface(index).ok_or(Reason::NotOurRoute)?)
+    };
+    if uplink.role != Role::Uplink as u8 {
+        return Err(Reason::NotOurRoute);
+    }
+    if uplink.address == Address::ANY {
+        return Err(Reason::NoUplinkAddress);
+    }
+    Ok((index, uplink.address))
+}
+
+type Direction = (Way, IfIndex);
+
+/// How packets get out and back. Both directions bypass the host's stack, or both take it.
+#[inline(always)]
+fn ways(hook: Hook, arrival: &Interface, uplink: IfIndex) -> Result<(Direction, Direction), Reason> {
+    if hook == Hook::UplinkOut {
+        return Ok(((Way::Stack, IfIndex(0)), (Way::Stack, IfIndex(0))));
+    }
+    let back = Way::from_number(arrival.way).ok_or(Reason::NoInterface)?;
+    Ok(((Way::Neigh, uplink), (back, arrival.out)))
+}

@@ -1,0 +1,189 @@
+//! A world in memory: the tables as ordinary maps, for tests here and in other crates.
+
+use core::cell::{Cell, RefCell};
+use std::{collections::BTreeMap, vec::Vec};
+
+use super::{Env, HostSocket, InsertError, Route, Rules};
+use crate::maps::{
+    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, PortSlots, Protocol, Rule, RuleId,
+    Seconds, Seen, Settings, SharedKey, Slot,
+};
+
+/// Tables, clock and surroundings of a host.
+#[derive(Debug, Default)]
+pub struct World {
+    /// The interface whose hook runs.
+    pub arrival: Cell<IfIndex>,
+    /// The clock.
+    pub now: Cell<Seconds>,
+    /// Settings.
+    pub settings: Settings,
+    /// Flow entries.
+    pub flows: RefCell<BTreeMap<FlowKey, Flow>>,
+    /// How many flow entries fit; 0 for any number.
+    pub flow_capacity: usize,
+    /// What stands at each port.
+    pub slots: BTreeMap<u32, Slot>,
+    /// Ports that several addresses publish.
+    pub shared: BTreeMap<(Address, u16, u8), RuleId>,
+    /// Rules.
+    pub rules: RefCell<BTreeMap<RuleId, Rule>>,
+    /// Allowed prefixes of rules, with their length.
+    pub allow: Vec<(RuleId, Address, u32)>,
+    /// Addresses of this host.
+    pub locals: Vec<Address>,
+    /// Managed networks: prefix, its length, the network.
+    pub networks: Vec<(Address, u32, Network)>,
+    /// Interfaces with hooks.
+    pub interfaces: BTreeMap<IfIndex, Interface>,
+    /// Published containers.
+    pub endpoints: BTreeMap<Address, Endpoint>,
+    /// Ports that are not for masquerading.
+    pub reserved: Vec<(Protocol, u16)>,
+    /// Sockets of this host: the packet that would reach each, and how it is bound.
+    pub sockets: BTreeMap<FlowKey, HostSocket>,
+    /// Where packets to other places are routed.
+    pub route: Option<Route>,
+    /// Interfaces that no packet fits through.
+    pub narrow: Vec<IfIndex>,
+    nonce: Cell<u32>,
+}
+
+impl World {
+    /// Publishes a rule under the next free number.
+    pub fn publish(&mut self, rule: Rule) -> RuleId {
+        let id = RuleId(self.rules.borrow().len() as u32 + 1);
+        self.rules.borrow_mut().insert(id, Rule { flags: rule.flags | Rule::LIVE, ..rule });
+        for port in rule.host_port.0..=rule.last_port().0 {
+            let slot = Protocol::from_number(rule.protocol)
+                .and_then(|protocol| PortSlots::index(protocol, crate::maps::Port(port)));
+            if let Some(index) = slot {
+                self.slots.insert(index, Slot::from(id));
+            }
+        }
+        id
+    }
+
+    /// Gives a rule's number a new generation, as unpublishing does.
+    pub fn retire(&self, id: RuleId) {
+        if let Some(rule) = self.rules.borrow_mut().get_mut(&id) {
+            rule.generation.0 += 1;
+            rule.flags = 0;
+        }
+    }
+}
+
+fn in_prefix(address: Address, prefix: Address, length: u32) -> bool {
+    let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+    address.0 & mask == prefix.0 & mask
+}
+
+impl Rules for World {
+    fn slot(&self, index: u32) -> Slot {
+        self.slots.get(&index).copied().unwrap_or(Slot::EMPTY)
+    }
+
+    fn shared(&self, key: &SharedKey) -> Option<RuleId> {
+        self.shared.get(&(key.host, key.port.0, key.protocol)).copied()
+    }
+
+    fn rule(&self, id: RuleId) -> Option<Rule> {
+        self.rules.borrow().get(&id).copied()
+    }
+}
+
+impl Env for World {
+    fn arrival(&self) -> IfIndex {
+        self.arrival.get()
+    }
+
+    fn now(&self) -> Seconds {
+        self.now.get()
+    }
+
+    fn random(&self) -> u32 {
+        self.nonce.set(self.nonce.get().wrapping_add(1));
+        self.nonce.get()
+    }
+
+    fn search(&self, tries: u32, probe: impl FnMut(u32) -> bool) {
+        (0..tries).any(probe);
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    fn touch(&self, key: &FlowKey, seen: Seen) -> Option<Flow> {
+        let mut flows = self.flows.borrow_mut();
+        let flow = flows.get_mut(key)?;
+        let before = *flow;
+        flow.record(seen);
+        Some(before)
+    }
+
+    fn flow(&self, key: &FlowKey) -> Option<Flow> {
+        self.flows.borrow().get(key).copied()
+    }
+
+    fn insert(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+        let mut flows = self.flows.borrow_mut();
+        if flows.contains_key(key) {
+            return Err(InsertError::Exists);
+        }
+        if self.flow_capacity != 0 && flows.len() >= self.flow_capacity {
+            return Err(InsertError::Full);
+        }
+        flows.insert(*key, *flow);
+        Ok(())
+    }
+
+    fn remove(&self, key: &FlowKey, nonce: u32) {
+        let mut flows = self.flows.borrow_mut();
+        if flows.get(key).is_some_and(|flow| flow.nonce == nonce) {
+            flows.remove(key);
+        }
+    }
+
+    fn allows(&self, key: &AllowKey) -> bool {
+        let (rule, source) = (RuleId(u32::from_be_bytes(key.rule)), Address(u32::from_be_bytes(key.source)));
+        self.allow.iter().any(|(id, prefix, length)| *id == rule && in_prefix(source, *prefix, *length))
+    }
+
+    fn is_local(&self, address: Address) -> bool {
+        self.locals.contains(&address)
+    }
+
+    fn network(&self, address: Address) -> Option<Network> {
+        let longest = self.networks.iter().filter(|(prefix, length, _)| in_prefix(address, *prefix, *length));
+        longest.max_by_key(|(_, length, _)| *length).map(|(_, _, network)| *network)
+    }
+
+    fn interface(&self, index: IfIndex) -> Option<Interface> {
+        self.interfaces.get(&index).copied()
+    }
+
+    fn endpoint(&self, address: Address) -> Option<Endpoint> {
+        self.endpoints.get(&address).copied()
+    }
+
+    fn reserved_word(&self, index: u32) -> u64 {
+        let bits = self.reserved.iter().filter_map(|(protocol, port)| {
+            let (word, bit) = PortSlots::word(*protocol, crate::maps::Port(*port))?;
+            (word == index).then_some(bit)
+        });
+        bits.fold(0, |word, bit| word | bit)
+    }
+
+    fn host_socket(&self, key: &FlowKey) -> HostSocket {
+        self.sockets.get(key).copied().unwrap_or(HostSocket::Absent)
+    }
+
+    fn route(&self, _key: &FlowKey) -> Route {
+        self.route.unwrap_or(Route::Nowhere)
+    }
+
+    fn fits(&self, out: IfIndex) -> bool {
+        !self.narrow.contains(&out)
+    }
+}

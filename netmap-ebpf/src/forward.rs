@@ -1,0 +1,47 @@
+//! Runs the NAT at a TC hook, counts what it decided, and does it.
+
+use aya_ebpf::{EbpfContext as _, programs::TcContext};
+use netmap_common::{
+    maps::{Class, Hook, Reason},
+    nat::{self, Packet as _, Verdict},
+};
+
+use crate::{
+    maps::{self, Kernel},
+    packet::Frame,
+};
+
+/// Lets the next program see the packet, then the host. `TC_ACT_OK` would silence other programs.
+const NEXT: i32 = -1;
+/// `TC_ACT_SHOT`.
+const DROP: i32 = 2;
+
+#[inline(always)]
+pub fn run(ctx: &TcContext, hook: Hook) -> i32 {
+    let mut frame = Frame::new(ctx.as_ptr().cast());
+    if matches!(hook, Hook::UplinkOut | Hook::BridgeIn) && frame.is_done() {
+        return leave(&frame, hook, Reason::Done);
+    }
+    let length = frame.length();
+    let kernel = Kernel::new(frame.skb());
+    match nat::process(&mut frame, &kernel, hook) {
+        Ok(carried) => {
+            maps::count(hook, carried.reason, length);
+            match carried.verdict {
+                Verdict::Peer(out) => frame.redirect_peer(out),
+                Verdict::Neigh(out) => frame.redirect_neigh(out),
+                Verdict::Stack => NEXT,
+            }
+        }
+        Err(reason) => leave(&frame, hook, reason),
+    }
+}
+
+#[inline(always)]
+fn leave(frame: &Frame, hook: Hook, reason: Reason) -> i32 {
+    maps::count(hook, reason, frame.length());
+    match reason.class() {
+        Class::Dropped => DROP,
+        Class::Passed | Class::Carried => NEXT,
+    }
+}

@@ -1,0 +1,163 @@
+//! The packet under a TC hook: the only file that touches its bytes.
+
+use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
+
+use aya_ebpf::{
+    Global,
+    bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    helpers::generated::{
+        bpf_l4_csum_replace, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_pull_data,
+    },
+};
+use netmap_common::{
+    maps::IfIndex,
+    nat::{Delta, Header, L4Change, Packet, Truncated},
+};
+
+/// The mark bit that tells our later hooks that a packet is done; set by the loader. The mark is the only field that
+/// survives from a port's hook to the uplink's.
+#[unsafe(no_mangle)]
+static MARK: Global<u32> = Global::new(1 << 27);
+
+/// `PACKET_HOST` of linux/if_packet.h.
+const PACKET_HOST: u32 = 0;
+
+/// A packet under a TC hook.
+pub struct Frame {
+    skb: *mut __sk_buff,
+}
+
+impl Frame {
+    #[inline(always)]
+    pub const fn new(skb: *mut __sk_buff) -> Self {
+        Self { skb }
+    }
+
+    #[inline(always)]
+    pub const fn skb(&self) -> *mut __sk_buff {
+        self.skb
+    }
+
+    /// Whether an earlier hook of ours has finished with it.
+    #[inline(always)]
+    pub fn is_done(&self) -> bool {
+        self.mark() & MARK.load() != 0
+    }
+
+    /// Sends it into the network namespace behind a veth.
+    #[inline(always)]
+    pub fn redirect_peer(&mut self, out: IfIndex) -> i32 {
+        // The mark would reach the container.
+        self.set_mark(0);
+        // Before Linux 6.15 the container's stack drops a frame whose link-layer address is not its own, unless it is
+        // said to be for this host.
+        // SAFETY: the context is the program's own; the helper fails for no packet type that is 0.
+        unsafe { bpf_skb_change_type(self.skb, PACKET_HOST) };
+        // SAFETY: takes numbers only.
+        let verdict = unsafe { bpf_redirect_peer(out.0, 0) };
+        verdict as i32
+    }
+
+    /// Sends it out of an interface, the kernel resolving the next hop.
+    #[inline(always)]
+    pub fn redirect_neigh(&mut self, out: IfIndex) -> i32 {
+        self.set_mark(self.mark() | MARK.load());
+        // SAFETY: no parameters are given, so the pointer is not read.
+        let verdict = unsafe { bpf_redirect_neigh(out.0, core::ptr::null_mut(), 0, 0) };
+        verdict as i32
+    }
+
+    #[inline(always)]
+    fn mark(&self) -> u32 {
+        // SAFETY: the kernel's verifier knows the context's fields and their size.
+        unsafe { read_volatile(addr_of!((*self.skb).mark)) }
+    }
+
+    #[inline(always)]
+    fn set_mark(&mut self, mark: u32) {
+        // SAFETY: as above; the field is writable for TC programs.
+        unsafe { write_volatile(addr_of_mut!((*self.skb).mark), mark) }
+    }
+
+    // Volatile, because the verifier must see each pointer come from the context: what LLVM reorders or widens it
+    // takes for arithmetic on a packet pointer.
+    #[inline(always)]
+    fn start(&self) -> usize {
+        // SAFETY: as for the mark.
+        unsafe { read_volatile(addr_of!((*self.skb).data)) as usize }
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        // SAFETY: as for the mark.
+        unsafe { read_volatile(addr_of!((*self.skb).data_end)) as usize }
+    }
+
+    /// The address of a header that lies within the packet.
+    #[inline(always)]
+    fn at<T: Header>(&self, offset: usize) -> Result<*mut T, Truncated> {
+        let start = self.start();
+        if start + offset + size_of::<T>() > self.end() {
+            return Err(Truncated);
+        }
+        Ok((start + offset) as *mut T)
+    }
+
+    #[inline(always)]
+    fn replace_checksum(&mut self, offset: usize, delta: Delta, flags: u32) -> Result<(), Truncated> {
+        // SAFETY: the helper checks the offset against the packet. A size of 0 means that `to` is a difference.
+        let failed =
+            unsafe { bpf_l4_csum_replace(self.skb, offset as u32, 0, u64::from(delta.to_helper()), u64::from(flags)) };
+        if failed == 0 { Ok(()) } else { Err(Truncated) }
+    }
+}
+
+impl Packet for Frame {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        // SAFETY: as for the mark.
+        unsafe { read_volatile(addr_of!((*self.skb).len)) }
+    }
+
+    #[inline(always)]
+    fn is_vlan_tagged(&self) -> bool {
+        // SAFETY: as for the mark.
+        unsafe { read_volatile(addr_of!((*self.skb).vlan_present)) != 0 }
+    }
+
+    #[inline(always)]
+    fn require(&mut self, length: usize) -> Result<(), Truncated> {
+        if self.start() + length <= self.end() {
+            return Ok(());
+        }
+        // SAFETY: the helper checks the length; pointers into the packet are read anew after it.
+        let failed = unsafe { bpf_skb_pull_data(self.skb, length as u32) };
+        if failed == 0 { Ok(()) } else { Err(Truncated) }
+    }
+
+    #[inline(always)]
+    fn header<T: Header>(&self, offset: usize) -> Result<&T, Truncated> {
+        let header = self.at::<T>(offset)?;
+        // SAFETY: `at` has compared it with the packet's end; a header has alignment 1 and any bytes make one.
+        Ok(unsafe { &*header })
+    }
+
+    #[inline(always)]
+    fn header_mut<T: Header>(&mut self, offset: usize) -> Result<&mut T, Truncated> {
+        let header = self.at::<T>(offset)?;
+        // SAFETY: as above, and `&mut self` lets no other reference live.
+        Ok(unsafe { &mut *header })
+    }
+
+    #[inline(always)]
+    fn update_l4_checksum(&mut self, offset: usize, change: L4Change) -> Result<(), Truncated> {
+        let zero = if change.zero_means_none { BPF_F_MARK_MANGLED_0 } else { 0 };
+        if let Some(delta) = change.addresses {
+            self.replace_checksum(offset, delta, zero | BPF_F_PSEUDO_HDR)?;
+        }
+        if let Some(delta) = change.ports {
+            self.replace_checksum(offset, delta, zero)?;
+        }
+        Ok(())
+    }
+}

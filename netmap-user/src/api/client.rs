@@ -1,0 +1,177 @@
+//! The API's client, for the command line.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Method, Request, StatusCode,
+    body::Bytes,
+    client::conn::http1,
+    header::{CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, time};
+
+use super::types::{DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest};
+
+/// How long the daemon may take for an answer: publishing a range looks for listeners on each port of it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest answer, in bytes.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Why there is no good answer, a sentence each.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No socket there, or nobody behind it.
+    #[error("netmap is not running (nothing answers at {}); start it with `netmap run`", .0.display())]
+    NotRunning(PathBuf),
+    /// The socket is not for this user.
+    #[error("you may not talk to netmap at {}; run as root", .0.display())]
+    Permission(PathBuf),
+    /// No answer in time.
+    #[error("netmap at {} did not answer within {} seconds", .0.display(), .1.as_secs())]
+    Timeout(PathBuf, Duration),
+    /// The daemon says no, and why; nothing has changed.
+    #[error("{0}")]
+    Refused(String),
+    /// Whoever answers does not speak netmap's API, or stopped in the middle.
+    #[error("the answer at {} is not netmap's: {}", .0.display(), .1)]
+    Protocol(PathBuf, String),
+}
+
+/// Speaks to the daemon at one socket, one connection a request.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+    patience: Duration,
+}
+
+impl Client {
+    /// A client of the daemon at `socket`. Nothing is connected yet.
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// How long the daemon may take, instead of 30 seconds.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Publishes all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn publish(&self, request: &PublishRequest) -> Result<Done, ClientError> {
+        let body = self.encode(request)?;
+        self.ask(Method::POST, "/v1/publish", body).await
+    }
+
+    /// Takes back all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn unpublish(&self, request: &UnpublishRequest) -> Result<Done, ClientError> {
+        let body = self.encode(request)?;
+        self.ask(Method::POST, "/v1/unpublish", body).await
+    }
+
+    /// How the daemon is.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn status(&self) -> Result<DaemonStatus, ClientError> {
+        self.ask(Method::GET, "/v1/status", Bytes::new()).await
+    }
+
+    fn encode(&self, request: &impl Serialize) -> Result<Bytes, ClientError> {
+        let body = serde_json::to_vec(request).map_err(|error| self.protocol(error))?;
+        Ok(body.into())
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &'static str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let asked = self.exchange(method, path, body);
+        let Ok(answer) = time::timeout(self.patience, asked).await else {
+            return Err(ClientError::Timeout(self.socket.clone(), self.patience));
+        };
+        let (status, body) = answer?;
+        if status == StatusCode::OK {
+            return serde_json::from_slice(&body).map_err(|error| self.protocol(error));
+        }
+        match serde_json::from_slice(&body) {
+            Ok(Refusal { error }) => Err(ClientError::Refused(error)),
+            Err(_) => Err(self.protocol(status)),
+        }
+    }
+
+    /// One request, one answer, one connection.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &'static str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.protocol(error))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "netmap")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.protocol(error))?;
+        let answered = async {
+            let answer = sender
+                .send_request(request)
+                .await
+                .map_err(|error| self.protocol(error))?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), MAX_ANSWER)
+                .collect()
+                .await
+                .map_err(|error| self.protocol(error))?;
+            Ok((status, body.to_bytes()))
+        };
+        // The connection does the reading and writing; it may end first, when the server closes behind its answer.
+        let mut answered = std::pin::pin!(answered);
+        tokio::select! {
+            answer = &mut answered => answer,
+            _ = connection => answered.await,
+        }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> ClientError {
+        let socket = self.socket.clone();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning(socket),
+            io::ErrorKind::PermissionDenied => ClientError::Permission(socket),
+            _ => ClientError::Protocol(socket, error.to_string()),
+        }
+    }
+
+    fn protocol(&self, error: impl std::fmt::Display) -> ClientError {
+        ClientError::Protocol(self.socket.clone(), error.to_string())
+    }
+}

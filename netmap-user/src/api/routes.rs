@@ -1,0 +1,160 @@
+//! What each path of the API does.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time,
+};
+
+use super::{
+    server::{Command, MAX_BODY},
+    types::{Done, PublishRequest, Refusal, UnpublishRequest},
+};
+use crate::spec;
+
+/// The daemon's loop, and how long a body may take to arrive.
+#[derive(Clone)]
+struct Daemon {
+    commands: mpsc::Sender<Command>,
+    patience: Duration,
+}
+
+/// The whole API.
+pub(super) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Router {
+    Router::new()
+        .route("/v1/publish", post(publish))
+        .route("/v1/unpublish", post(unpublish))
+        .route("/v1/status", get(status))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(Daemon { commands, patience })
+}
+
+async fn publish(State(daemon): State<Daemon>, body: Body) -> Result<Response, Refused> {
+    let request: PublishRequest = daemon.read(body).await?;
+    for binding in &request.bindings {
+        spec::check(binding).map_err(|error| Refused::malformed(format!("{binding}: {error}")))?;
+    }
+    daemon
+        .ask(|answer| Command::Publish(request, answer))
+        .await?
+        .into_answer()
+}
+
+async fn unpublish(State(daemon): State<Daemon>, body: Body) -> Result<Response, Refused> {
+    let request: UnpublishRequest = daemon.read(body).await?;
+    for published in &request.published {
+        spec::check_published(published)
+            .map_err(|error| Refused::malformed(format!("{published}: {error}")))?;
+    }
+    daemon
+        .ask(|answer| Command::Unpublish(request, answer))
+        .await?
+        .into_answer()
+}
+
+async fn status(State(daemon): State<Daemon>) -> Result<Response, Refused> {
+    let status = daemon.ask(Command::Status).await?;
+    Ok(Json(status).into_response())
+}
+
+async fn not_found() -> Refused {
+    Refused::new(
+        StatusCode::NOT_FOUND,
+        "there is nothing at this path of netmap's API",
+    )
+}
+
+async fn wrong_method() -> Refused {
+    Refused::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path of netmap's API takes another method",
+    )
+}
+
+impl Daemon {
+    /// The request in a body that arrives in time and is not too long.
+    async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<T, Refused> {
+        let body = Limited::new(body, MAX_BODY).collect();
+        let Ok(body) = time::timeout(self.patience, body).await else {
+            return Err(Refused::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "the request's body did not arrive in time",
+            ));
+        };
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                let text = format!("the request's body is longer than {MAX_BODY} bytes");
+                return Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text);
+            }
+            Refused::malformed(format!("the request's body cannot be read: {error}"))
+        })?;
+        serde_json::from_slice(&body.to_bytes())
+            .map_err(|error| Refused::malformed(format!("the request is malformed: {error}")))
+    }
+
+    /// The answer of the daemon's loop.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
+        let stopping = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, "netmap is stopping");
+        let (answer, answered) = oneshot::channel();
+        self.commands
+            .send(command(answer))
+            .await
+            .map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())
+    }
+}
+
+/// An answer that says no.
+struct Refused {
+    status: StatusCode,
+    refusal: Refusal,
+}
+
+impl Refused {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        let error = error.into();
+        Self {
+            status,
+            refusal: Refusal { error },
+        }
+    }
+
+    fn malformed(error: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.refusal)).into_response()
+    }
+}
+
+/// The daemon's word as an answer.
+trait IntoAnswer {
+    fn into_answer(self) -> Result<Response, Refused>;
+}
+
+impl IntoAnswer for Result<Done, Refusal> {
+    fn into_answer(self) -> Result<Response, Refused> {
+        match self {
+            Ok(done) => Ok(Json(done).into_response()),
+            Err(refusal) => Err(Refused {
+                status: StatusCode::CONFLICT,
+                refusal,
+            }),
+        }
+    }
+}

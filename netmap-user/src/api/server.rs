@@ -1,0 +1,164 @@
+//! The API's server: takes requests in, hands them to the daemon's loop as [`Command`]s, one writer for all.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    task::JoinSet,
+    time,
+};
+
+pub use super::socket::BindError;
+use super::{
+    routes, socket,
+    types::{DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
+};
+
+/// The longest body, in bytes: some 50,000 bindings.
+pub const MAX_BODY: usize = 8 << 20;
+
+/// How long a client may take for its headers, and again for its body.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many clients are served at a time; more wait in the kernel's queue.
+const MAX_CLIENTS: usize = 64;
+
+/// What the daemon's loop is asked to do. It answers each by its sender; a sender dropped says that it stops.
+#[derive(Debug)]
+pub enum Command {
+    /// Publish all of them or none. Each binding has passed [`crate::spec::check`].
+    Publish(PublishRequest, oneshot::Sender<Result<Done, Refusal>>),
+    /// Take back all of them or none.
+    Unpublish(UnpublishRequest, oneshot::Sender<Result<Done, Refusal>>),
+    /// Tell how it is.
+    Status(oneshot::Sender<DaemonStatus>),
+}
+
+/// A socket that listens. Its file goes when this goes.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    patience: Duration,
+}
+
+impl Server {
+    /// Listens at `path` from now on; clients wait until [`Server::serve`] runs. Needs a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Another daemon lives there, or the file system refuses.
+    pub fn bind(path: &Path) -> Result<Self, BindError> {
+        let listener = socket::listen(path)?;
+        let listener =
+            UnixListener::from_std(listener).map_err(|error| BindError::Io(path.to_owned(), error))?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            patience: PATIENCE,
+        })
+    }
+
+    /// How long a client may take, instead of [`PATIENCE`].
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Serves until `stop` resolves; then removes the socket's file, finishes what clients have begun (within the
+    /// patience that they have anyway) and returns.
+    pub async fn serve(self, commands: mpsc::Sender<Command>, stop: impl Future<Output = ()>) {
+        let router = routes::router(commands, self.patience);
+        let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
+        let (stopping, stopped) = watch::channel(());
+        let mut clients = JoinSet::new();
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let (client, slot) = tokio::select! {
+                () = &mut stop => break,
+                Some(_) = clients.join_next() => continue,
+                accepted = self.accept(&slots) => accepted,
+            };
+            clients.spawn(serve_client(
+                client,
+                slot,
+                router.clone(),
+                self.patience,
+                stopped.clone(),
+            ));
+        }
+        let patience = self.patience;
+        // The file and the listener first: who comes now learns at once that nobody is there.
+        drop(self);
+        stopping.send_replace(());
+        let finished = time::timeout(patience, async { while clients.join_next().await.is_some() {} });
+        if finished.await.is_err() {
+            tracing::warn!("clients of the API did not finish in time");
+        }
+    }
+
+    /// The next client, and its place among those served at a time.
+    async fn accept(&self, slots: &Arc<Semaphore>) -> (UnixStream, Option<OwnedSemaphorePermit>) {
+        // The semaphore is never closed.
+        let slot = Arc::clone(slots).acquire_owned().await.ok();
+        loop {
+            match self.listener.accept().await {
+                Ok((client, _)) => return (client, slot),
+                Err(error) => wait_out(&error).await,
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!("the socket's file is gone already: {error}");
+        }
+    }
+}
+
+/// Out of files or memory: trying again at once would only burn the CPU.
+async fn wait_out(error: &io::Error) {
+    tracing::warn!("cannot accept a client of the API: {error}");
+    time::sleep(Duration::from_millis(100)).await;
+}
+
+async fn serve_client(
+    client: UnixStream,
+    slot: Option<OwnedSemaphorePermit>,
+    router: Router,
+    patience: Duration,
+    mut stopped: watch::Receiver<()>,
+) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .keep_alive(false);
+    let service = TowerToHyperService::new(router);
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(client), service));
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a client of the API went away: {error}");
+    }
+    drop(slot);
+}

@@ -1,0 +1,229 @@
+//! What can be written on the command line.
+
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::Ipv4Net;
+use netmap_common::maps::{Kind, Protocol};
+
+use super::help;
+use crate::{
+    binding::Published,
+    options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, InterfaceName, XdpMode},
+    spec::{self, PublishSpec},
+};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "netmap", version, about = help::ABOUT, long_about = help::LONG_ABOUT, after_help = help::OVERVIEW)]
+pub struct Cli {
+    /// Which netmap is meant.
+    #[command(flatten)]
+    pub instance: Instance,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which netmap is meant: several can run, one a network namespace.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Which netmap (several can run, one a network namespace)")]
+pub struct Instance {
+    /// Where the daemon listens [default: /run/netmap/netmap.sock]
+    #[arg(
+        long,
+        value_name = "PATH",
+        global = true,
+        env = "NETMAP_SOCKET",
+        hide_env_values = true
+    )]
+    pub socket: Option<PathBuf>,
+    /// Where programs and maps are pinned, a folder of a bpffs [default: /sys/fs/bpf/netmap]
+    #[arg(
+        long,
+        value_name = "DIR",
+        global = true,
+        env = "NETMAP_PIN_DIR",
+        hide_env_values = true
+    )]
+    pub pin_dir: Option<PathBuf>,
+}
+
+impl Instance {
+    /// The daemon's socket.
+    pub fn socket(&self) -> &Path {
+        self.socket.as_deref().unwrap_or(Path::new(DEFAULT_SOCKET))
+    }
+
+    /// The folder of the pins.
+    pub fn pin_dir(&self) -> &Path {
+        self.pin_dir.as_deref().unwrap_or(Path::new(DEFAULT_PIN_DIR))
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attach to uplinks and bridges, and serve until stopped
+    #[command(long_about = help::RUN, after_help = help::RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Publish ports of this host to a container
+    #[command(long_about = help::PUBLISH, after_help = help::PUBLISH_EXAMPLES)]
+    Publish(PublishArgs),
+    /// Take published ports back
+    #[command(long_about = help::UNPUBLISH, after_help = help::UNPUBLISH_EXAMPLES)]
+    Unpublish(UnpublishArgs),
+    /// List what is published
+    #[command(long_about = help::PORTS, after_help = help::PORTS_EXAMPLES)]
+    Ports(ListArgs),
+    /// List what is being translated
+    #[command(long_about = help::FLOWS, after_help = help::FLOWS_EXAMPLES)]
+    Flows(FlowsArgs),
+    /// Count what became of packets, and why
+    #[command(long_about = help::STATS, after_help = help::STATS_EXAMPLES)]
+    Stats(StatsArgs),
+    /// Tell what runs, what is attached and how full the tables are
+    #[command(long_about = help::STATUS, after_help = help::STATUS_EXAMPLES)]
+    Status(ListArgs),
+    /// Stop the daemon, detach everything and remove all pins
+    #[command(long_about = help::DOWN, after_help = help::DOWN_EXAMPLES)]
+    Down,
+}
+
+/// `netmap run`. A flag wins over the configuration file.
+#[derive(Args, Debug, Default)]
+pub struct RunArgs {
+    /// Configuration file, TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Interface to the outside; may be given several times [default: every one with a default route]
+    #[arg(long = "uplink", value_name = "IF")]
+    pub uplinks: Vec<InterfaceName>,
+    /// Bridge whose ports are containers; may be given several times
+    #[arg(long = "bridge", value_name = "IF")]
+    pub bridges: Vec<InterfaceName>,
+    /// Whether uplinks may be carried by XDP: auto or off [default: auto]
+    #[arg(long, value_name = "MODE")]
+    pub xdp: Option<XdpMode>,
+    /// The cgroup whose processes may not bind published ports [default: the root of the cgroup2 hierarchy]
+    #[arg(long, value_name = "DIR")]
+    pub cgroup: Option<PathBuf>,
+    /// Size of the flow table, two entries a flow [default: 262144, or as it is already]
+    #[arg(long, value_name = "N", value_parser = options::parse_flow_entries)]
+    pub flow_entries: Option<u32>,
+    /// The bit of the packet mark that netmap may use, 0 to 31 [default: 27]
+    #[arg(long, value_name = "N", value_parser = options::parse_mark_bit)]
+    pub mark_bit: Option<u8>,
+}
+
+/// `netmap publish`.
+#[derive(Args, Debug)]
+pub struct PublishArgs {
+    /// [HOSTIP:]PORT[-END]:CPORT[-CEND][/tcp|udp]
+    #[arg(value_name = "SPEC")]
+    pub spec: PublishSpec,
+    /// The container's address
+    #[arg(long = "to", value_name = "CONTAINER_IP", value_parser = spec::parse_target)]
+    pub target: Ipv4Addr,
+    /// Let only these sources connect; may be given several times
+    #[arg(long, value_name = "CIDR", value_parser = spec::parse_source, value_delimiter = ',')]
+    pub allow: Vec<Ipv4Net>,
+}
+
+/// `netmap unpublish`.
+#[derive(Args, Debug)]
+pub struct UnpublishArgs {
+    /// [HOSTIP:]PORT[-END][/tcp|udp]
+    #[arg(value_name = "SPEC")]
+    pub published: Published,
+}
+
+/// A listing without filters.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListArgs {
+    /// Print JSON with stable keys
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `netmap flows`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FlowsArgs {
+    /// Print JSON with stable keys
+    #[arg(long)]
+    pub json: bool,
+    /// Print only the N flows that had a packet last
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Only flows of this protocol
+    #[arg(long, value_name = "PROTOCOL")]
+    pub protocol: Option<ProtocolName>,
+    /// Only flows of this kind
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<KindName>,
+    /// Only flows that have this address on either side, before or after translation
+    #[arg(long, value_name = "IP", value_parser = spec::parse_address)]
+    pub address: Option<Ipv4Addr>,
+}
+
+/// `netmap stats`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StatsArgs {
+    /// Print JSON with stable keys
+    #[arg(long)]
+    pub json: bool,
+    /// Print counters that are zero too
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// A protocol that flows have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProtocolName {
+    /// TCP
+    Tcp,
+    /// UDP
+    Udp,
+    /// ICMP echo
+    Icmp,
+}
+
+impl From<ProtocolName> for Protocol {
+    fn from(name: ProtocolName) -> Self {
+        match name {
+            ProtocolName::Tcp => Self::Tcp,
+            ProtocolName::Udp => Self::Udp,
+            ProtocolName::Icmp => Self::Icmp,
+        }
+    }
+}
+
+/// Why a flow is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KindName {
+    /// From outside to a published port
+    Published,
+    /// From a container to the outside
+    Egress,
+    /// From a container to another container's published port
+    Hairpin,
+    /// From a container to its own published port
+    OwnPort,
+}
+
+impl From<KindName> for Kind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::Published => Self::Published,
+            KindName::Egress => Self::Egress,
+            KindName::Hairpin => Self::Hairpin,
+            KindName::OwnPort => Self::OwnPort,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

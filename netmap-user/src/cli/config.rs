@@ -1,0 +1,230 @@
+//! `netmap run`'s configuration file.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    str::FromStr as _,
+};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::args::{Instance, RunArgs};
+use crate::options::{self, InterfaceName, OptionError, RunOptions, XdpMode};
+
+/// What the file may say. Everything is optional, nothing else is allowed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Interfaces to the outside.
+    pub uplinks: Vec<InterfaceName>,
+    /// Bridges whose ports are containers.
+    pub bridges: Vec<InterfaceName>,
+    /// `auto` or `off`.
+    #[serde(deserialize_with = "xdp")]
+    pub xdp: Option<XdpMode>,
+    /// Where the API listens.
+    pub socket: Option<PathBuf>,
+    /// Where programs and maps are pinned.
+    pub pin_dir: Option<PathBuf>,
+    /// The cgroup whose processes may not bind published ports.
+    pub cgroup: Option<PathBuf>,
+    /// Entries of the flow table.
+    #[serde(deserialize_with = "flow_entries")]
+    pub flow_entries: Option<u32>,
+    /// Number of the mark's bit.
+    #[serde(deserialize_with = "mark_bit")]
+    pub mark_bit: Option<u8>,
+}
+
+/// Why a configuration file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("the configuration file {} cannot be read: {}", .0.display(), .1)]
+    Unreadable(PathBuf, io::Error),
+    /// It says something that is not understood.
+    #[error("the configuration file {}, line {line}: {why}", .path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, is not TOML, has a key that is not known or a value that is refused.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
+        toml::from_str(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let before = text.bytes().take(at);
+            ConfigError::Invalid {
+                path: path.to_owned(),
+                line: 1 + before.filter(|byte| *byte == b'\n').count(),
+                why: error.message().replace('\n', " "),
+            }
+        })
+    }
+
+    /// This, with everything that flags say put in its place.
+    pub fn overridden(self, args: RunArgs, instance: Instance) -> RunOptions {
+        let default = RunOptions::default();
+        let or = |flags: Vec<_>, file| if flags.is_empty() { file } else { flags };
+        RunOptions {
+            uplinks: or(args.uplinks, self.uplinks),
+            bridges: or(args.bridges, self.bridges),
+            xdp: args.xdp.or(self.xdp).unwrap_or(default.xdp),
+            socket: instance.socket.or(self.socket).unwrap_or(default.socket),
+            pin_dir: instance.pin_dir.or(self.pin_dir).unwrap_or(default.pin_dir),
+            cgroup: args.cgroup.or(self.cgroup).or(default.cgroup),
+            flow_entries: args.flow_entries.or(self.flow_entries),
+            mark_bit: args.mark_bit.or(self.mark_bit).unwrap_or(default.mark_bit),
+        }
+    }
+}
+
+fn xdp<'de, D: Deserializer<'de>>(value: D) -> Result<Option<XdpMode>, D::Error> {
+    checked::<String, _, _>(value, XdpMode::from_str)
+}
+
+fn flow_entries<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::Error> {
+    checked::<i64, _, _>(value, options::parse_flow_entries)
+}
+
+fn mark_bit<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u8>, D::Error> {
+    checked::<i64, _, _>(value, options::parse_mark_bit)
+}
+
+/// A value under the same check as its flag.
+fn checked<'de, V, T, D>(
+    value: D,
+    check: impl FnOnce(&str) -> Result<T, OptionError>,
+) -> Result<Option<T>, D::Error>
+where
+    V: Deserialize<'de> + fmt::Display,
+    D: Deserializer<'de>,
+{
+    let value = V::deserialize(value)?;
+    check(&value.to_string()).map(Some).map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("netmap.toml");
+        fs::write(&path, text).unwrap();
+        Config::read(&path).map_err(|error| {
+            let text = error.to_string();
+            text.replace(&path.display().to_string(), "FILE")
+        })
+    }
+
+    const WHOLE: &str = r#"
+        uplinks = ["eth0", "eth1"]
+        bridges = ["br0"]
+        xdp = "off"
+        socket = "/run/x.sock"
+        pin_dir = "/sys/fs/bpf/x"
+        cgroup = "/sys/fs/cgroup/x"
+        flow_entries = 1000
+        mark_bit = 3
+    "#;
+
+    fn names(names: &[&str]) -> Vec<InterfaceName> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    const NO_INSTANCE: Instance = Instance {
+        socket: None,
+        pin_dir: None,
+    };
+
+    #[test]
+    fn every_key_is_read() {
+        let options = read(WHOLE).unwrap().overridden(RunArgs::default(), NO_INSTANCE);
+        let expected = RunOptions {
+            uplinks: names(&["eth0", "eth1"]),
+            bridges: names(&["br0"]),
+            xdp: XdpMode::Off,
+            socket: "/run/x.sock".into(),
+            pin_dir: "/sys/fs/bpf/x".into(),
+            cgroup: Some("/sys/fs/cgroup/x".into()),
+            flow_entries: Some(1000),
+            mark_bit: 3,
+        };
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn an_empty_file_changes_nothing() {
+        let options = read("").unwrap().overridden(RunArgs::default(), NO_INSTANCE);
+        assert_eq!(options, RunOptions::default());
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let args = RunArgs {
+            uplinks: names(&["wan"]),
+            xdp: Some(XdpMode::Auto),
+            flow_entries: Some(64),
+            ..RunArgs::default()
+        };
+        let instance = Instance {
+            socket: Some("/flag.sock".into()),
+            pin_dir: None,
+        };
+        let options = read(WHOLE).unwrap().overridden(args, instance);
+        assert_eq!(options.uplinks, names(&["wan"]));
+        assert_eq!(options.bridges, names(&["br0"]));
+        assert_eq!(options.xdp, XdpMode::Auto);
+        assert_eq!((options.flow_entries, options.mark_bit), (Some(64), 3));
+        assert_eq!(options.socket, Path::new("/flag.sock"));
+        assert_eq!(options.pin_dir, Path::new("/sys/fs/bpf/x"));
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_said_with_its_line() {
+        let error = |text| read(text).unwrap_err();
+        assert_eq!(
+            error("xdp = \"auto\"\nxdp2 = 1\n"),
+            "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
+             `socket`, `pin_dir`, `cgroup`, `flow_entries`, `mark_bit`"
+        );
+        assert_eq!(
+            error("\n\nxdp = \"native\""),
+            "the configuration file FILE, line 3: native XDP is not there yet: this version of netmap carries \
+             uplinks by TC; use auto or off"
+        );
+        assert_eq!(
+            error("mark_bit = 32"),
+            "the configuration file FILE, line 1: \"32\" is not a bit of the packet mark; give 0 to 31"
+        );
+        assert_eq!(
+            error("flow_entries = 1"),
+            "the configuration file FILE, line 1: \"1\" is not a number of flow entries; give 64 to 16777216"
+        );
+        assert!(error("uplinks = [\"a b\"]").contains("line 1: \"a b\" is not an interface name"));
+        assert!(
+            error("bridges = \"br0\"").contains("line 1: invalid type: string \"br0\", expected a sequence")
+        );
+        assert!(error("uplinks = [").contains("FILE, line 1: "));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = Config::read(Path::new("/nowhere/netmap.toml")).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("the configuration file /nowhere/netmap.toml cannot be read: No such file"));
+    }
+}

@@ -1,0 +1,126 @@
+//! The texts that `netmap help` prints.
+
+pub(super) const ABOUT: &str = "Carries a container host's published ports and egress by eBPF";
+
+pub(super) const LONG_ABOUT: &str = "\
+    Carries a container host's published ports and its containers' traffic to the outside by eBPF, in \
+    place of iptables DNAT, MASQUERADE and one docker-proxy a port.\n\n\
+    One daemon (`netmap run`) attaches programs to the uplinks and to the containers' bridges and is the \
+    only one that changes anything. What it has attached works on without it, until `netmap down`.";
+
+pub(super) const OVERVIEW: &str = "\
+A first round, as root:
+  netmap run --bridge docker0 &           attach; uplinks are those with a default route
+  netmap publish 8080:80 --to 172.17.0.2  this host's port 8080 is the container's port 80
+  netmap ports                            what is published
+  netmap flows                            who is connected, and what becomes of the packets
+  netmap stats                            what was carried, left alone, dropped, and why
+  netmap unpublish 8080                   from the next packet on
+  netmap down                             stop, detach, remove every trace
+
+ports, flows, stats and status read the kernel's tables: they work with the daemon stopped, \
+and take --json.
+
+Exit status: 0 done, 1 failed, 2 wrong usage. `netmap help COMMAND` says more about each.";
+
+pub(super) const RUN: &str = "\
+    Attaches to the uplinks and to every port of the bridges, also to ports that appear later, and \
+    serves the API until it is stopped. Prints one line when it is attached and ready. Stopping it \
+    leaves everything attached: translated traffic goes on, and the next `netmap run` takes over without \
+    losing a packet.\n\n\
+    The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, flow_entries and \
+    mark_bit. Flags win over it. Where it says socket or pin_dir, the other commands need \
+    the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
+
+pub(super) const RUN_EXAMPLES: &str = "\
+Examples:
+  netmap run --bridge docker0                          every uplink with a default route, one bridge
+  netmap run --uplink eth0 --uplink eth1 --bridge br0  named uplinks only
+  netmap run --config /etc/netmap.toml
+
+  # /etc/netmap.toml
+  uplinks = [\"eth0\"]
+  bridges = [\"docker0\", \"br-web\"]
+  flow_entries = 1048576";
+
+pub(super) const PUBLISH: &str = "\
+    Publishes ports of this host to a container, for the next packet on: \
+    [HOSTIP:]PORT[-END]:CPORT[-CEND][/tcp|udp].\n\n\
+    Without HOSTIP the ports are published on every address of this host, those that come later \
+    included. An address of 127.0.0.0/8 publishes for processes of this host alone. A range needs as \
+    many container ports as host ports, and is one rule however long it is. Without a protocol it is \
+    tcp.\n\n\
+    A port that is published already, or on which another process listens, is refused, and nothing \
+    changes.";
+
+pub(super) const PUBLISH_EXAMPLES: &str = "\
+Examples:
+  netmap publish 8080:80 --to 172.17.0.2
+  netmap publish 192.0.2.1:53:53/udp --to 172.17.0.2    on one address of this host
+  netmap publish 127.0.0.1:5432:5432 --to 172.17.0.3    for this host alone
+  netmap publish 20000-29999:20000-29999/udp --to 172.17.0.4
+  netmap publish 22:22 --to 172.17.0.5 --allow 10.0.0.0/8 --allow 192.0.2.7";
+
+pub(super) const UNPUBLISH: &str = "\
+    Takes back what was published: [HOSTIP:]PORT[-END][/tcp|udp], as `netmap ports` prints it. A range \
+    goes as a whole. Connections through it end with their next packet.";
+
+pub(super) const UNPUBLISH_EXAMPLES: &str = "\
+Examples:
+  netmap unpublish 8080
+  netmap unpublish 192.0.2.1:53/udp
+  netmap unpublish 20000-29999/udp";
+
+pub(super) const PORTS: &str = "\
+    Lists what is published, from the kernel's tables: the published ports, the container's, who may \
+    connect, for how long it has been published, and how many flows use it.";
+
+pub(super) const PORTS_EXAMPLES: &str = "\
+Examples:
+  netmap ports
+  netmap ports --json | jq -r '.ports[] | \"\\(.port) \\(.container)\"'";
+
+pub(super) const FLOWS: &str = "\
+    Lists flows, the one that had a packet last first: the packet that opened each as it came \
+    (ORIGINAL), and as it went on (TRANSLATED). Packets and bytes are original/reply.\n\n\
+    Kinds: published (from outside to a published port), egress (from a container to the outside), \
+    hairpin (from a container to another's published port), own-port (from a container to its own). An \
+    ICMP echo flow has its identifier as source port.\n\n\
+    States of TCP: opening, established, closed, reset. Of others: unanswered, answered.";
+
+pub(super) const FLOWS_EXAMPLES: &str = "\
+Examples:
+  netmap flows --limit 20
+  netmap flows --protocol udp --kind egress
+  netmap flows --address 203.0.113.9
+  netmap flows --json | jq .total";
+
+pub(super) const STATS: &str = "\
+    Counts packets by the hook that saw them and by what became of them: carried (translated and sent \
+    on), passed (left to the host, untouched) or dropped, each with its reason. Counters start at 0 when \
+    netmap attaches first, and only grow. The socket hook counts connections and datagrams.";
+
+pub(super) const STATS_EXAMPLES: &str = "\
+Examples:
+  netmap stats
+  netmap stats --json | jq '.counters[] | select(.class == \"dropped\")'";
+
+pub(super) const STATUS: &str = "\
+    Tells whether the daemon runs, what is attached to which interface and how, how full the tables are, \
+    which interfaces are missing, and which published containers have no place that netmap knows (the \
+    proxy serves those).";
+
+pub(super) const STATUS_EXAMPLES: &str = "\
+Examples:
+  netmap status
+  netmap status --json | jq .daemon.running";
+
+pub(super) const DOWN: &str = "\
+    Stops the daemon if it runs, detaches every program and removes all pins and the socket. Published \
+    ports are gone, and translated connections end. Where there is nothing to remove, that is no \
+    failure.";
+
+pub(super) const DOWN_EXAMPLES: &str = "\
+Examples:
+  netmap down
+  netmap down --pin-dir /sys/fs/bpf/netmap-test";

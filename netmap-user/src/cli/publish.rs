@@ -1,0 +1,151 @@
+//! `netmap publish` and `netmap unpublish`.
+
+use std::io::Write;
+
+use super::{
+    args::{Instance, PublishArgs, UnpublishArgs},
+    failure::Failure,
+    output,
+};
+use crate::api::{
+    client::{Client, ClientError},
+    types::{Done, PublishRequest, UnpublishRequest},
+};
+
+/// Asks the daemon to publish, and says what is published.
+pub(super) fn publish(args: PublishArgs, instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
+    let binding = args.spec.bind(args.target, args.allow).map_err(Failure::usage)?;
+    let line = format!("published {binding}");
+    let request = PublishRequest {
+        bindings: vec![binding],
+    };
+    let client = Client::new(instance.socket());
+    let done = wait(client.publish(&request))??;
+    report(&line, &done, out)
+}
+
+/// Asks the daemon to take back, and says what is no longer published.
+pub(super) fn unpublish(
+    args: &UnpublishArgs,
+    instance: &Instance,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let line = format!("unpublished {}", args.published);
+    let request = UnpublishRequest {
+        published: vec![args.published],
+    };
+    let client = Client::new(instance.socket());
+    let done = wait(client.unpublish(&request))??;
+    report(&line, &done, out)
+}
+
+/// Waits for the daemon's answer.
+pub(super) fn wait<T>(
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> std::io::Result<Result<T, ClientError>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(answer))
+}
+
+fn report(line: &str, done: &Done, out: &mut impl Write) -> Result<(), Failure> {
+    for warning in &done.warnings {
+        output::complain(warning);
+    }
+    writeln!(out, "{line}")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use clap::Parser as _;
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+    use crate::{
+        api::{
+            server::{Command, Server},
+            types::Refusal,
+        },
+        cli::{args::Cli, dispatch},
+    };
+
+    /// What `netmap ARGUMENTS` prints while a daemon runs that answers with `result`, and what it was asked.
+    fn netmap(arguments: &str, result: Result<Done, Refusal>) -> (Result<String, String>, Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("netmap.sock");
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let path = socket.clone();
+        let daemon = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let server = Server::bind(&path).unwrap();
+                ready.send(()).unwrap();
+                let (commands, mut taken) = mpsc::channel(1);
+                let server = server.serve(commands, async { stopped.await.unwrap() });
+                let answer = async { Some(answer(taken.recv().await?, result)) };
+                tokio::join!(server, answer).1
+            })
+        });
+        is_ready.recv().unwrap();
+        let mut line = vec!["netmap", "--socket", socket.to_str().unwrap()];
+        line.extend(arguments.split_whitespace());
+        let mut out = Vec::new();
+        let done = dispatch(Cli::try_parse_from(line).unwrap(), &mut out);
+        stop.send(()).unwrap();
+        let asked = daemon.join().unwrap();
+        let printed = String::from_utf8(out).unwrap();
+        match done {
+            Ok(()) => (Ok(printed), asked),
+            Err(Failure::Failed(error)) => (Err(error.to_string()), asked),
+            Err(Failure::Usage(error)) => panic!("wrong usage: {error}"),
+        }
+    }
+
+    fn answer(command: Command, result: Result<Done, Refusal>) -> String {
+        match command {
+            Command::Publish(request, answer) => {
+                answer.send(result).unwrap();
+                request.bindings[0].to_string()
+            }
+            Command::Unpublish(request, answer) => {
+                answer.send(result).unwrap();
+                request.published[0].to_string()
+            }
+            Command::Status(_) => "status".to_owned(),
+        }
+    }
+
+    #[test]
+    fn publish_says_in_one_line_what_is_published() {
+        let done = Done {
+            warnings: vec!["the container is on no managed bridge".to_owned()],
+        };
+        let (printed, asked) = netmap("publish 8080:80 --to 172.30.1.2", Ok(done));
+        assert_eq!(printed.unwrap(), "published 0.0.0.0:8080->172.30.1.2:80/tcp\n");
+        assert_eq!(asked.unwrap(), "0.0.0.0:8080->172.30.1.2:80/tcp");
+    }
+
+    #[test]
+    fn unpublish_says_in_one_line_what_is_gone() {
+        let (printed, asked) = netmap("unpublish 127.0.0.1:20-29/udp", Ok(Done::default()));
+        assert_eq!(printed.unwrap(), "unpublished 127.0.0.1:20-29/udp\n");
+        assert_eq!(asked.unwrap(), "127.0.0.1:20-29/udp");
+    }
+
+    #[test]
+    fn the_daemons_refusal_is_the_failure() {
+        let refusal = Refusal {
+            error: "0.0.0.0:8080/tcp is not published".to_owned(),
+        };
+        let (printed, _) = netmap("unpublish 8080", Err(refusal));
+        assert_eq!(printed.unwrap_err(), "0.0.0.0:8080/tcp is not published");
+    }
+}

@@ -1,0 +1,77 @@
+//! [`Tables`] out of pinned maps: the one place where the commands meet [`crate::maps`] and [`crate::dataplane`].
+
+use std::path::{Path, PathBuf};
+
+use ipnet::Ipv4Net;
+use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, capacity};
+
+use super::{TableUse, Tables};
+use crate::{
+    api::types::Attachment,
+    dataplane,
+    maps::{self, Maps, MapsError},
+};
+
+/// What is pinned in one folder.
+pub(super) struct Pinned {
+    maps: Maps,
+    pin_dir: PathBuf,
+}
+
+impl Pinned {
+    /// Opens the maps.
+    pub(super) fn open(pin_dir: &Path) -> Result<Self, MapsError> {
+        Ok(Self {
+            maps: Maps::open(pin_dir)?,
+            pin_dir: pin_dir.to_owned(),
+        })
+    }
+}
+
+impl Tables for Pinned {
+    fn rules(&self) -> anyhow::Result<Vec<(RuleId, Rule)>> {
+        Ok(self.maps.rules.live()?)
+    }
+
+    fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>> {
+        Ok(self.maps.allow.all()?.into_iter().collect())
+    }
+
+    fn flows(&self) -> anyhow::Result<Vec<(FlowKey, Flow)>> {
+        let mut flows = Vec::new();
+        self.maps
+            .flows
+            .for_each_flow(|key, flow| flows.push((*key, *flow)))?;
+        Ok(flows)
+    }
+
+    fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>> {
+        Ok(self.maps.counters.all()?)
+    }
+
+    fn usage(&self) -> anyhow::Result<Vec<TableUse>> {
+        let maps = &self.maps;
+        let table = |name, entries: usize, capacity: usize| TableUse {
+            name,
+            entries: entries as u64,
+            capacity: capacity as u64,
+        };
+        Ok(vec![
+            table("flows", maps.flows.count()?, maps.flows.capacity()? as usize),
+            // Number 0 is never used.
+            table("rules", maps.rules.live()?.len(), capacity::RULES - 1),
+            table("allow", maps.allow.all()?.len(), capacity::ALLOW),
+            table("endpoints", maps.endpoints.all()?.len(), capacity::ENDPOINTS),
+            table("interfaces", maps.interfaces.all()?.len(), capacity::INTERFACES),
+        ])
+    }
+
+    fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
+        let attached = dataplane::attachments(&self.pin_dir)?;
+        Ok(attached.iter().map(Attachment::from).collect())
+    }
+
+    fn now(&self) -> Seconds {
+        maps::now()
+    }
+}

@@ -1,0 +1,154 @@
+//! Tables as they could be, for tests of what is printed.
+
+use ipnet::Ipv4Net;
+use netmap_common::maps::{
+    Count, Flow, FlowKey, Generation, Hook, Kind, Port, Protocol, Reason, Rule, RuleId, Seconds, Side,
+    TcpSeen, Way,
+};
+
+use super::read::{TableUse, Tables};
+use crate::api::types::Attachment;
+
+/// When the tables are read.
+pub(super) const NOW: Seconds = Seconds(1_000);
+
+/// Two rules, a published TCP connection, a ping without an answer and half a flow.
+pub(super) struct Sample;
+
+fn key(protocol: Protocol, src: (&str, u16), dst: (&str, u16)) -> FlowKey {
+    let address = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap().into();
+    FlowKey::new(protocol, address(src.0), Port(src.1), address(dst.0), Port(dst.1))
+}
+
+/// Both entries of a flow that turns `from` into `to`.
+fn twins(from: FlowKey, to: FlowKey, original: Flow, reply: Flow) -> [(FlowKey, Flow); 2] {
+    let original = Flow { to, ..original };
+    let reply = Flow {
+        to: from.reversed(),
+        side: Side::Reply as u8,
+        kind: original.kind,
+        rule: original.rule,
+        generation: original.generation,
+        nonce: original.nonce,
+        created: original.created,
+        ..reply
+    };
+    [(from, original), (to.reversed(), reply)]
+}
+
+impl Tables for Sample {
+    fn rules(&self) -> anyhow::Result<Vec<(RuleId, Rule)>> {
+        let rule = |host: &str, port, target: &str, target_port, length, protocol: Protocol| Rule {
+            host: host.parse::<std::net::Ipv4Addr>().unwrap().into(),
+            target: target.parse::<std::net::Ipv4Addr>().unwrap().into(),
+            host_port: Port(port),
+            target_port: Port(target_port),
+            length,
+            protocol: protocol.number(),
+            flags: Rule::LIVE,
+            generation: Generation(1),
+            since: NOW,
+        };
+        let range = rule("127.0.0.1", 20_000, "172.30.1.3", 30_000, 10_000, Protocol::Udp);
+        let web = Rule {
+            flags: Rule::LIVE | Rule::ALLOW_LIST,
+            generation: Generation(3),
+            since: Seconds(60),
+            ..rule("0.0.0.0", 8080, "172.30.1.2", 80, 1, Protocol::Tcp)
+        };
+        Ok(vec![(RuleId(2), range), (RuleId(1), web)])
+    }
+
+    fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>> {
+        Ok(vec![
+            (RuleId(1), "192.0.2.7/32".parse()?),
+            (RuleId(1), "10.0.0.0/8".parse()?),
+        ])
+    }
+
+    fn flows(&self) -> anyhow::Result<Vec<(FlowKey, Flow)>> {
+        let published = twins(
+            key(Protocol::Tcp, ("203.0.113.9", 41_000), ("198.51.100.1", 8080)),
+            key(Protocol::Tcp, ("203.0.113.9", 41_000), ("172.30.1.2", 80)),
+            Flow {
+                way: Way::Peer as u8,
+                kind: Kind::Published as u8,
+                rule: RuleId(1),
+                generation: Generation(3),
+                nonce: 77,
+                tcp: TcpSeen(0x12),
+                created: Seconds(900),
+                last_seen: Seconds(997),
+                packets: 12,
+                bytes: 1_200,
+                ..Flow::default()
+            },
+            Flow {
+                way: Way::Neigh as u8,
+                tcp: TcpSeen(0x12),
+                last_seen: Seconds(998),
+                packets: 10,
+                bytes: 90_000,
+                ..Flow::default()
+            },
+        );
+        let ping = twins(
+            key(Protocol::Icmp, ("172.30.1.2", 7), ("192.0.2.53", 0)),
+            key(Protocol::Icmp, ("198.51.100.1", 7), ("192.0.2.53", 0)),
+            Flow {
+                way: Way::Neigh as u8,
+                kind: Kind::Egress as u8,
+                nonce: 78,
+                created: Seconds(991),
+                last_seen: Seconds(991),
+                packets: 1,
+                bytes: 84,
+                ..Flow::default()
+            },
+            Flow {
+                way: Way::Peer as u8,
+                ..Flow::default()
+            },
+        );
+        let [_, half] = twins(
+            key(Protocol::Udp, ("203.0.113.9", 5), ("198.51.100.1", 6)),
+            key(Protocol::Udp, ("203.0.113.9", 5), ("172.30.1.2", 6)),
+            Flow::default(),
+            Flow::default(),
+        );
+        let [original, reply] = ping;
+        Ok([reply, half, original].into_iter().chain(published).collect())
+    }
+
+    fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>> {
+        let count = |packets, bytes| Count { packets, bytes };
+        Ok(vec![
+            (Hook::Socket, Reason::Proxied, count(2, 0)),
+            (Hook::UplinkIn, Reason::NotAllowed, count(1, 60)),
+            (Hook::UplinkIn, Reason::PublishedIn, count(10, 1_000)),
+            (Hook::PortIn, Reason::EgressOut, count(0, 0)),
+        ])
+    }
+
+    fn usage(&self) -> anyhow::Result<Vec<TableUse>> {
+        let table = |name, entries, capacity| TableUse {
+            name,
+            entries,
+            capacity,
+        };
+        Ok(vec![table("flows", 5, 262_144), table("rules", 2, 65_535)])
+    }
+
+    fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
+        Ok(vec![Attachment {
+            interface: "eth0".to_owned(),
+            role: "uplink".to_owned(),
+            hook: "ingress".to_owned(),
+            mode: "tcx".to_owned(),
+        }])
+    }
+
+    fn now(&self) -> Seconds {
+        NOW
+    }
+}

@@ -1,0 +1,250 @@
+//! `netmap status`: what runs, what is attached, how full the tables are.
+
+use std::{collections::BTreeMap, io, io::Write, net::Ipv4Addr, path::Path, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    args::{Instance, ListArgs},
+    failure::Failure,
+    output, publish,
+    read::{self, ReadError, TableUse, Tables},
+};
+use crate::api::{
+    client::{Client, ClientError},
+    types::{Attachment, DaemonStatus},
+};
+
+/// How long a daemon may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Everything that `netmap status` knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The version of this command.
+    pub version: &'static str,
+    /// The daemon.
+    pub daemon: Daemon,
+    /// Where the pins are.
+    pub pin_dir: String,
+    /// Every program that is attached.
+    pub attachments: Vec<Attachment>,
+    /// How full the tables are, by name; empty when nothing is attached.
+    pub tables: BTreeMap<&'static str, TableUse>,
+    /// Interfaces that were asked for and are not there. The daemon knows.
+    pub missing_interfaces: Vec<String>,
+    /// Published containers whose place is not known: the proxy serves them. The daemon knows.
+    pub unresolved_containers: Vec<Ipv4Addr>,
+}
+
+/// The daemon, as far as it answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Daemon {
+    /// Whether somebody listens on the socket.
+    pub running: bool,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Since it started.
+    pub uptime_seconds: Option<u64>,
+    /// Its version, which an update may have left behind this command's.
+    pub version: Option<String>,
+}
+
+/// Prints how things are. That nothing runs is no failure: the answer says so.
+pub(super) fn command(args: &ListArgs, instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
+    let (running, answer) = ask(instance.socket())?;
+    let tables = match read::open(instance.pin_dir()) {
+        Ok(tables) => Some(tables),
+        Err(ReadError::NotAttached(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let status = gather(instance.pin_dir(), running, answer, tables.as_ref())?;
+    render(&status, args.json, out)?;
+    Ok(())
+}
+
+/// Whether a daemon runs, and what it says.
+fn ask(socket: &Path) -> Result<(bool, Option<DaemonStatus>), Failure> {
+    let client = Client::new(socket).with_patience(PATIENCE);
+    match publish::wait(client.status())? {
+        Ok(status) => Ok((true, Some(status))),
+        Err(ClientError::NotRunning(_)) => Ok((false, None)),
+        Err(error @ ClientError::Timeout(..)) => {
+            output::complain(error);
+            Ok((true, None))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts together what the daemon says and what the tables hold.
+///
+/// # Errors
+///
+/// A table cannot be read.
+pub fn gather(
+    pin_dir: &Path,
+    running: bool,
+    answer: Option<DaemonStatus>,
+    tables: Option<&impl Tables>,
+) -> anyhow::Result<Status> {
+    let usage = tables.map(Tables::usage).transpose()?.unwrap_or_default();
+    let mut status = Status {
+        version: env!("CARGO_PKG_VERSION"),
+        daemon: Daemon {
+            running,
+            ..Daemon::default()
+        },
+        pin_dir: pin_dir.display().to_string(),
+        attachments: Vec::new(),
+        tables: usage.into_iter().map(|table| (table.name, table)).collect(),
+        missing_interfaces: Vec::new(),
+        unresolved_containers: Vec::new(),
+    };
+    let Some(answer) = answer else {
+        status.attachments = tables.map(Tables::attachments).transpose()?.unwrap_or_default();
+        return Ok(status);
+    };
+    status.daemon = Daemon {
+        running,
+        pid: Some(answer.pid),
+        uptime_seconds: Some(answer.uptime_seconds),
+        version: Some(answer.version),
+    };
+    status.attachments = answer.attachments;
+    status.missing_interfaces = answer.missing_interfaces;
+    status.unresolved_containers = answer.unresolved_containers;
+    Ok(status)
+}
+
+/// Prints it for people or as JSON.
+///
+/// # Errors
+///
+/// The output refuses.
+pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<()> {
+    if json {
+        return output::json(out, status);
+    }
+    writeln!(out, "netmap {}", status.version)?;
+    writeln!(out, "daemon      {}", daemon(&status.daemon))?;
+    writeln!(out, "pins        {}", status.pin_dir)?;
+    for (name, table) in &status.tables {
+        writeln!(out, "{name:<10}  {} of {} entries", table.entries, table.capacity)?;
+    }
+    for interface in &status.missing_interfaces {
+        writeln!(
+            out,
+            "missing     interface {interface} was asked for and is not there"
+        )?;
+    }
+    for container in &status.unresolved_containers {
+        writeln!(
+            out,
+            "unresolved  container {container} is on no managed bridge; the proxy serves it"
+        )?;
+    }
+    if status.attachments.is_empty() {
+        return writeln!(out, "nothing is attached");
+    }
+    writeln!(out)?;
+    output::table(
+        out,
+        ["INTERFACE", "ROLE", "HOOK", "MODE"].map(str::to_owned).to_vec(),
+        status.attachments.iter().map(|at| {
+            vec![
+                at.interface.clone(),
+                at.role.clone(),
+                at.hook.clone(),
+                at.mode.clone(),
+            ]
+        }),
+    )
+}
+
+fn daemon(daemon: &Daemon) -> String {
+    let (Some(pid), Some(uptime)) = (daemon.pid, daemon.uptime_seconds) else {
+        let state = if daemon.running {
+            "does not answer"
+        } else {
+            "not running"
+        };
+        return state.to_owned();
+    };
+    let uptime = output::duration(uptime);
+    let version = daemon.version.as_deref().unwrap_or_default();
+    format!("running for {uptime}, pid {pid}, version {version}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::sample::Sample, *};
+
+    fn rendered(status: &Status, json: bool) -> String {
+        let mut out = Vec::new();
+        render(status, json, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn answer() -> DaemonStatus {
+        DaemonStatus {
+            version: "0.0.9".to_owned(),
+            pid: 42,
+            uptime_seconds: 3_723,
+            attachments: Vec::new(),
+            missing_interfaces: vec!["br9".to_owned()],
+            unresolved_containers: vec![Ipv4Addr::new(172, 30, 1, 9)],
+        }
+    }
+
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+    #[test]
+    fn json_has_every_key_while_the_daemon_runs() {
+        let status = gather(Path::new("/pins"), true, Some(answer()), Some(&Sample)).unwrap();
+        let expected = format!(
+            "{}{VERSION}{}",
+            r#"{"version":""#,
+            concat!(
+                r#"","daemon":{"running":true,"pid":42,"uptime_seconds":3723,"version":"0.0.9"},"pin_dir":"/pins","#,
+                r#""attachments":[],"tables":{"flows":{"entries":5,"capacity":262144},"#,
+                r#""rules":{"entries":2,"capacity":65535}},"missing_interfaces":["br9"],"#,
+                r#""unresolved_containers":["172.30.1.9"]}"#,
+                "\n"
+            )
+        );
+        assert_eq!(rendered(&status, true), expected);
+        let text = rendered(&status, false);
+        assert!(
+            text.contains("running for 1h 2m, pid 42, version 0.0.9"),
+            "{text}"
+        );
+        assert!(
+            text.contains("interface br9 was asked for and is not there"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_attached_is_told_without_the_daemon() {
+        let status = gather(Path::new("/pins"), false, None, Some(&Sample)).unwrap();
+        assert_eq!(status.daemon, Daemon::default());
+        assert!(rendered(&status, true).contains(concat!(
+            r#""daemon":{"running":false,"pid":null,"uptime_seconds":null,"version":null}"#,
+            r#","pin_dir":"/pins","attachments":[{"interface":"eth0","role":"uplink","hook":"ingress","mode":"tcx"}]"#,
+        )));
+        let text = rendered(&status, false);
+        assert!(
+            text.contains("not running") && text.contains("flows       5 of 262144 entries"),
+            "{text}"
+        );
+        assert!(text.ends_with("eth0       uplink  ingress  tcx\n"), "{text}");
+    }
+
+    #[test]
+    fn nothing_at_all_is_told_too() {
+        let status = gather(Path::new("/pins"), false, None, None::<&Sample>).unwrap();
+        assert!(rendered(&status, true).contains(r#""attachments":[],"tables":{},"#));
+        assert!(rendered(&status, false).ends_with("nothing is attached\n"));
+    }
+}

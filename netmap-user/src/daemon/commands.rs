@@ -1,0 +1,102 @@
+//! What the API asks for. A refused command changes nothing.
+
+use tracing::{info, warn};
+
+use super::{Daemon, ports};
+use crate::{
+    api::{
+        server::Command,
+        types::{Attachment, DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
+    },
+    binding::Binding,
+    proxy::Hold,
+};
+
+impl Daemon {
+    pub(super) fn obey(&mut self, command: Command) {
+        // Who has hung up does not wait for an answer.
+        match command {
+            Command::Publish(request, answer) => {
+                let result = self.publish(request).map_err(refusal);
+                drop(answer.send(result));
+            }
+            Command::Unpublish(request, answer) => {
+                let result = self.unpublish(&request).map_err(refusal);
+                drop(answer.send(result));
+            }
+            Command::Status(answer) => drop(answer.send(self.status())),
+        }
+    }
+
+    fn publish(&mut self, request: PublishRequest) -> anyhow::Result<Done> {
+        let bindings = request.bindings;
+        self.publisher.check(&bindings)?;
+        // Ports first: one that another program has is not taken from it.
+        let holds: Vec<Hold> =
+            bindings.iter().map(|binding| self.proxy.hold(&binding.published)).collect::<Result<_, _>>()?;
+        self.publisher.publish(&mut self.maps, &bindings)?;
+        let mut warnings = Vec::new();
+        for (binding, hold) in bindings.into_iter().zip(holds) {
+            info!("published {binding}");
+            if ports::is_range(&binding)
+                && let Err(error) = self.reservations.reserve(binding.published.ports)
+            {
+                warnings.push(format!("the host may hand out ports of {binding} to its own connections: {error}"));
+            }
+            self.warn_about(&binding, &mut warnings);
+            self.proxy.publish(binding, hold);
+        }
+        self.settle()?;
+        Ok(Done { warnings })
+    }
+
+    fn unpublish(&mut self, request: &UnpublishRequest) -> anyhow::Result<Done> {
+        for binding in self.publisher.unpublish(&mut self.maps, &request.published)? {
+            info!("unpublished {binding}");
+            if ports::is_range(&binding)
+                && let Err(error) = self.reservations.release(binding.published.ports)
+            {
+                warn!("the ports of {binding} stay reserved: {error}");
+            }
+            self.proxy.unpublish(&binding.published);
+        }
+        self.settle()?;
+        Ok(Done::default())
+    }
+
+    /// After a change of what is published.
+    fn settle(&mut self) -> anyhow::Result<()> {
+        self.want();
+        self.follow_host()?;
+        self.refresh_ports();
+        Ok(())
+    }
+
+    fn warn_about(&self, binding: &Binding, warnings: &mut Vec<String>) {
+        let host = binding.published.host;
+        let known = host.is_unspecified() || host.is_loopback() || self.host.view().locals.contains_key(&host.into());
+        if !known {
+            warnings.push(format!("{host} is not an address of this host yet; {binding} waits for it"));
+        }
+    }
+
+    fn status(&self) -> DaemonStatus {
+        let attachments = self.dataplane.attachments().unwrap_or_else(|error| {
+            warn!("attached programs cannot be listed: {error}");
+            Vec::new()
+        });
+        let view = self.host.view();
+        DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            attachments: attachments.iter().map(Attachment::from).collect(),
+            missing_interfaces: view.missing.clone(),
+            unresolved_containers: view.unresolved.clone(),
+        }
+    }
+}
+
+fn refusal(error: anyhow::Error) -> Refusal {
+    Refusal { error: format!("{error:#}") }
+}

@@ -1,0 +1,106 @@
+//! Which interfaces are uplinks, and which are managed bridges.
+
+use std::collections::BTreeSet;
+
+use netmap_common::maps::IfIndex;
+
+use super::snapshot::{LinkKind, Snapshot};
+
+/// What the user wants netmap to work on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Names of the interfaces that lead outside. Empty: those with an IPv4 default route in the main table.
+    pub uplinks: Vec<String>,
+    /// Names of the containers' bridges, which may appear later. Empty: every bridge that is no uplink.
+    pub bridges: Vec<String>,
+}
+
+/// The interfaces that a selection names at the moment. No interface is both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Roles {
+    /// Uplinks, the preferred one first.
+    pub(super) uplinks: Vec<IfIndex>,
+    /// Managed bridges.
+    pub(super) bridges: BTreeSet<IfIndex>,
+    /// Names that were asked for and are not there.
+    pub(super) missing: Vec<String>,
+    /// What the user should know, a sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+impl Roles {
+    pub(super) fn of(snapshot: &Snapshot, selection: &Selection) -> Self {
+        let mut roles = Self::default();
+        roles.choose_uplinks(snapshot, &selection.uplinks);
+        roles.choose_bridges(snapshot, &selection.bridges);
+        for uplink in &roles.uplinks {
+            let Some(link) = snapshot.links.get(uplink) else {
+                continue;
+            };
+            if let Some(bridge) = link.master.filter(|master| roles.bridges.contains(master)) {
+                roles.notes.push(format!(
+                    "{} is an uplink and a port of the managed bridge {}: it is treated as an uplink",
+                    link.name,
+                    name(snapshot, bridge)
+                ));
+            }
+        }
+        roles
+    }
+
+    fn choose_uplinks(&mut self, snapshot: &Snapshot, names: &[String]) {
+        for name in names {
+            match snapshot.link_named(name) {
+                Some((index, _)) if self.uplinks.contains(&index) => {}
+                Some((index, _)) => self.uplinks.push(index),
+                None => self.missing.push(name.clone()),
+            }
+        }
+        if !names.is_empty() {
+            return;
+        }
+        for hop in snapshot
+            .routes_by_metric()
+            .into_iter()
+            .flat_map(|route| &route.hops)
+        {
+            let usable = snapshot
+                .links
+                .get(&hop.out)
+                .is_some_and(|link| link.kind != LinkKind::Loopback);
+            if usable && !self.uplinks.contains(&hop.out) {
+                self.uplinks.push(hop.out);
+            }
+        }
+    }
+
+    fn choose_bridges(&mut self, snapshot: &Snapshot, names: &[String]) {
+        for name in names {
+            match snapshot.link_named(name) {
+                Some((index, _)) if self.uplinks.contains(&index) => self.notes.push(format!(
+                    "{name} is an uplink and cannot be a managed bridge as well: it is treated as an uplink"
+                )),
+                Some((index, link)) if link.kind == LinkKind::Bridge => {
+                    self.bridges.insert(index);
+                }
+                Some(_) => self
+                    .notes
+                    .push(format!("{name} is not a bridge: its containers are not managed")),
+                None if self.missing.contains(name) => {}
+                None => self.missing.push(name.clone()),
+            }
+        }
+        if !names.is_empty() {
+            return;
+        }
+        for (index, link) in &snapshot.links {
+            if link.kind == LinkKind::Bridge && !self.uplinks.contains(index) {
+                self.bridges.insert(*index);
+            }
+        }
+    }
+}
+
+fn name(snapshot: &Snapshot, index: IfIndex) -> &str {
+    snapshot.links.get(&index).map_or("?", |link| &link.name)
+}

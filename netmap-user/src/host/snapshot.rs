@@ -1,0 +1,189 @@
+//! What netlink said about the host's network namespace, reduced to what decides where packets go.
+
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+use netmap_common::maps::IfIndex;
+
+/// An Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, byte) in self.0.iter().enumerate() {
+            let separator = if position == 0 { "" } else { ":" };
+            write!(f, "{separator}{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a link is, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// The loopback interface.
+    Loopback,
+    /// A bridge (`IFLA_INFO_KIND` "bridge").
+    Bridge,
+    /// One end of a veth pair.
+    Veth(Peer),
+    /// Anything else: hardware, tap, vlan, ...
+    Other,
+}
+
+/// Where the other end of a veth pair is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// In this namespace: packets cannot be redirected to it with `bpf_redirect_peer`.
+    Here(IfIndex),
+    /// In another namespace (`IFLA_LINK_NETNSID` is present).
+    Elsewhere,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: LinkKind,
+    /// The bridge, bond or VRF that it belongs to.
+    pub master: Option<IfIndex>,
+    /// `IFF_UP`: switched on.
+    pub up: bool,
+    /// `IFF_RUNNING`: switched on and with a carrier.
+    pub running: bool,
+    /// `IFLA_BRPORT_ISOLATED`: an isolated port of its bridge.
+    pub isolated: bool,
+    /// Largest layer 3 packet, in bytes.
+    pub mtu: u32,
+    /// Its own link-layer address, if it is an Ethernet-like interface.
+    pub mac: Option<Mac>,
+}
+
+/// One of the host's own addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostAddress {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The subnet that it makes reachable (of the peer's address on a point-to-point link).
+    pub subnet: Ipv4Net,
+    /// A later address of a subnet that the interface is in already: never a source by itself.
+    pub secondary: bool,
+    /// Scope "global": may be seen outside of its link.
+    pub global: bool,
+}
+
+/// What the kernel knows about an address on a link. An entry that is being resolved is no entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbour {
+    /// Its link-layer address, verified or not.
+    Known {
+        /// The link-layer address.
+        mac: Mac,
+        /// Set by an administrator (`NUD_PERMANENT`, `NUD_NOARP`): the kernel never probes it.
+        fixed: bool,
+    },
+    /// It was asked for and did not answer.
+    Failed,
+}
+
+/// A default route of the main table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultRoute {
+    /// Its metric; the lowest wins.
+    pub metric: u32,
+    /// The type of service that it is for, 0 for any.
+    pub tos: u8,
+    /// Its next hops, at least one.
+    pub hops: Vec<Hop>,
+    /// The source address that it asks for (`RTA_PREFSRC`).
+    pub source: Option<Ipv4Addr>,
+}
+
+/// One next hop of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The interface that it leaves by.
+    pub out: IfIndex,
+    /// The router; none on a point-to-point link.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// Key of a bridge's forwarding table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Station {
+    /// The bridge.
+    pub bridge: IfIndex,
+    /// The station's address.
+    pub mac: Mac,
+    /// The VLAN in which it was seen, 0 without VLAN filtering.
+    pub vlan: u16,
+}
+
+/// Everything that netlink said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Every interface.
+    pub links: BTreeMap<IfIndex, Link>,
+    /// Addresses of each interface, in the kernel's order (primary ones of a subnet come first).
+    pub addresses: BTreeMap<IfIndex, Vec<HostAddress>>,
+    /// Default routes of the main table.
+    pub routes: Vec<DefaultRoute>,
+    /// Neighbour entries.
+    pub neighbours: BTreeMap<(IfIndex, Ipv4Addr), Neighbour>,
+    /// Ports by which bridges reach stations. The bridges' own addresses are not among them.
+    pub stations: BTreeMap<Station, IfIndex>,
+    /// Whether the host forwards IPv4 (`net.ipv4.ip_forward`).
+    pub forwarding: bool,
+}
+
+impl Snapshot {
+    /// The interface with this name.
+    pub fn link_named(&self, name: &str) -> Option<(IfIndex, &Link)> {
+        self.links
+            .iter()
+            .find(|(_, link)| link.name == name)
+            .map(|(index, link)| (*index, link))
+    }
+
+    /// The addresses of an interface.
+    pub fn addresses_of(&self, index: IfIndex) -> &[HostAddress] {
+        self.addresses.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    /// The port by which `bridge` reaches `mac`, if the bridge knows it and the port is still its own.
+    pub fn port_of(&self, bridge: IfIndex, mac: Mac) -> Option<IfIndex> {
+        let first = Station { bridge, mac, vlan: 0 };
+        let last = Station {
+            bridge,
+            mac,
+            vlan: u16::MAX,
+        };
+        self.stations
+            .range(first..=last)
+            .map(|(_, port)| *port)
+            .find(|port| self.is_port_of(*port, bridge))
+    }
+
+    /// Whether `port` exists and belongs to `bridge`.
+    pub fn is_port_of(&self, port: IfIndex, bridge: IfIndex) -> bool {
+        self.links
+            .get(&port)
+            .is_some_and(|link| link.master == Some(bridge))
+    }
+
+    /// Default routes, the preferred one first.
+    pub fn routes_by_metric(&self) -> Vec<&DefaultRoute> {
+        let mut routes: Vec<_> = self.routes.iter().collect();
+        routes.sort_by_key(|route| route.metric);
+        routes
+    }
+}

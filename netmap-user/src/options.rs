@@ -1,0 +1,214 @@
+//! What `netmap run` is given, flags and configuration file together, checked.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// Where the daemon listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
+
+/// Where programs and maps are pinned unless told otherwise.
+pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/netmap";
+
+/// The bit of `skb->mark` that tells netmap's later hooks that a packet is done, unless told otherwise.
+///
+/// kube-proxy takes bits 14 and 15, Tailscale 16 to 23.
+pub const DEFAULT_MARK_BIT: u8 = 27;
+
+/// The fewest flow entries that make sense, two a flow.
+pub const MIN_FLOW_ENTRIES: u32 = 64;
+
+/// The most flow entries: the table is allocated beforehand, 2 GiB at this size.
+pub const MAX_FLOW_ENTRIES: u32 = 1 << 24;
+
+/// Everything that the daemon needs to know when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Interfaces to the outside; empty for every one with a default route.
+    pub uplinks: Vec<InterfaceName>,
+    /// Bridges whose ports are containers.
+    pub bridges: Vec<InterfaceName>,
+    /// Whether uplinks may be carried by XDP.
+    pub xdp: XdpMode,
+    /// Where the API listens.
+    pub socket: PathBuf,
+    /// Where programs and maps are pinned, a folder of a bpffs.
+    pub pin_dir: PathBuf,
+    /// The cgroup whose processes may not bind published ports; none for the root of the cgroup2 hierarchy.
+    pub cgroup: Option<PathBuf>,
+    /// Entries of the flow table, two a flow; none for as many as the table has that is pinned, else
+    /// [`netmap_common::maps::capacity::FLOWS`].
+    pub flow_entries: Option<u32>,
+    /// Number of the mark's bit, 0 to 31.
+    pub mark_bit: u8,
+}
+
+impl RunOptions {
+    /// The mark's bit as a mask.
+    pub const fn mark(&self) -> u32 {
+        1 << (self.mark_bit & 31)
+    }
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            uplinks: Vec::new(),
+            bridges: Vec::new(),
+            xdp: XdpMode::default(),
+            socket: DEFAULT_SOCKET.into(),
+            pin_dir: DEFAULT_PIN_DIR.into(),
+            cgroup: None,
+            flow_entries: None,
+            mark_bit: DEFAULT_MARK_BIT,
+        }
+    }
+}
+
+/// Whether uplinks may be carried by XDP. This version carries them by TC in both modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XdpMode {
+    /// XDP where it gains something.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+}
+
+/// An option's value that is refused, a sentence each.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// `native`.
+    #[error("native XDP is not there yet: this version of netmap carries uplinks by TC; use auto or off")]
+    NoXdpYet,
+    /// No mode at all.
+    #[error("{0:?} is not an XDP mode; use auto or off")]
+    UnknownXdp(String),
+    /// No name that the kernel would take.
+    #[error("{0:?} is not an interface name; names have 1 to 15 characters without slash, colon and space")]
+    BadInterface(String),
+    /// Too many, too few, or no number.
+    #[error("{0:?} is not a number of flow entries; give {MIN_FLOW_ENTRIES} to {MAX_FLOW_ENTRIES}")]
+    BadFlowEntries(String),
+    /// No bit of 32.
+    #[error("{0:?} is not a bit of the packet mark; give 0 to 31")]
+    BadMarkBit(String),
+}
+
+impl std::str::FromStr for XdpMode {
+    type Err = OptionError;
+
+    fn from_str(mode: &str) -> Result<Self, OptionError> {
+        match mode {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            "native" => Err(OptionError::NoXdpYet),
+            _ => Err(OptionError::UnknownXdp(mode.to_owned())),
+        }
+    }
+}
+
+/// The name of a network interface, one that the kernel would take (`dev_valid_name`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct InterfaceName(String);
+
+impl InterfaceName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for InterfaceName {
+    type Err = OptionError;
+
+    fn from_str(name: &str) -> Result<Self, OptionError> {
+        let valid = (1..=15).contains(&name.len())
+            && name != "."
+            && name != ".."
+            && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace());
+        if !valid {
+            return Err(OptionError::BadInterface(name.to_owned()));
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for InterfaceName {
+    type Error = OptionError;
+
+    fn try_from(name: String) -> Result<Self, OptionError> {
+        name.parse()
+    }
+}
+
+impl std::fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A number of flow entries.
+///
+/// # Errors
+///
+/// No number from [`MIN_FLOW_ENTRIES`] to [`MAX_FLOW_ENTRIES`].
+pub fn parse_flow_entries(text: &str) -> Result<u32, OptionError> {
+    text.parse()
+        .ok()
+        .filter(|entries| (MIN_FLOW_ENTRIES..=MAX_FLOW_ENTRIES).contains(entries))
+        .ok_or_else(|| OptionError::BadFlowEntries(text.to_owned()))
+}
+
+/// The number of a mark's bit.
+///
+/// # Errors
+///
+/// No number from 0 to 31.
+pub fn parse_mark_bit(text: &str) -> Result<u8, OptionError> {
+    text.parse()
+        .ok()
+        .filter(|bit| *bit < 32)
+        .ok_or_else(|| OptionError::BadMarkBit(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn native_xdp_is_refused_in_one_sentence() {
+        assert_eq!("auto".parse(), Ok(XdpMode::Auto));
+        assert_eq!("off".parse(), Ok(XdpMode::Off));
+        assert_eq!("native".parse::<XdpMode>(), Err(OptionError::NoXdpYet));
+        assert_eq!(
+            "generic".parse::<XdpMode>(),
+            Err(OptionError::UnknownXdp("generic".into()))
+        );
+    }
+
+    #[test]
+    fn names_that_the_kernel_would_not_take_are_refused() {
+        assert_eq!(
+            "br-0123456789ab".parse::<InterfaceName>().unwrap().as_str(),
+            "br-0123456789ab"
+        );
+        for name in ["", "sixteen-letters-", "a/b", "a b", "eth0:1", ".", ".."] {
+            assert_eq!(
+                name.parse::<InterfaceName>(),
+                Err(OptionError::BadInterface(name.into()))
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert_eq!(parse_flow_entries("262144"), Ok(262_144));
+        assert!(parse_flow_entries("63").is_err());
+        assert!(parse_flow_entries("16777217").is_err());
+        assert_eq!(parse_mark_bit("31"), Ok(31));
+        assert_eq!(parse_mark_bit("32"), Err(OptionError::BadMarkBit("32".into())));
+        assert_eq!(RunOptions::default().mark(), 1 << 27);
+    }
+}

@@ -1,0 +1,114 @@
+//! TCP: one listener for all published ports, one task a connection.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+
+use super::{
+    Refusal, Shared,
+    relay::relay,
+    socket::{set_up, tcp_backend},
+    table::Route,
+};
+use crate::binding::Transport;
+
+/// How long to wait for files or memory to become free before accepting again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts for ever.
+pub(super) async fn serve(shared: Arc<Shared>, listener: Arc<TcpListener>) {
+    loop {
+        match listener.accept().await {
+            Ok((client, peer)) => admit(&shared, client, peer),
+            // The client gave up before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                shared.counters.refused_resources.increment();
+                tracing::warn!(%error, "cannot accept proxied connections for the moment");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Starts to carry a connection, or resets it: dropping it does.
+fn admit(shared: &Arc<Shared>, client: TcpStream, peer: SocketAddr) {
+    let Ok((route, target)) = prepare(shared, &client, peer) else {
+        return;
+    };
+    let open = Open::new(shared);
+    tokio::spawn(carry(open, route, client, target));
+}
+
+fn prepare(shared: &Shared, client: &TcpStream, peer: SocketAddr) -> Result<(Route, SocketAddr), Refusal> {
+    let prepared = set_up(client).and_then(|()| client.local_addr());
+    let destination = prepared.map_err(|_| shared.refuse(Refusal::Resources))?;
+    let (route, target) = shared.route(Transport::Tcp, destination, peer)?;
+    let most = u64::try_from(shared.limits.connections).unwrap_or(u64::MAX);
+    if shared.counters.connections_open.get() >= most {
+        return Err(shared.refuse(Refusal::Full));
+    }
+    Ok((route, target))
+}
+
+/// Carries one connection until it ends or its port is unpublished, which resets both sides.
+async fn carry(open: Open, mut route: Route, client: TcpStream, target: SocketAddr) {
+    tokio::select! {
+        biased;
+        () = route.ended() => {}
+        () = converse(&open.0, &client, target) => {}
+    }
+}
+
+async fn converse(shared: &Shared, client: &TcpStream, target: SocketAddr) {
+    let connecting = timeout(shared.timeouts.connect, tcp_backend(target, shared.mark));
+    let connected = match connecting.await {
+        Ok(connected) => connected,
+        Err(elapsed) => Err(elapsed.into()),
+    };
+    let connected = connected.and_then(|container| set_up(&container).map(|()| container));
+    let container = match connected {
+        Ok(container) => container,
+        Err(error) => {
+            if is_shortage(&error) {
+                shared.refuse(Refusal::Resources);
+            } else {
+                shared.counters.connect_failures.increment();
+            }
+            tracing::debug!(%target, %error, "container does not accept a proxied connection");
+            return;
+        }
+    };
+    shared.counters.connections.increment();
+    if let Err(error) = relay(client, &container).await {
+        if is_shortage(&error) {
+            shared.refuse(Refusal::Resources);
+        }
+        tracing::debug!(%target, %error, "proxied connection failed");
+    }
+}
+
+/// Whether it is the system's fault, not the container's.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
+    error.raw_os_error().is_some_and(|code| shortages.contains(&code))
+}
+
+/// Counts a connection as open until it is dropped.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.counters.connections_open.increment();
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counters.connections_open.decrement();
+    }
+}

@@ -1,0 +1,233 @@
+//! Which rule has which port: the daemon's own copy of the slots.
+
+use std::collections::BTreeMap;
+
+use netmap_common::maps::{Port, PortSlots, RuleId, SharedKey, Slot, capacity};
+
+use super::Run;
+use crate::binding::{Binding, Published};
+
+/// Every rule, and the rules at every port.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    rules: BTreeMap<RuleId, Binding>,
+    ids: BTreeMap<Published, RuleId>,
+    /// One slot a port, as in the kernel.
+    slots: Vec<Slot>,
+    /// The rules of ports that have several.
+    several: BTreeMap<u32, Vec<RuleId>>,
+    /// The lowest number that may be free.
+    next: u32,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            rules: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            slots: vec![Slot::EMPTY; capacity::SLOTS],
+            several: BTreeMap::new(),
+            next: 1,
+        }
+    }
+}
+
+impl Ledger {
+    pub(super) fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.rules.values()
+    }
+
+    pub(super) fn get(&self, id: RuleId) -> Option<&Binding> {
+        self.rules.get(&id)
+    }
+
+    pub(super) fn find(&self, published: &Published) -> Option<RuleId> {
+        self.ids.get(published).copied()
+    }
+
+    /// The lowest number that no rule has.
+    pub(super) fn free_id(&mut self) -> Option<RuleId> {
+        while self.rules.contains_key(&RuleId(self.next)) {
+            self.next += 1;
+        }
+        (usize::try_from(self.next).ok()? < capacity::RULES).then_some(RuleId(self.next))
+    }
+
+    /// A rule that a packet could take for `published`.
+    pub(super) fn overlapping(&self, published: &Published) -> Option<&Binding> {
+        indexes(published).find_map(|index| {
+            self.at(index)
+                .into_iter()
+                .filter_map(|id| self.rules.get(&id))
+                .find(|binding| binding.published.overlaps(published))
+        })
+    }
+
+    /// Adds a rule, unless it overlaps with one: then says with which.
+    pub(super) fn insert(&mut self, id: RuleId, binding: Binding) -> Result<(), (Published, Binding)> {
+        let published = binding.published;
+        if let Some(existing) = self.overlapping(&published) {
+            return Err((published, existing.clone()));
+        }
+        for index in indexes(&published) {
+            let mut rules = self.at(index);
+            rules.push(id);
+            self.put(index, rules);
+        }
+        self.ids.insert(published, id);
+        self.rules.insert(id, binding);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, published: &Published) -> Option<(RuleId, Binding)> {
+        let id = self.ids.remove(published)?;
+        for index in indexes(published) {
+            let mut rules = self.at(index);
+            rules.retain(|other| *other != id);
+            self.put(index, rules);
+        }
+        self.next = self.next.min(id.0);
+        self.rules.remove(&id).map(|binding| (id, binding))
+    }
+
+    /// The slots of a range, as few writes as possible.
+    pub(super) fn runs(&self, published: &Published) -> Vec<Run> {
+        runs(indexes(published).filter_map(|index| Some((index, self.slot(index)?))))
+    }
+
+    /// The slots in which the kernel's differ.
+    pub(super) fn differences(&self, kernel: &[Slot]) -> Vec<Run> {
+        let ours = (0u32..).zip(&self.slots);
+        runs(ours.zip(kernel).filter(|((_, ours), kernel)| *ours != *kernel).map(|((index, slot), _)| (index, *slot)))
+    }
+
+    /// The entries that the shared ports of a range need, those of other rules there included.
+    pub(super) fn shared_of(&self, published: &Published) -> BTreeMap<SharedKey, RuleId> {
+        if self.several.is_empty() {
+            return BTreeMap::new();
+        }
+        self.entries(indexes(published).filter(|index| self.several.contains_key(index)))
+    }
+
+    /// Every entry of shared ports.
+    pub(super) fn shared(&self) -> BTreeMap<SharedKey, RuleId> {
+        self.entries(self.several.keys().copied())
+    }
+
+    fn entries(&self, indexes: impl Iterator<Item = u32>) -> BTreeMap<SharedKey, RuleId> {
+        let rules = indexes.flat_map(|index| self.at(index).into_iter().map(move |id| (index, id)));
+        rules
+            .filter_map(|(index, id)| {
+                let Published { host, transport, .. } = self.rules.get(&id)?.published;
+                let port = Port(u16::try_from(index % 65_536).ok()?);
+                let protocol = transport.protocol().number();
+                Some((SharedKey { host: host.into(), port, protocol, pad: 0 }, id))
+            })
+            .collect()
+    }
+
+    fn slot(&self, index: u32) -> Option<Slot> {
+        self.slots.get(usize::try_from(index).ok()?).copied()
+    }
+
+    fn at(&self, index: u32) -> Vec<RuleId> {
+        match self.slot(index) {
+            None | Some(Slot::EMPTY) => Vec::new(),
+            Some(Slot::SHARED) => self.several.get(&index).cloned().unwrap_or_default(),
+            Some(Slot(id)) => vec![RuleId(id)],
+        }
+    }
+
+    fn put(&mut self, index: u32, rules: Vec<RuleId>) {
+        let slot = match rules.as_slice() {
+            [] => Slot::EMPTY,
+            [only] => Slot::from(*only),
+            _ => Slot::SHARED,
+        };
+        if slot == Slot::SHARED {
+            self.several.insert(index, rules);
+        } else {
+            self.several.remove(&index);
+        }
+        if let Some(place) = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) {
+            *place = slot;
+        }
+    }
+}
+
+fn indexes(published: &Published) -> impl Iterator<Item = u32> {
+    let protocol = published.transport.protocol();
+    published.ports.iter().filter_map(move |port| PortSlots::index(protocol, Port(port)))
+}
+
+fn runs(slots: impl Iterator<Item = (u32, Slot)>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (index, slot) in slots {
+        match runs.last_mut() {
+            Some((first, count, last)) if *first + *count == index && *last == slot => *count += 1,
+            _ => runs.push((index, 1, slot)),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binding::{PortSpan, Transport};
+
+    fn binding(host: &str, first: u16, last: u16) -> Binding {
+        let ports = PortSpan::new(first, last).unwrap();
+        Binding {
+            published: Published { host: host.parse().unwrap(), ports, transport: Transport::Udp },
+            target: "172.30.1.2".parse().unwrap(),
+            target_ports: ports,
+            allow: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_range_is_one_rule_and_one_write() {
+        let mut ledger = Ledger::default();
+        let range = binding("0.0.0.0", 20_000, 29_999);
+        ledger.insert(RuleId(1), range.clone()).unwrap();
+        assert_eq!(ledger.runs(&range.published), [(65_536 + 20_000, 10_000, Slot(1))]);
+        assert_eq!(ledger.shared(), BTreeMap::new());
+    }
+
+    #[test]
+    fn any_address_overlaps_with_each_and_the_answer_names_it() {
+        let mut ledger = Ledger::default();
+        let specific = binding("192.0.2.1", 80, 90);
+        ledger.insert(RuleId(1), specific.clone()).unwrap();
+        let any = binding("0.0.0.0", 85, 85);
+        assert_eq!(ledger.insert(RuleId(2), any.clone()), Err((any.published, specific)));
+        ledger.insert(RuleId(2), binding("192.0.2.2", 85, 85)).unwrap();
+    }
+
+    #[test]
+    fn a_port_of_two_addresses_is_shared_until_one_goes() {
+        let mut ledger = Ledger::default();
+        let (one, other) = (binding("192.0.2.1", 80, 82), binding("192.0.2.2", 81, 81));
+        ledger.insert(RuleId(1), one.clone()).unwrap();
+        ledger.insert(RuleId(2), other.clone()).unwrap();
+        let index = 65_536 + 80;
+        let runs = [(index, 1, Slot(1)), (index + 1, 1, Slot::SHARED), (index + 2, 1, Slot(1))];
+        assert_eq!(ledger.runs(&one.published), runs);
+        let ids: Vec<_> = ledger.shared_of(&other.published).into_values().collect();
+        assert_eq!(ids, [RuleId(1), RuleId(2)]);
+        ledger.remove(&other.published).unwrap();
+        assert_eq!(ledger.runs(&one.published), [(index, 3, Slot(1))]);
+        assert_eq!(ledger.shared(), BTreeMap::new());
+        assert_eq!(ledger.free_id(), Some(RuleId(2)));
+    }
+
+    #[test]
+    fn a_kernel_that_differs_is_brought_back() {
+        let mut ledger = Ledger::default();
+        ledger.insert(RuleId(7), binding("0.0.0.0", 5, 6)).unwrap();
+        let mut kernel = vec![Slot::EMPTY; capacity::SLOTS];
+        kernel[9] = Slot(3);
+        assert_eq!(ledger.differences(&kernel), [(9, 1, Slot::EMPTY), (65_536 + 5, 2, Slot(7))]);
+    }
+}

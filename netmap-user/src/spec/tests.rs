@@ -1,0 +1,276 @@
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use proptest::prelude::*;
+
+use super::{PublishSpec, SpecError, check, parse_source, parse_target};
+use crate::binding::{PortSpan, Published, Transport};
+
+fn span(first: u16, last: u16) -> PortSpan {
+    PortSpan::new(first, last).unwrap()
+}
+
+fn refused(spec: &str) -> SpecError {
+    spec.parse::<PublishSpec>().unwrap_err()
+}
+
+fn refused_published(spec: &str) -> SpecError {
+    spec.parse::<Published>().unwrap_err()
+}
+
+#[test]
+fn a_port_alone_is_tcp_on_every_address() {
+    let spec: PublishSpec = "8080:80".parse().unwrap();
+    assert_eq!(spec.published.host, Ipv4Addr::UNSPECIFIED);
+    assert_eq!(spec.published.ports, span(8080, 8080));
+    assert_eq!(spec.published.transport, Transport::Tcp);
+    assert_eq!(spec.target_ports, span(80, 80));
+}
+
+#[test]
+fn address_range_and_protocol_are_read() {
+    let spec: PublishSpec = "127.0.0.2:20000-29999:30000-39999/udp".parse().unwrap();
+    assert_eq!(spec.published.host, Ipv4Addr::new(127, 0, 0, 2));
+    assert_eq!(spec.published.ports, span(20000, 29999));
+    assert_eq!(spec.published.transport, Transport::Udp);
+    assert_eq!(spec.target_ports, span(30000, 39999));
+    assert_eq!(
+        "1:1/TCP".parse::<PublishSpec>().unwrap().published.transport,
+        Transport::Tcp
+    );
+    assert_eq!(
+        "1-65535:1-65535"
+            .parse::<PublishSpec>()
+            .unwrap()
+            .target_ports
+            .len(),
+        65535
+    );
+}
+
+#[test]
+fn the_published_side_is_read_alone() {
+    let published: Published = "192.0.2.1:53/udp".parse().unwrap();
+    assert_eq!(published.to_string(), "192.0.2.1:53/udp");
+    let published: Published = "8000-8009".parse().unwrap();
+    assert_eq!(published.to_string(), "0.0.0.0:8000-8009/tcp");
+}
+
+#[test]
+fn ports_that_are_none_are_refused() {
+    assert_eq!(refused("0:80"), SpecError::PortOutOfRange("0".into()));
+    assert_eq!(refused("80:0"), SpecError::PortOutOfRange("0".into()));
+    assert_eq!(refused("65536:80"), SpecError::PortOutOfRange("65536".into()));
+    assert_eq!(
+        refused("99999999999999999999:80"),
+        SpecError::PortOutOfRange("99999999999999999999".into())
+    );
+    assert_eq!(refused("http:80"), SpecError::NotAPort("http".into()));
+    assert_eq!(refused("+80:80"), SpecError::NotAPort("+80".into()));
+    assert_eq!(refused(" 80:80"), SpecError::NotAPort(" 80".into()));
+    assert_eq!(refused("80:"), SpecError::NoPort);
+    assert_eq!(refused(":80"), SpecError::NoPort);
+    assert_eq!(refused_published(""), SpecError::NoPort);
+    assert_eq!(refused_published("0-10"), SpecError::PortOutOfRange("0".into()));
+}
+
+#[test]
+fn a_published_port_without_a_container_port_is_refused() {
+    assert_eq!(refused("8080"), SpecError::NoContainerPort("8080".into()));
+    assert_eq!(refused("8080/udp"), SpecError::NoContainerPort("8080/udp".into()));
+    assert_eq!(refused(""), SpecError::NoContainerPort(String::new()));
+}
+
+#[test]
+fn unpublish_wants_the_published_side_alone() {
+    assert_eq!(
+        refused_published("127.0.0.1:8080:80/udp").to_string(),
+        "\"127.0.0.1:8080:80/udp\" names a container port too; name the published side alone: 127.0.0.1:8080/udp"
+    );
+    assert!(matches!(
+        refused_published("8080:80"),
+        SpecError::ContainerSide(..)
+    ));
+}
+
+#[test]
+fn empty_and_reversed_ranges_are_refused() {
+    assert_eq!(refused("8000-:80"), SpecError::OpenRange("8000-".into()));
+    assert_eq!(refused("-8000:80"), SpecError::OpenRange("-8000".into()));
+    assert_eq!(refused("8009-8000:80-89"), SpecError::ReversedRange(8009, 8000));
+    assert_eq!(refused("8000-8009:89-80"), SpecError::ReversedRange(89, 80));
+    assert_eq!(refused("1-2-3:1-3"), SpecError::NotAPort("2-3".into()));
+}
+
+#[test]
+fn ranges_of_different_length_are_refused_with_a_hint() {
+    let error = refused("8000-8009:80");
+    assert!(matches!(error, SpecError::DifferentLength { .. }));
+    assert_eq!(
+        error.to_string(),
+        "8000-8009 is 10 ports but 80 is 1 port; write 8000-8009:80-89"
+    );
+    assert_eq!(
+        refused("8000:80-89").to_string(),
+        "8000 is 1 port but 80-89 is 10 ports; write 8000:80"
+    );
+    assert_eq!(
+        refused("1-65535:2").to_string(),
+        "1-65535 is 65535 ports but 2 is 1 port; name as many ports on both sides"
+    );
+}
+
+#[test]
+fn unknown_protocols_are_refused() {
+    assert_eq!(refused("80:80/sctp"), SpecError::UnknownProtocol("sctp".into()));
+    assert_eq!(refused("80:80/"), SpecError::UnknownProtocol(String::new()));
+    assert_eq!(
+        refused("80:80/tcp/udp"),
+        SpecError::UnknownProtocol("tcp/udp".into())
+    );
+    assert_eq!(
+        refused_published("80/icmp"),
+        SpecError::UnknownProtocol("icmp".into())
+    );
+}
+
+#[test]
+fn bad_host_addresses_are_refused() {
+    assert_eq!(
+        refused("localhost:80:80"),
+        SpecError::BadAddress("localhost".into())
+    );
+    assert_eq!(
+        refused("256.0.0.1:80:80"),
+        SpecError::BadAddress("256.0.0.1".into())
+    );
+    assert_eq!(refused(":80:80"), SpecError::BadAddress(String::new()));
+    assert_eq!(refused("80:80:80"), SpecError::BadAddress("80".into()));
+    assert_eq!(
+        refused("224.0.0.1:80:80"),
+        SpecError::NotAHost(Ipv4Addr::new(224, 0, 0, 1))
+    );
+    assert_eq!(
+        refused("255.255.255.255:80:80"),
+        SpecError::NotAHost(Ipv4Addr::BROADCAST)
+    );
+    assert_eq!(
+        refused("0.1.2.3:80:80"),
+        SpecError::NotAHost(Ipv4Addr::new(0, 1, 2, 3))
+    );
+    assert_eq!(
+        refused_published("localhost:80"),
+        SpecError::BadAddress("localhost".into())
+    );
+}
+
+#[test]
+fn ipv6_addresses_are_of_the_wrong_family() {
+    assert_eq!(refused("[::1]:80:80"), SpecError::WrongFamily("::1".into()));
+    assert_eq!(refused("fd00::2:80:80"), SpecError::WrongFamily("fd00::2".into()));
+    assert_eq!(refused_published("[::]:80"), SpecError::WrongFamily("::".into()));
+    assert_eq!(refused("[x]:80:80"), SpecError::BadAddress("x".into()));
+    assert_eq!(
+        parse_target("fd00::2"),
+        Err(SpecError::WrongFamily("fd00::2".into()))
+    );
+    assert_eq!(
+        parse_target("[fe80::2%br0]"),
+        Err(SpecError::WrongFamily("fe80::2%br0".into()))
+    );
+    assert_eq!(
+        parse_source("fd00::/8"),
+        Err(SpecError::WrongFamily("fd00::/8".into()))
+    );
+}
+
+#[test]
+fn addresses_that_no_container_has_are_refused() {
+    assert_eq!(parse_target("172.30.1.2"), Ok(Ipv4Addr::new(172, 30, 1, 2)));
+    assert_eq!(parse_target("web"), Err(SpecError::BadAddress("web".into())));
+    assert_eq!(
+        parse_target("0.0.0.0"),
+        Err(SpecError::Unspecified(Ipv4Addr::UNSPECIFIED))
+    );
+    assert_eq!(
+        parse_target("127.0.0.1"),
+        Err(SpecError::Loopback(Ipv4Addr::LOCALHOST))
+    );
+    assert_eq!(
+        parse_target("239.1.1.1"),
+        Err(SpecError::NotUnicast(Ipv4Addr::new(239, 1, 1, 1)))
+    );
+    assert_eq!(
+        parse_target("255.255.255.255"),
+        Err(SpecError::NotUnicast(Ipv4Addr::BROADCAST))
+    );
+}
+
+#[test]
+fn an_allowed_source_is_a_network_or_one_address() {
+    assert_eq!(parse_source("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
+    assert_eq!(parse_source("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
+    assert_eq!(
+        parse_source("10.0.0.0/33"),
+        Err(SpecError::BadNetwork("10.0.0.0/33".into()))
+    );
+    assert_eq!(parse_source(""), Err(SpecError::BadNetwork(String::new())));
+}
+
+#[test]
+fn a_binding_from_elsewhere_is_checked_alike() {
+    let spec: PublishSpec = "8080:80".parse().unwrap();
+    let good = spec.bind(Ipv4Addr::new(172, 30, 1, 2), Vec::new()).unwrap();
+    assert_eq!(good.to_string(), "0.0.0.0:8080->172.30.1.2:80/tcp");
+    let mut bad = good.clone();
+    bad.target_ports = span(80, 81);
+    assert!(matches!(check(&bad), Err(SpecError::DifferentLength { .. })));
+    let mut bad = good.clone();
+    bad.target = Ipv4Addr::LOCALHOST;
+    assert_eq!(check(&bad), Err(SpecError::Loopback(Ipv4Addr::LOCALHOST)));
+    let mut bad = good;
+    bad.published.host = Ipv4Addr::BROADCAST;
+    assert_eq!(check(&bad), Err(SpecError::NotAHost(Ipv4Addr::BROADCAST)));
+}
+
+fn any_published() -> impl Strategy<Value = (Published, u16)> {
+    (
+        1..=u16::MAX,
+        1..=u16::MAX,
+        1..=u16::MAX,
+        1u8..=223,
+        any::<[u8; 3]>(),
+        any::<bool>(),
+    )
+        .prop_map(|(a, b, target, net, rest, udp)| {
+            let (first, last) = (a.min(b), a.max(b));
+            let published = Published {
+                host: Ipv4Addr::new(net, rest[0], rest[1], rest[2]),
+                ports: span(first, last),
+                transport: if udp { Transport::Udp } else { Transport::Tcp },
+            };
+            (published, target.min(u16::MAX - (last - first)).max(1))
+        })
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_reads_back((published, target) in any_published()) {
+        prop_assert_eq!(published.to_string().parse::<Published>(), Ok(published));
+        let target_ports = span(target, target + (published.ports.len() - 1));
+        let Published { host, ports, transport } = published;
+        let text = format!("{host}:{ports}:{target_ports}/{transport}");
+        prop_assert_eq!(text.parse::<PublishSpec>(), Ok(PublishSpec { published, target_ports }));
+    }
+
+    #[test]
+    fn no_text_panics(text in "[0-9a-z:./\\[\\]%-]{0,24}") {
+        let _parsed = (text.parse::<PublishSpec>(), text.parse::<Published>(), parse_target(&text));
+    }
+
+    #[test]
+    fn a_network_reads_back(address in any::<u32>(), length in 0u8..=32) {
+        let network = Ipv4Net::new(Ipv4Addr::from_bits(address), length).unwrap().trunc();
+        prop_assert_eq!(parse_source(&network.to_string()), Ok(network));
+    }
+}

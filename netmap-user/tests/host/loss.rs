@@ -1,0 +1,60 @@
+//! What happens when the kernel's queue overflows.
+
+use super::*;
+
+#[test]
+fn lost_events_end_in_a_right_view() {
+    let lab = Lab::new();
+    lab.inside(async {
+        let mut host = Host::with_queue(Selection::default(), 1).await.unwrap();
+        let before = host.view().clone();
+        let lines: Vec<_> = (0..200)
+            .map(|n| format!("addr add 10.8.0.{n}/32 dev lo"))
+            .collect();
+        lab.ip("h", &lines.join("\n"));
+        lab.container();
+        lab.ip("h", "addr del 10.8.0.7/32 dev lo");
+        let last: Address = Ipv4Addr::new(10, 8, 0, 199).into();
+        until(&mut host, "everything", |view| {
+            view.locals.contains_key(&last)
+                && named(view, "vc1").is_some_and(|port| port.value.way == Way::Peer as u8)
+        })
+        .await;
+        assert!(host.resyncs() > 0);
+        assert_eq!(host.view().locals.len(), before.locals.len() + 199);
+        // Events are followed again after that.
+        lab.ip("h", "addr add 10.8.0.7/32 dev lo");
+        let seven: Address = Ipv4Addr::new(10, 8, 0, 7).into();
+        until(&mut host, "followed", |view| view.locals.contains_key(&seven)).await;
+        let fresh = open().await;
+        assert_eq!(host.view(), fresh.view());
+        assert_eq!(host.snapshot().addresses, fresh.snapshot().addresses);
+        assert_eq!(host.snapshot().links, fresh.snapshot().links);
+        assert_eq!(host.snapshot().routes, fresh.snapshot().routes);
+    });
+}
+
+#[test]
+fn waiting_may_be_given_up_at_any_time() {
+    let lab = Lab::new();
+    lab.inside(async {
+        let mut host = Host::with_queue(Selection::default(), 1).await.unwrap();
+        let lines: Vec<_> = (0..200)
+            .map(|n| format!("addr add 10.8.0.{n}/32 dev lo"))
+            .collect();
+        lab.ip("h", &lines.join("\n"));
+        lab.container();
+        let deadline = Instant::now() + PATIENCE;
+        while named(host.view(), "vc1").is_none() {
+            assert!(Instant::now() < deadline);
+            // Polled a few times only, then dropped: also in the middle of a resynchronisation.
+            tokio::select! {
+                biased;
+                changed = host.changed() => changed.unwrap(),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert!(host.resyncs() > 0);
+        assert_eq!(host.view(), open().await.view());
+    });
+}

@@ -1,0 +1,112 @@
+//! A lab with a netmap, servers and published ports, ready for clients.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use anyhow::Result;
+
+use crate::{
+    Answer, Lab, Netmap, Options, tcp,
+    topology::{C1, REMOTE},
+    udp,
+};
+
+/// The port that every scene publishes.
+pub const PUBLISHED: u16 = 8080;
+/// The port of every server.
+pub const SERVED: u16 = 80;
+
+/// A transport to test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Transport {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
+    /// Its name, as in `8080:80/tcp`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
+    /// Asks the server at `to` once, as a client in `namespace`.
+    pub fn request(self, namespace: &crate::Namespace, to: SocketAddrV4, payload: &str) -> Result<Answer> {
+        match self {
+            Self::Tcp => tcp::request(namespace, to, payload),
+            Self::Udp => udp::request(namespace, to, payload),
+        }
+    }
+}
+
+/// A lab whose host runs netmap, with TCP (and HTTP) and UDP servers at port 80 of container c1 and of the remote host.
+/// Published is 8080 to c1:80.
+#[derive(Debug)]
+pub struct Scene {
+    /// The netmap under test; goes before the lab does.
+    pub netmap: Netmap,
+    servers: Vec<Server>,
+    /// The lab.
+    pub lab: Lab,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "servers are held until the scene ends")]
+enum Server {
+    Tcp(tcp::Server),
+    Udp(udp::Server),
+}
+
+impl Scene {
+    /// A scene in a lab as most hosts are.
+    pub fn new() -> Result<Self> {
+        Self::with(Options::default())
+    }
+
+    /// A scene in a lab with these options.
+    pub fn with(options: Options) -> Result<Self> {
+        Self::in_lab(Lab::with(options)?)
+    }
+
+    /// A scene in this lab.
+    pub fn in_lab(lab: Lab) -> Result<Self> {
+        let netmap = Netmap::start(&lab)?;
+        let mut scene = Self {
+            netmap,
+            servers: Vec::new(),
+            lab,
+        };
+        scene.serve(&scene.lab.c1.clone(), SocketAddrV4::new(C1, SERVED))?;
+        scene.serve(&scene.lab.remote.clone(), SocketAddrV4::new(REMOTE, SERVED))?;
+        for transport in Transport::ALL {
+            scene
+                .netmap
+                .publish(&format!("{PUBLISHED}:{SERVED}/{}", transport.name()), C1)?;
+        }
+        Ok(scene)
+    }
+
+    /// Starts a TCP and a UDP server at `address` in `namespace`, until the scene ends.
+    pub fn serve(&mut self, namespace: &crate::Namespace, address: SocketAddrV4) -> Result<()> {
+        self.servers
+            .push(Server::Tcp(tcp::Server::start(namespace, address)?));
+        self.servers
+            .push(Server::Udp(udp::Server::start(namespace, address)?));
+        Ok(())
+    }
+
+    /// Publishes `ports`, as in `8080:80`, for TCP and UDP.
+    pub fn publish_both(&self, ports: &str, target: Ipv4Addr) -> Result<()> {
+        for transport in Transport::ALL {
+            self.netmap
+                .publish(&format!("{ports}/{}", transport.name()), target)?;
+        }
+        Ok(())
+    }
+}

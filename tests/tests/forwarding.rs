@@ -1,0 +1,272 @@
+//! How packets are forwarded: MTU, time to live, marks, tags, and other programs at the same hooks.
+
+use std::net::SocketAddrV4;
+
+use anyhow::{Context as _, Result, ensure};
+use etherparse::{Icmpv4Type, PacketBuilder, VlanId, icmpv4::DestUnreachableHeader};
+use netmap_tests::{
+    Lab, Scene, command,
+    ping::{Pinger, Reply},
+    rows::{self, ROWS},
+    tcp,
+    topology::{C1, C1B, GATEWAY1, HOST, REMOTE},
+    udp, wait_for,
+    wire::{Wire, carries},
+};
+
+const PUBLISHED: SocketAddrV4 = SocketAddrV4::new(HOST, 8_080);
+const REMOTE_SERVER: SocketAddrV4 = SocketAddrV4::new(REMOTE, 80);
+
+#[test]
+fn what_does_not_fit_the_uplink_is_answered_by_the_host() -> Result<()> {
+    const MTU: u16 = 1_400;
+    let scene = Scene::new()?;
+    let lab = &scene.lab;
+    lab.host.batch(&format!("link set up0 mtu {MTU}\n"))?;
+    lab.remote.batch(&format!("link set eth0 mtu {MTU}\n"))?;
+
+    let pinger = Pinger::new(&lab.c1, 3)?;
+    let big = "x".repeat(1_450);
+    let (reply, moved) = scene.netmap.watch(|| {
+        pinger.send(REMOTE, 1, &big)?;
+        pinger.reply(1, &big)
+    })?;
+    let needed = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: MTU };
+    let expected = Reply::Error {
+        from: GATEWAY1,
+        what: Icmpv4Type::DestinationUnreachable(needed),
+    };
+    ensure!(reply == expected, "{reply:?}");
+    moved.ensure_includes(&["port-in too-big"])?;
+
+    let client = udp::Client::connected(&lab.c1b, REMOTE_SERVER)?;
+    client.try_send(big.as_bytes())?;
+    let error = client
+        .receive(netmap_tests::DEADLINE)
+        .err()
+        .context("nobody said that it was too big")?;
+    ensure!(error.to_string().contains("Message too long"), "{error:#}");
+    client.ask("small enough")?;
+
+    for row in ROWS {
+        row.check_bulk(&scene, 1_000_001)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_router_takes_one_from_the_time_to_live() -> Result<()> {
+    let scene = Scene::new()?;
+    let lab = &scene.lab;
+    let (at_c1, at_remote) = (Wire::open(&lab.c1, "eth0")?, Wire::open(&lab.remote, "eth0")?);
+    let ttl = |wire: &Wire, from: std::net::Ipv4Addr, what: &str| {
+        wire.find(what, |frame| {
+            (carries(frame, what) && frame.get(26..30) == Some(&from.octets()[..]))
+                .then(|| frame.get(22).copied())
+        })
+    };
+    udp::request(&lab.remote, PUBLISHED, "published ttl")?;
+    ensure!(ttl(&at_c1, REMOTE, "published ttl")? == Some(63));
+    ensure!(ttl(&at_remote, HOST, "published ttl")? == Some(63));
+    udp::request(&lab.c1, REMOTE_SERVER, "egress ttl")?;
+    ensure!(ttl(&at_remote, HOST, "egress ttl")? == Some(63));
+    ensure!(ttl(&at_c1, REMOTE, "egress ttl")? == Some(63));
+    udp::request(&lab.c2, PUBLISHED, "hairpin ttl")?;
+    ensure!(ttl(&at_c1, netmap_tests::topology::C2, "hairpin ttl")? == Some(63));
+    Ok(())
+}
+
+#[test]
+fn a_time_to_live_of_one_ends_at_the_host() -> Result<()> {
+    let scene = Scene::new()?;
+    let pinger = Pinger::new(&scene.lab.c1, 9)?;
+    pinger.set_ttl(1)?;
+    let (reply, moved) = scene.netmap.watch(|| {
+        pinger.send(REMOTE, 1, "not far")?;
+        pinger.reply(1, "not far")
+    })?;
+    let Reply::Error {
+        from: GATEWAY1,
+        what: Icmpv4Type::TimeExceeded(_),
+    } = reply
+    else {
+        anyhow::bail!("{reply:?}");
+    };
+    moved.ensure_includes(&["port-in ttl-expired"])?;
+    moved.ensure_carried_by(&[])?;
+    pinger.set_ttl(2)?;
+    pinger.send(REMOTE, 2, "far enough")?;
+    ensure!(matches!(
+        pinger.reply(2, "far enough")?,
+        Reply::Echo { from: REMOTE, .. }
+    ));
+    Ok(())
+}
+
+#[test]
+fn a_vlan_tagged_frame_is_left_alone() -> Result<()> {
+    let scene = Scene::new()?;
+    let lab = &scene.lab;
+    let seen = Wire::open(&lab.c1, "eth0")?;
+    for (client, own, interface, hook) in [
+        (&lab.c1b, C1B, "br1", "port-in"),
+        (&lab.remote, REMOTE, "up0", "uplink-in"),
+    ] {
+        let to = Wire::open(&lab.host, interface)?.mac();
+        let wire = Wire::open(client, "eth0")?;
+        let builder = PacketBuilder::ethernet2(wire.mac(), to)
+            .single_vlan(VlanId::try_new(5)?)
+            .ipv4(own.octets(), HOST.octets(), 64)
+            .udp(4_000, 8_080);
+        let mut frame = Vec::new();
+        builder.write(&mut frame, b"tagged")?;
+        let ((), moved) = scene.netmap.watch(|| wire.send(&frame))?;
+        moved.ensure_includes(&[&format!("{hook} vlan")])?;
+        moved.ensure_carried_by(&[])?;
+    }
+    udp::request(&lab.remote, PUBLISHED, "untagged")?;
+    let frames = seen.drain()?;
+    ensure!(frames.iter().any(|frame| carries(frame, "untagged")));
+    ensure!(
+        !frames
+            .iter()
+            .any(|frame| carries(frame, "tagged") && !carries(frame, "untagged"))
+    );
+    Ok(())
+}
+
+#[test]
+fn no_mark_reaches_a_container() -> Result<()> {
+    let scene = Scene::new()?;
+    for container in [&scene.lab.c1, &scene.lab.c1b, &scene.lab.c2] {
+        container.nft(
+            "table ip seen {
+               counter all {}
+               counter marked {}
+               chain in {
+                 type filter hook prerouting priority -400;
+                 counter name all
+                 meta mark != 0 counter name marked
+               }
+             }",
+        )?;
+    }
+    rows::check_all(&scene)?;
+    for container in [&scene.lab.c1, &scene.lab.c1b, &scene.lab.c2] {
+        ensure!(
+            counted(container, "all")? > 0,
+            "the counter in {} sees nothing",
+            container.name()
+        );
+        ensure!(
+            counted(container, "marked")? == 0,
+            "marked packets reached {}",
+            container.name()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn other_programs_at_the_same_hook_keep_seeing_what_is_not_ours() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.host
+        .batch("link add mirror0 type veth peer name mirror1\nlink set mirror0 up\nlink set mirror1 up\n")?;
+    for interface in ["up0", "vc1"] {
+        lab.host.tc(&format!(
+            "qdisc add dev {interface} clsact\n\
+             filter add dev {interface} ingress pref 100 protocol all u32 match u32 0 0 action mirred egress mirror dev mirror0\n",
+        ))?;
+    }
+    let filters = |lab: &Lab, interface: &str| {
+        command::line(&format!(
+            "tc -n {} filter show dev {interface} ingress",
+            lab.host.name()
+        ))
+    };
+    let mirrored = Wire::open(&lab.host, "mirror1")?;
+    let scene = Scene::in_lab(lab)?;
+    for (client, payload) in [
+        (&scene.lab.remote, "seen at the uplink"),
+        (&scene.lab.c1, "seen at the port"),
+    ] {
+        let pinger = Pinger::new(client, 4)?;
+        pinger.send(HOST, 1, payload)?;
+        pinger.reply(1, payload)?;
+        mirrored.find(payload, |frame| carries(frame, payload).then_some(()))?;
+    }
+    rows::check_all(&scene)?;
+
+    let Scene { mut netmap, lab, .. } = scene;
+    netmap.stop()?;
+    netmap.down()?;
+    for interface in ["up0", "vc1"] {
+        let left = filters(&lab, interface)?;
+        ensure!(
+            left.contains("mirred"),
+            "netmap took the other program's filter off {interface}: {left}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stale_neighbour_heals() -> Result<()> {
+    let scene = Scene::new()?;
+    tcp::request(&scene.lab.c1, REMOTE_SERVER, "known")?;
+    scene
+        .lab
+        .host
+        .batch("neigh flush dev up0\nneigh flush dev br1\n")?;
+    tcp::request(&scene.lab.c1, REMOTE_SERVER, "asked again")?;
+    scene.lab.host.batch(&format!(
+        "neigh replace {REMOTE} lladdr 02:00:00:00:99:99 nud stale dev up0\n"
+    ))?;
+    // The kernel probes a stale neighbour 5 s after its first use, three times, before it gives the entry up.
+    let start = std::time::Instant::now();
+    let client = udp::Client::connected(&scene.lab.c1, REMOTE_SERVER)?;
+    while start.elapsed() < 4 * netmap_tests::DEADLINE {
+        client.send("healed")?;
+        if client.receive(netmap_tests::SILENCE)?.is_some() {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("a wrong link-layer address never healed")
+}
+
+#[test]
+fn an_isolated_neighbour_is_answered_through_the_gateway() -> Result<()> {
+    let scene = Scene::new()?;
+    for port in ["vc1", "vc1b"] {
+        command::line(&format!(
+            "bridge -n {} link set dev {port} isolated on",
+            scene.lab.host.name()
+        ))?;
+    }
+    for neighbour in [&scene.lab.c1, &scene.lab.c1b] {
+        neighbour.batch("neigh flush dev eth0\n")?;
+    }
+    wait_for("the isolated neighbour gets its answer from the gateway", || {
+        let client = udp::Client::connected(&scene.lab.c1b, PUBLISHED)?;
+        client.send("isolated")?;
+        let answer = client.receive(netmap_tests::SILENCE)?;
+        Ok(answer
+            .is_some_and(|answer| answer.client.ip() == GATEWAY1)
+            .then_some(()))
+    })?;
+    ensure!(tcp::request(&scene.lab.c1b, PUBLISHED, "isolated")?.client.ip() == GATEWAY1);
+    // The other bridge is reached by routing as ever.
+    ensure!(tcp::request(&scene.lab.c2, PUBLISHED, "routed")?.local.ip() == C1);
+    Ok(())
+}
+
+/// Packets of an nftables counter in `container`.
+fn counted(container: &netmap_tests::Namespace, counter: &str) -> Result<u64> {
+    let shown = container.line(&format!("nft list counter ip seen {counter}"))?;
+    let words: Vec<_> = shown.split_whitespace().collect();
+    let packets = words.windows(2).find_map(|pair| match pair {
+        ["packets", number] => number.parse().ok(),
+        _ => None,
+    });
+    packets.with_context(|| format!("no count in {shown}"))
+}

@@ -1,0 +1,153 @@
+//! The programs that netmap's tests and demo call, and Debian's packages that hold them.
+
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, ensure};
+
+/// A program, the package that holds it, and what it is needed for.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
+    pub(crate) reason: &'static str,
+}
+
+/// What tests and demo call, beside the Rust toolchain.
+pub(crate) const TOOLS: [Tool; 7] = [
+    Tool {
+        program: "ip",
+        package: "iproute2",
+        reason: "makes namespaces, links, bridges and routes",
+    },
+    Tool {
+        program: "ethtool",
+        package: "ethtool",
+        reason: "switches offloads on and off",
+    },
+    Tool {
+        program: "nft",
+        package: "nftables",
+        reason: "plays the host's firewall",
+    },
+    Tool {
+        program: "ping",
+        package: "iputils-ping",
+        reason: "sends ICMP echo",
+    },
+    Tool {
+        program: "curl",
+        package: "curl",
+        reason: "asks the HTTP server of the demo and the daemon's API",
+    },
+    Tool {
+        program: "nsenter",
+        package: "util-linux",
+        reason: "enters a namespace without hiding bpffs",
+    },
+    Tool {
+        program: "sysctl",
+        package: "procps",
+        reason: "sets forwarding and rp_filter in namespaces",
+    },
+];
+
+/// Debian's compiler for the eBPF target, and the source of `core` of the same version.
+pub(crate) const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
+
+/// Holds the clippy of Debian's compiler, which lints the eBPF programs.
+pub(crate) const CLIPPY: &str = "rust-web-clippy";
+
+/// Where a program stands: in PATH or in the folders that a user's PATH often leaves out.
+pub(crate) fn locate(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+/// Whether this process may install packages and mount file systems.
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    // The owner of a process's folder is its effective user.
+    Path::new("/proc/self")
+        .metadata()
+        .is_ok_and(|folder| folder.uid() == 0)
+}
+
+/// The machine's package manager, whose lists are read anew once, and only when something is missing.
+#[derive(Default)]
+pub(crate) struct Apt {
+    fresh: bool,
+}
+
+impl Apt {
+    /// Whether a package can be installed.
+    pub(crate) fn offers(&mut self, package: &str) -> anyhow::Result<bool> {
+        self.refresh(package)?;
+        let show = Command::new("apt-cache")
+            .args(["show", package])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .context("cannot run apt-cache")?;
+        Ok(show.success())
+    }
+
+    /// Installs packages; fails before installing any if one is not to be had.
+    pub(crate) fn install(&mut self, packages: &[&str]) -> anyhow::Result<()> {
+        self.refresh(&packages.join(", "))?;
+        for package in packages {
+            ensure!(
+                self.offers(package)?,
+                "package {package} is missing and this machine's apt sources lack it"
+            );
+        }
+        println!("setup: apt-get install {}", packages.join(" "));
+        let status = apt_get(&["install", "--yes", "--no-install-recommends"])
+            .args(packages)
+            .status()?;
+        ensure!(
+            status.success(),
+            "apt-get could not install {}: see its message above",
+            packages.join(" ")
+        );
+        Ok(())
+    }
+
+    fn refresh(&mut self, wanted: &str) -> anyhow::Result<()> {
+        if self.fresh {
+            return Ok(());
+        }
+        ensure!(
+            locate("apt-get").is_some(),
+            "missing: {wanted}; there is no apt-get here, so install it with this system's package manager"
+        );
+        ensure!(
+            is_root(),
+            "missing: {wanted}; run `cargo xtask setup` as root once to install it"
+        );
+        println!("setup: apt-get update, for {wanted}");
+        if !apt_get(&["update"]).status()?.success() {
+            println!("setup: apt-get update complained; going on with the lists that it could read");
+        }
+        self.fresh = true;
+        Ok(())
+    }
+}
+
+fn apt_get(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    // Another installation that just runs is waited for.
+    command.args(["--quiet=2", "--option", "DPkg::Lock::Timeout=300"]);
+    command.args(arguments.iter().map(OsStr::new));
+    command
+}

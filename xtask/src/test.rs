@@ -1,0 +1,56 @@
+//! `cargo xtask test`: everything that CI runs.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::ensure;
+
+use crate::{
+    build::{self, cargo},
+    lint, packages, setup,
+    stages::Stages,
+};
+
+/// Runs all stages, or only the tests whose names contain one of `names`.
+pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
+    ensure!(
+        packages::is_root(),
+        "the integration tests make network namespaces: run `cargo xtask test` as root"
+    );
+    let mut stages = Stages::default();
+    let setup = stages.run("setup", || {
+        let toolchain = setup::for_building()?;
+        setup::for_running()?;
+        println!("eBPF programs are built by {toolchain}");
+        Ok(toolchain)
+    });
+    let Some(toolchain) = setup else {
+        return Ok(stages.close());
+    };
+
+    if names.is_empty() {
+        stages.run("lint", || lint::check(&toolchain));
+    }
+    let mut tests = cargo("test");
+    tests.args(["--workspace", "--no-fail-fast"]);
+    tests.args(["--exclude", "netmap-ebpf", "--exclude", "netmap-tests"]);
+    stages.test("unit and property tests", filtered(&mut tests, names, &[]));
+
+    let built = stages.run("build of netmap", || {
+        Ok((build::netmap(true)?, build::ebpf_object()?))
+    });
+    if let Some((netmap, object)) = built {
+        let mut tests = cargo("test");
+        tests.args(["--package", "netmap-tests", "--no-fail-fast"]);
+        tests.env("NETMAP_BIN", netmap).env("NETMAP_OBJECT", object);
+        // Each test has namespaces of its own; more at a time than two would only starve each other of time.
+        stages.test(
+            "integration tests",
+            filtered(&mut tests, names, &["--test-threads", "2"]),
+        );
+    }
+    Ok(stages.close())
+}
+
+fn filtered<'a>(command: &'a mut Command, names: &[String], arguments: &[&str]) -> &'a mut Command {
+    command.arg("--").args(arguments).args(names)
+}
