@@ -81,6 +81,14 @@ pub enum DataplaneError {
     /// The object as a whole.
     #[error("the BPF object cannot be loaded: {0}")]
     Object(EbpfError),
+    /// The kernel makes no such map.
+    #[error("the table {name} cannot be made: {source}")]
+    Map {
+        /// The map.
+        name: String,
+        /// Why: too large (`E2BIG`, `EINVAL`), or no memory.
+        source: io::Error,
+    },
     /// A program that the kernel would not have, and that is not indispensable.
     #[error("{program} is not available: {reason}")]
     Unavailable {

@@ -94,13 +94,17 @@ fn load_maps(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<Ebpf, 
     if let Some(entries) = options.flow_entries {
         loader.map_max_entries(name::FLOWS, entries);
     }
-    loader.load(object).map_err(|error| match &error {
+    loader.load(object).map_err(|error| match error {
         EbpfError::MapError(MapError::CreateError { io_error, .. })
             if io_error.raw_os_error() == Some(libc::EPERM) =>
         {
             DataplaneError::Denied
         }
-        _ => DataplaneError::Object(error),
+        EbpfError::MapError(MapError::CreateError { name, io_error }) => DataplaneError::Map {
+            name,
+            source: io_error,
+        },
+        error => DataplaneError::Object(error),
     })
 }
 
