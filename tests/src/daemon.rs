@@ -24,6 +24,8 @@ use crate::{Counters, DEADLINE, Lab, Moved, Namespace, ground};
 
 /// How long the daemon may take to attach and say so.
 const READY: Duration = Duration::from_secs(20);
+/// How many seconds any other command may take.
+const COMMAND_SECONDS: &str = "30";
 
 /// A netmap in the lab's host, with a socket, pins and a control group of its own. Gone without a trace when dropped.
 #[derive(Debug)]
@@ -160,11 +162,8 @@ impl Netmap {
     /// The `netmap` command in the host, not yet run, with `subcommand` as its first argument.
     pub fn command(&self, subcommand: impl AsRef<OsStr>) -> Command {
         let mut command = self.host_command(&self.binary);
-        command
-            .arg(subcommand)
-            .env("NETMAP_SOCKET", &self.socket)
-            .env("NETMAP_PIN_DIR", &self.pins);
-        command
+        command.arg(subcommand);
+        self.with_instance(command)
     }
 
     /// A command of the host: in its network namespace and in its control group, not yet run.
@@ -178,10 +177,18 @@ impl Netmap {
         command
     }
 
-    /// Runs a netmap command to its end, whatever the end is.
+    fn with_instance(&self, mut command: Command) -> Command {
+        command
+            .env("NETMAP_SOCKET", &self.socket)
+            .env("NETMAP_PIN_DIR", &self.pins);
+        command
+    }
+
+    /// Runs a netmap command to its end, whatever the end is; 124 is that of one that did not end by itself.
     pub fn cli(&self, arguments: &[&str]) -> Result<Output> {
-        let (first, rest) = arguments.split_first().context("no netmap command given")?;
-        Ok(self.command(first).args(rest).stdin(Stdio::null()).output()?)
+        let mut command = self.host_command("timeout");
+        command.arg(COMMAND_SECONDS).arg(&self.binary).args(arguments);
+        Ok(self.with_instance(command).stdin(Stdio::null()).output()?)
     }
 
     /// Runs a netmap command that must succeed, and gives what it printed.
