@@ -24,6 +24,8 @@ use crate::{Counters, DEADLINE, Lab, Moved, Namespace, ground};
 
 /// How long the daemon may take to attach and say so.
 const READY: Duration = Duration::from_secs(20);
+/// How many seconds any other command may take.
+const COMMAND_SECONDS: &str = "30";
 
 /// A netmap in the lab's host, with a socket, pins and a control group of its own. Gone without a trace when dropped.
 #[derive(Debug)]
@@ -35,13 +37,15 @@ pub struct Netmap {
     cgroup: PathBuf,
     interfaces: Vec<String>,
     daemon: Option<Daemon>,
+    log: Arc<Mutex<String>>,
+    /// Prints the daemons' log when it goes: in a test, which keeps it to itself unless it fails.
+    pub shows_log: bool,
 }
 
 #[derive(Debug)]
 struct Daemon {
     child: Child,
     ready: String,
-    log: Arc<Mutex<String>>,
 }
 
 impl Netmap {
@@ -72,6 +76,8 @@ impl Netmap {
             cgroup,
             interfaces: Vec::new(),
             daemon: None,
+            log: Arc::default(),
+            shows_log: true,
         })
     }
 
@@ -89,9 +95,8 @@ impl Netmap {
             // A Ctrl-C is for us, who then stop it in good order.
             .process_group(0);
         let mut child = command.spawn().context("cannot start netmap")?;
-        let log = Arc::new(Mutex::new(String::new()));
         if let Some(stderr) = child.stderr.take() {
-            keep(stderr, Arc::clone(&log));
+            keep(stderr, Arc::clone(&self.log));
         }
         let (told, tells) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
@@ -105,14 +110,13 @@ impl Netmap {
         let mut daemon = Daemon {
             child,
             ready: String::new(),
-            log,
         };
         match tells.recv_timeout(READY) {
             Ok(line) => daemon.ready = line,
             Err(error) => {
                 let _killed = daemon.child.kill();
                 let status = daemon.child.wait()?;
-                let log = daemon.log();
+                let log = self.log();
                 bail!("netmap run did not become ready ({error}, then {status}); it said:\n{log}");
             }
         }
@@ -125,9 +129,9 @@ impl Netmap {
         self.daemon.as_ref().map_or("", |daemon| daemon.ready.as_str())
     }
 
-    /// What the daemon has written to its standard error.
+    /// What its daemons have written to their standard error.
     pub fn log(&self) -> String {
-        self.daemon.as_ref().map(Daemon::log).unwrap_or_default()
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The daemon's process.
@@ -158,11 +162,8 @@ impl Netmap {
     /// The `netmap` command in the host, not yet run, with `subcommand` as its first argument.
     pub fn command(&self, subcommand: impl AsRef<OsStr>) -> Command {
         let mut command = self.host_command(&self.binary);
-        command
-            .arg(subcommand)
-            .env("NETMAP_SOCKET", &self.socket)
-            .env("NETMAP_PIN_DIR", &self.pins);
-        command
+        command.arg(subcommand);
+        self.with_instance(command)
     }
 
     /// A command of the host: in its network namespace and in its control group, not yet run.
@@ -176,10 +177,18 @@ impl Netmap {
         command
     }
 
-    /// Runs a netmap command to its end, whatever the end is.
+    fn with_instance(&self, mut command: Command) -> Command {
+        command
+            .env("NETMAP_SOCKET", &self.socket)
+            .env("NETMAP_PIN_DIR", &self.pins);
+        command
+    }
+
+    /// Runs a netmap command to its end, whatever the end is; 124 is that of one that did not end by itself.
     pub fn cli(&self, arguments: &[&str]) -> Result<Output> {
-        let (first, rest) = arguments.split_first().context("no netmap command given")?;
-        Ok(self.command(first).args(rest).stdin(Stdio::null()).output()?)
+        let mut command = self.host_command("timeout");
+        command.arg(COMMAND_SECONDS).arg(&self.binary).args(arguments);
+        Ok(self.with_instance(command).stdin(Stdio::null()).output()?)
     }
 
     /// Runs a netmap command that must succeed, and gives what it printed.
@@ -291,11 +300,11 @@ impl Netmap {
 
 impl Drop for Netmap {
     fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("netmap's log:\n{}", self.log());
-        }
         if self.daemon.is_some() {
             let _stopped = self.stop();
+        }
+        if self.shows_log {
+            eprintln!("netmap's log:\n{}", self.log());
         }
         if self.pins.exists() {
             let _removed = self.down();
@@ -308,10 +317,6 @@ impl Drop for Netmap {
 }
 
 impl Daemon {
-    fn log(&self) -> String {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     fn end(mut self, signal: Signal) -> Result<ExitStatus> {
         kill(Pid::from_raw(self.child.id().try_into()?), signal)?;
         let start = Instant::now();
@@ -322,11 +327,7 @@ impl Daemon {
             if start.elapsed() > 2 * DEADLINE {
                 self.child.kill()?;
                 self.child.wait()?;
-                bail!(
-                    "the daemon did not end within {:?} of {signal}; it said:\n{}",
-                    2 * DEADLINE,
-                    self.log()
-                );
+                bail!("the daemon did not end within {:?} of {signal}", 2 * DEADLINE);
             }
             thread::sleep(Duration::from_millis(10));
         }

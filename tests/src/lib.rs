@@ -16,6 +16,9 @@
 //! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees;
 //! - [`refusals`]: its last row: what is dropped, and why.
 //!
+//! `cargo xtask test NAME` runs the tests whose names contain NAME, `cargo xtask demo --keep` leaves a lab up to look at.
+//! Both build netmap first; `cargo test` by hand takes the one that `NETMAP_BIN` names, or what was built last.
+//!
 //! Everything here needs root. Traffic stays inside namespaces that the lab made, and every wait has a deadline.
 
 pub mod answer;

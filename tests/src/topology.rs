@@ -10,6 +10,7 @@
 
 use std::{
     net::Ipv4Addr,
+    path::Path,
     process,
     sync::{
         Arc, Once,
@@ -122,10 +123,11 @@ impl Lab {
             namespace.sysctl("ipv4/conf/default/rp_filter", filter)?;
         }
         lab.connect()?;
-        lab.host.sysctl(
-            "bridge/bridge-nf-call-iptables",
-            if options.br_netfilter { "1" } else { "0" },
-        )?;
+        if options.br_netfilter {
+            lab.host.sysctl("bridge/bridge-nf-call-iptables", "1")?;
+        } else if Path::new(BRIDGE_NETFILTER).exists() {
+            lab.host.sysctl("bridge/bridge-nf-call-iptables", "0")?;
+        }
         if options.firewall {
             lab.host.nft(FIREWALL)?;
         }
@@ -239,6 +241,8 @@ impl Lab {
     }
 }
 
+const BRIDGE_NETFILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
 /// Lets nothing through but what the host itself began, as a careful administrator would.
 const FIREWALL: &str = "
 table inet lab {
@@ -270,6 +274,5 @@ fn container_lines(address: Ipv4Addr, gateway: Ipv4Addr) -> String {
 
 /// Whether the kernel has `br_netfilter`, which the option of that name needs.
 pub fn has_br_netfilter() -> bool {
-    std::path::Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables").exists()
-        || command::line("modprobe br_netfilter").is_ok()
+    Path::new(BRIDGE_NETFILTER).exists() || command::line("modprobe br_netfilter").is_ok()
 }

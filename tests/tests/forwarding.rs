@@ -140,12 +140,12 @@ fn no_mark_reaches_a_container() -> Result<()> {
     let scene = Scene::new()?;
     for container in [&scene.lab.c1, &scene.lab.c1b, &scene.lab.c2] {
         container.nft(
-            "table ip seen {
-               counter all {}
+            "table ip lab {
+               counter seen {}
                counter marked {}
                chain in {
                  type filter hook prerouting priority -400;
-                 counter name all
+                 counter name seen
                  meta mark != 0 counter name marked
                }
              }",
@@ -154,7 +154,7 @@ fn no_mark_reaches_a_container() -> Result<()> {
     rows::check_all(&scene)?;
     for container in [&scene.lab.c1, &scene.lab.c1b, &scene.lab.c2] {
         ensure!(
-            counted(container, "all")? > 0,
+            counted(container, "seen")? > 0,
             "the counter in {} sees nothing",
             container.name()
         );
@@ -262,7 +262,7 @@ fn an_isolated_neighbour_is_answered_through_the_gateway() -> Result<()> {
 
 /// Packets of an nftables counter in `container`.
 fn counted(container: &netmap_tests::Namespace, counter: &str) -> Result<u64> {
-    let shown = container.line(&format!("nft list counter ip seen {counter}"))?;
+    let shown = container.line(&format!("nft list counter ip lab {counter}"))?;
     let words: Vec<_> = shown.split_whitespace().collect();
     let packets = words.windows(2).find_map(|pair| match pair {
         ["packets", number] => number.parse().ok(),

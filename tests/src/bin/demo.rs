@@ -81,10 +81,11 @@ fn demonstrate(keep: bool) -> Result<bool> {
 
     let start = Instant::now();
     println!("Making a host, two bridges, three containers and a remote host out of network namespaces ...");
-    let scene = match Scene::new() {
+    let mut scene = match Scene::new() {
         Ok(scene) => scene,
         Err(error) => return unless_interrupted(Err(error)),
     };
+    scene.netmap.shows_log = false;
     println!(
         "{} ({:.1} s)",
         scene.netmap.ready_line(),

@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use super::{receive, send};
 use crate::{Answer, DEADLINE, Namespace};
 
-/// A connection to a [`Server`].
+/// A connection to a [`Server`](super::Server).
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<TcpStream>,
