@@ -7,20 +7,18 @@ use core::{
 };
 
 use aya_ebpf::{
-    bindings::{
-        __sk_buff, BPF_F_CURRENT_NETNS, BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_fib_lookup,
-    },
+    bindings::{__sk_buff, BPF_F_CURRENT_NETNS, BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_fib_lookup},
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, SockMap, lpm_trie::Key},
     helpers::generated::{
-        bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop, bpf_sk_lookup_udp,
-        bpf_sk_release, bpf_skc_lookup_tcp,
+        bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop,
+        bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
     },
     macros::btf_map,
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Count, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface, Network, NetworkKey, Protocol,
-        Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, capacity,
+        Address, AllowKey, Count, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface, Network, NetworkKey,
+        Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, capacity,
     },
     nat::{Env, HostSocket, InsertError, Route, Rules},
 };
@@ -53,16 +51,35 @@ static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<Count, { capacity::COUNTERS }> = PerCpuArray::new();
 #[btf_map]
+static PROBING: PerCpuArray<u32, 1> = PerCpuArray::new();
+#[btf_map]
 pub static SOCKETS: SockMap<{ capacity::SOCKETS }> = SockMap::new();
 
 /// Counts a packet, or for the socket hooks (0 bytes) a connection or datagram.
 #[inline(always)]
 pub fn count(hook: Hook, reason: Reason, bytes: u32) {
-    let Some(count) = COUNTERS.get_ptr_mut(hook.counter(reason)) else { return };
+    let Some(count) = COUNTERS.get_ptr_mut(hook.counter(reason)) else {
+        return;
+    };
     // SAFETY: a per-CPU value that only this CPU's programs write.
     let count = unsafe { &mut *count };
     count.packets += 1;
     count.bytes += u64::from(bytes);
+}
+
+/// Whether a TC program of ours is looking for a socket on this CPU: the look-up runs the socket hook too, which must
+/// neither count nor answer then.
+#[inline(always)]
+pub fn is_probing() -> bool {
+    PROBING.get(0).is_some_and(|probing| *probing != 0)
+}
+
+#[inline(always)]
+fn set_probing(probing: bool) {
+    if let Some(place) = PROBING.get_ptr_mut(0) {
+        // SAFETY: a per-CPU value, and no other program of ours runs on this CPU until this one ends.
+        unsafe { *place = u32::from(probing) };
+    }
 }
 
 /// The published rules.
@@ -102,6 +119,41 @@ impl Kernel {
     #[inline(always)]
     pub const fn new(skb: *mut __sk_buff) -> Self {
         Self { skb }
+    }
+
+    #[inline(always)]
+    fn look_up(&self, key: &FlowKey) -> HostSocket {
+        let mut tuple = Tuple::from(key);
+        let (tuple, size) = ((&raw mut tuple).cast(), size_of::<Tuple>() as u32);
+        match Protocol::from_number(key.protocol) {
+            Some(Protocol::Tcp) => {
+                // SAFETY: the tuple is initialised and of the size given, which tells the helper its family.
+                let socket = unsafe { bpf_skc_lookup_tcp(self.skb.cast(), tuple, size, THIS_NETNS, 0) };
+                if socket.is_null() {
+                    return HostSocket::Absent;
+                }
+                // SAFETY: the reference that the look-up took.
+                unsafe { bpf_sk_release(socket.cast()) };
+                HostSocket::Connected
+            }
+            Some(Protocol::Udp) => {
+                // SAFETY: as above.
+                let socket = unsafe { bpf_sk_lookup_udp(self.skb.cast(), tuple, size, THIS_NETNS, 0) };
+                if socket.is_null() {
+                    return HostSocket::Absent;
+                }
+                // SAFETY: not null, and referenced until released below.
+                let state = unsafe { read_volatile(addr_of!((*socket).state)) };
+                // SAFETY: the reference that the look-up took.
+                unsafe { bpf_sk_release(socket.cast()) };
+                if state == TCP_ESTABLISHED {
+                    HostSocket::Connected
+                } else {
+                    HostSocket::Unconnected
+                }
+            }
+            Some(Protocol::Icmp) | None => HostSocket::Absent,
+        }
     }
 }
 
@@ -221,33 +273,10 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn host_socket(&self, key: &FlowKey) -> HostSocket {
-        let mut tuple = Tuple::from(key);
-        let (tuple, size) = ((&raw mut tuple).cast(), size_of::<Tuple>() as u32);
-        match Protocol::from_number(key.protocol) {
-            Some(Protocol::Tcp) => {
-                // SAFETY: the tuple is initialised and of the size given, which tells the helper its family.
-                let socket = unsafe { bpf_skc_lookup_tcp(self.skb.cast(), tuple, size, THIS_NETNS, 0) };
-                if socket.is_null() {
-                    return HostSocket::Absent;
-                }
-                // SAFETY: the reference that the look-up took.
-                unsafe { bpf_sk_release(socket.cast()) };
-                HostSocket::Connected
-            }
-            Some(Protocol::Udp) => {
-                // SAFETY: as above.
-                let socket = unsafe { bpf_sk_lookup_udp(self.skb.cast(), tuple, size, THIS_NETNS, 0) };
-                if socket.is_null() {
-                    return HostSocket::Absent;
-                }
-                // SAFETY: not null, and referenced until released below.
-                let state = unsafe { read_volatile(addr_of!((*socket).state)) };
-                // SAFETY: the reference that the look-up took.
-                unsafe { bpf_sk_release(socket.cast()) };
-                if state == TCP_ESTABLISHED { HostSocket::Connected } else { HostSocket::Unconnected }
-            }
-            Some(Protocol::Icmp) | None => HostSocket::Absent,
-        }
+        set_probing(true);
+        let found = self.look_up(key);
+        set_probing(false);
+        found
     }
 
     #[inline(always)]
@@ -266,8 +295,14 @@ impl Env for Kernel {
         query.__bindgen_anon_3.ipv4_src = key.src.0.to_be();
         query.__bindgen_anon_4.ipv4_dst = key.dst.0.to_be();
         // SAFETY: the query is initialised and of the size given.
-        let found =
-            unsafe { fib_lookup(self.skb.cast(), &raw mut query, size_of::<bpf_fib_lookup>() as i32, 0) };
+        let found = unsafe {
+            fib_lookup(
+                self.skb.cast(),
+                &raw mut query,
+                size_of::<bpf_fib_lookup>() as i32,
+                0,
+            )
+        };
         match found {
             SUCCESS | NO_NEIGHBOUR | FRAGMENTATION_NEEDED => Route::Out(IfIndex(query.ifindex)),
             FORWARDING_OFF => Route::ForwardingOff,
@@ -295,7 +330,14 @@ fn search<F: FnMut(u32) -> bool>(tries: u32, probe: &mut F) {
         i64::from(probe(index))
     }
     // SAFETY: the callback has the signature that the helper calls, and takes what the third argument points to.
-    unsafe { bpf_loop(tries, round::<F> as *mut c_void, core::ptr::from_mut(probe).cast(), 0) };
+    unsafe {
+        bpf_loop(
+            tries,
+            round::<F> as *mut c_void,
+            core::ptr::from_mut(probe).cast(),
+            0,
+        )
+    };
 }
 
 const THIS_NETNS: u64 = BPF_F_CURRENT_NETNS as u64;

@@ -106,8 +106,15 @@ impl Frame {
     #[inline(always)]
     fn replace_checksum(&mut self, offset: usize, delta: Delta, flags: u32) -> Result<(), Truncated> {
         // SAFETY: the helper checks the offset against the packet. A size of 0 means that `to` is a difference.
-        let failed =
-            unsafe { bpf_l4_csum_replace(self.skb, offset as u32, 0, u64::from(delta.to_helper()), u64::from(flags)) };
+        let failed = unsafe {
+            bpf_l4_csum_replace(
+                self.skb,
+                offset as u32,
+                0,
+                u64::from(delta.to_helper()),
+                u64::from(flags),
+            )
+        };
         if failed == 0 { Ok(()) } else { Err(Truncated) }
     }
 }
@@ -151,7 +158,11 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn update_l4_checksum(&mut self, offset: usize, change: L4Change) -> Result<(), Truncated> {
-        let zero = if change.zero_means_none { BPF_F_MARK_MANGLED_0 } else { 0 };
+        let zero = if change.zero_means_none {
+            BPF_F_MARK_MANGLED_0
+        } else {
+            0
+        };
         if let Some(delta) = change.addresses {
             self.replace_checksum(offset, delta, zero | BPF_F_PSEUDO_HDR)?;
         }

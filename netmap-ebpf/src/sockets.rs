@@ -37,7 +37,7 @@ pub fn steer(ctx: &SkLookupContext) -> u32 {
         17 => (Protocol::Udp, socket::UDP4),
         _ => return PASS,
     };
-    if family != AF_INET {
+    if family != AF_INET || maps::is_probing() {
         return PASS;
     }
     // The packet is delivered here, so its destination is an address of this host.

@@ -35,8 +35,12 @@ pub struct Swept {
 ///
 /// What bpf(2) fails with.
 pub fn sweep(maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
-    let rules: BTreeMap<RuleId, Generation> =
-        maps.rules.live()?.into_iter().map(|(id, rule)| (id, rule.generation)).collect();
+    let rules: BTreeMap<RuleId, Generation> = maps
+        .rules
+        .live()?
+        .into_iter()
+        .map(|(id, rule)| (id, rule.generation))
+        .collect();
     let is_stale = |flow: &Flow| flow.rule != RuleId(0) && rules.get(&flow.rule) != Some(&flow.generation);
     let mut suspects = Vec::new();
     let entries = maps.flows.for_each_flow(|key, flow| {
@@ -45,9 +49,14 @@ pub fn sweep(maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
             suspects.push(*key);
         }
     })?;
-    let mut swept = Swept { entries, ..Swept::default() };
+    let mut swept = Swept {
+        entries,
+        ..Swept::default()
+    };
     for key in suspects {
-        let Some(flow) = maps.flows.get(&key)? else { continue };
+        let Some(flow) = maps.flows.get(&key)? else {
+            continue;
+        };
         match maps.flows.get(&flow.twin())? {
             Some(twin) if twin.nonce == flow.nonce && twin.twin() == key => {
                 if is_stale(&flow) || is_idle(&flow, &twin, now) {
@@ -86,7 +95,11 @@ pub fn purge(maps: &mut Maps, mut gone: impl FnMut(&FlowKey, &Flow) -> bool) -> 
 }
 
 fn is_idle(flow: &Flow, twin: &Flow, now: Seconds) -> bool {
-    let (original, reply) = if flow.side() == Side::Original { (flow, twin) } else { (twin, flow) };
+    let (original, reply) = if flow.side() == Side::Original {
+        (flow, twin)
+    } else {
+        (twin, flow)
+    };
     let last_seen = original.last_seen.max(reply.last_seen);
     now.since(last_seen) >= lifetime(original, reply)
 }
@@ -98,14 +111,29 @@ mod tests {
     use super::*;
 
     fn udp(last_seen: u32, packets: u64) -> Flow {
-        let to = FlowKey { protocol: 17, ..FlowKey::default() };
+        let to = FlowKey {
+            protocol: 17,
+            ..FlowKey::default()
+        };
         let kind = Kind::Published as u8;
-        Flow { to, kind, last_seen: Seconds(last_seen), packets, ..Flow::default() }
+        Flow {
+            to,
+            kind,
+            last_seen: Seconds(last_seen),
+            packets,
+            ..Flow::default()
+        }
     }
 
     #[test]
     fn either_direction_keeps_a_flow_alive() {
-        let (original, reply) = (udp(100, 1), Flow { side: Side::Reply as u8, ..udp(350, 1) });
+        let (original, reply) = (
+            udp(100, 1),
+            Flow {
+                side: Side::Reply as u8,
+                ..udp(350, 1)
+            },
+        );
         assert!(!is_idle(&original, &reply, Seconds(649)));
         assert!(is_idle(&original, &reply, Seconds(650)));
         assert!(is_idle(&reply, &original, Seconds(650)));
@@ -113,7 +141,13 @@ mod tests {
 
     #[test]
     fn an_unanswered_datagram_to_a_published_port_lives_half_a_minute() {
-        let (original, reply) = (udp(100, 1), Flow { side: Side::Reply as u8, ..udp(100, 0) });
+        let (original, reply) = (
+            udp(100, 1),
+            Flow {
+                side: Side::Reply as u8,
+                ..udp(100, 0)
+            },
+        );
         assert!(!is_idle(&original, &reply, Seconds(129)));
         assert!(is_idle(&original, &reply, Seconds(130)));
     }

@@ -44,13 +44,15 @@ pub mod name {
     pub const SETTINGS: &str = "SETTINGS";
     /// `PERCPU_ARRAY` of [`super::Count`], index [`super::Hook::counter`].
     pub const COUNTERS: &str = "COUNTERS";
+    /// `PERCPU_ARRAY` of one `u32`: not 0 while a TC program of this CPU looks for a socket of the host.
+    pub const PROBING: &str = "PROBING";
     /// `SOCKMAP`: the proxy's sockets, index [`super::socket`].
     pub const SOCKETS: &str = "SOCKETS";
 
     /// Every map, in the order in which they are created.
-    pub const ALL: [&str; 13] = [
+    pub const ALL: [&str; 14] = [
         SLOTS, SHARED, RULES, ALLOW, FLOWS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED, SETTINGS,
-        COUNTERS, SOCKETS,
+        COUNTERS, PROBING, SOCKETS,
     ];
 }
 

@@ -50,7 +50,10 @@ impl Delta {
 
 /// The sum in 16 bits, carries added back in.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "two rounds leave 16 bits of any 32")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "two rounds leave 16 bits of any 32"
+)]
 const fn fold(sum: u32) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16
@@ -74,7 +77,10 @@ mod tests {
     #[test]
     fn the_example_of_rfc_1624_section_4_comes_out_as_0000_not_ffff() {
         // m = 0x5555, m' = 0x3285, HC = 0xdd2f gives 0x0000.
-        assert_eq!(Delta::NONE.replace_u16(0x5555, 0x3285).applied_to([0xdd, 0x2f]), [0, 0]);
+        assert_eq!(
+            Delta::NONE.replace_u16(0x5555, 0x3285).applied_to([0xdd, 0x2f]),
+            [0, 0]
+        );
     }
 
     proptest! {

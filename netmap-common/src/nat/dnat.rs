@@ -1,10 +1,6 @@
 //! Flows to a published port: from outside, from a neighbour container, from the container itself.
 
-use super::{
-    Datagram, Env, HostSocket, forward,
-    ports::Wish,
-    rule, tcp,
-};
+use super::{Datagram, Env, HostSocket, forward, ports::Wish, rule, tcp};
 use crate::maps::{
     AllowKey, Endpoint, FlowKey, Hook, IfIndex, Interface, Kind, Protocol, Reason, Rule, RuleId, Way,
 };
@@ -21,7 +17,12 @@ pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<W
     let (kind, src) = source(hook, datagram, &rule, &endpoint, &arrival);
     let target_port = rule.target_port_of(datagram.key.dst_port).ok_or(Reason::ToHost)?;
     Ok(Wish {
-        to: FlowKey { src, dst: rule.target, dst_port: target_port, ..datagram.key },
+        to: FlowKey {
+            src,
+            dst: rule.target,
+            dst_port: target_port,
+            ..datagram.key
+        },
         kind,
         rule: (id, rule.generation),
         there,
@@ -34,7 +35,11 @@ fn find_rule<E: Env>(env: &E, datagram: &Datagram) -> Result<(RuleId, Rule), Rea
     let key = &datagram.key;
     if !env.is_local(key.dst) {
         let behind_bridge = env.network(key.dst).is_some();
-        return Err(if behind_bridge { Reason::DirectAccess } else { Reason::Transit });
+        return Err(if behind_bridge {
+            Reason::DirectAccess
+        } else {
+            Reason::Transit
+        });
     }
     rule::published(env, datagram.protocol, key.dst, key.dst_port).ok_or(Reason::ToHost)
 }
@@ -69,11 +74,18 @@ fn ways(
     if to_endpoint == Way::Stack {
         // A packet translated at a port must not go to the stack: a martian by its own address.
         let valid = hook == Hook::UplinkIn;
-        return if valid { Ok(((Way::Stack, IfIndex(0)), (Way::Stack, IfIndex(0)))) } else { Err(Reason::NoEndpoint) };
+        return if valid {
+            Ok(((Way::Stack, IfIndex(0)), (Way::Stack, IfIndex(0))))
+        } else {
+            Err(Reason::NoEndpoint)
+        };
     }
     let back = match hook {
         Hook::UplinkIn => (Way::Neigh, index),
-        _ => (Way::from_number(arrival.way).ok_or(Reason::NoInterface)?, arrival.out),
+        _ => (
+            Way::from_number(arrival.way).ok_or(Reason::NoInterface)?,
+            arrival.out,
+        ),
     };
     Ok(((to_endpoint, endpoint.out), back))
 }
@@ -89,7 +101,8 @@ fn source(
 ) -> (Kind, crate::maps::Address) {
     let own = datagram.key.src == rule.target;
     // Isolated ports cannot resolve each other's link-layer address, so the answer would have nowhere to go.
-    let isolated = arrival.flags & endpoint.flags & Interface::ISOLATED != 0 && arrival.bridge == endpoint.bridge;
+    let isolated =
+        arrival.flags & endpoint.flags & Interface::ISOLATED != 0 && arrival.bridge == endpoint.bridge;
     match hook {
         Hook::UplinkIn => (Kind::Published, datagram.key.src),
         _ if own || isolated => (Kind::OwnPort, endpoint.gateway),

@@ -1,8 +1,8 @@
 //! How the NAT reaches the world: tables, clock, chance, sockets and routes.
 
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, Rule, RuleId, Seconds, Seen, Settings,
-    SharedKey, Slot,
+    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, Rule, RuleId, Seconds, Seen,
+    Settings, SharedKey, Slot,
 };
 
 /// Why an entry could not be added.

@@ -21,11 +21,21 @@ pub(super) struct Translation {
 /// The flow of a packet; `None` if it has none, or one whose rule has changed since: then it is decided anew.
 #[inline(always)]
 pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Option<Translation>, Reason> {
-    let seen = Seen { now: env.now(), bytes: datagram.length, tcp: datagram.tcp };
-    let Some(flow) = env.touch(&datagram.key, seen) else { return Ok(None) };
+    let seen = Seen {
+        now: env.now(),
+        bytes: datagram.length,
+        tcp: datagram.tcp,
+    };
+    let Some(flow) = env.touch(&datagram.key, seen) else {
+        return Ok(None);
+    };
     if !is_published_still(env, &flow) {
         end(env, &datagram.key, &flow);
-        return if flow.side() == Side::Original { Ok(None) } else { Err(Reason::Unpublished) };
+        return if flow.side() == Side::Original {
+            Ok(None)
+        } else {
+            Err(Reason::Unpublished)
+        };
     }
     // One look a second at the twin keeps the second lookup off the path of nearly every packet.
     if flow.last_seen != seen.now && !has_twin(env, &datagram.key, &flow) {
@@ -33,22 +43,34 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         return Ok(None);
     }
     // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
-    let (Some(kind), Some(way)) = (flow.kind(), flow.way()) else { return Ok(None) };
+    let (Some(kind), Some(way)) = (flow.kind(), flow.way()) else {
+        return Ok(None);
+    };
     if way == Way::Stack && matches!(hook, Hook::PortIn | Hook::BridgeIn) {
         return Err(Reason::StackFlow);
     }
-    Ok(Some(Translation { to: flow.to, kind, side: flow.side(), way, out: flow.out }))
+    Ok(Some(Translation {
+        to: flow.to,
+        kind,
+        side: flow.side(),
+        way,
+        out: flow.out,
+    }))
 }
 
 #[inline(always)]
 fn is_published_still<E: Env>(env: &E, flow: &Flow) -> bool {
-    flow.rule == RuleId::default() || env.rule(flow.rule).is_some_and(|rule| rule.generation == flow.generation)
+    flow.rule == RuleId::default()
+        || env
+            .rule(flow.rule)
+            .is_some_and(|rule| rule.generation == flow.generation)
 }
 
 /// An entry counts only if its twin points back: the nonce tells it from a later flow's entry under the same key.
 #[inline(always)]
 fn has_twin<E: Env>(env: &E, key: &FlowKey, flow: &Flow) -> bool {
-    env.flow(&flow.twin()).is_some_and(|twin| twin.nonce == flow.nonce && twin.twin() == *key)
+    env.flow(&flow.twin())
+        .is_some_and(|twin| twin.nonce == flow.nonce && twin.twin() == *key)
 }
 
 #[inline(always)]

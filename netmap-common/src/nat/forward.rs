@@ -31,16 +31,29 @@ pub(super) fn choose<E: Env>(
     datagram: &Datagram,
     translation: &Translation,
 ) -> Result<Carried, Reason> {
-    let &Translation { kind, side, way, out, .. } = translation;
+    let &Translation {
+        kind, side, way, out, ..
+    } = translation;
     let on_stack = hook == Hook::UplinkOut || way == Way::Stack;
     let reason = reason(kind, side, on_stack);
     if on_stack {
-        return Ok(Carried { verdict: Verdict::Stack, reason });
+        return Ok(Carried {
+            verdict: Verdict::Stack,
+            reason,
+        });
     }
     // The host has no connection to answer for: at the uplink it would reset one that is not its own.
-    let expired = if hook == Hook::UplinkIn { Reason::TtlExpiredInFlow } else { Reason::TtlExpired };
+    let expired = if hook == Hook::UplinkIn {
+        Reason::TtlExpiredInFlow
+    } else {
+        Reason::TtlExpired
+    };
     check(env, datagram, way, out, expired)?;
-    let verdict = if way == Way::Peer { Verdict::Peer(out) } else { Verdict::Neigh(out) };
+    let verdict = if way == Way::Peer {
+        Verdict::Peer(out)
+    } else {
+        Verdict::Neigh(out)
+    };
     Ok(Carried { verdict, reason })
 }
 
@@ -48,7 +61,13 @@ pub(super) fn choose<E: Env>(
 /// goes to the stack as it came, so that the stack answers: "time exceeded" (RFC 1812, 5.3.1) or "fragmentation
 /// needed" (RFC 1191, 4).
 #[inline(always)]
-pub(super) fn check<E: Env>(env: &E, datagram: &Datagram, way: Way, out: IfIndex, expired: Reason) -> Result<(), Reason> {
+pub(super) fn check<E: Env>(
+    env: &E,
+    datagram: &Datagram,
+    way: Way,
+    out: IfIndex,
+    expired: Reason,
+) -> Result<(), Reason> {
     if way != Way::Stack && datagram.ttl <= 1 {
         return Err(expired);
     }

@@ -44,7 +44,8 @@ use crate::maps::{Hook, Reason, Side};
 pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) -> Result<Carried, Reason> {
     let internet = parse::internet(packet)?;
     policy::addresses(hook, &internet)?;
-    let datagram = parse::transport(packet, &internet).map_err(|why| policy::stray(env, hook, &internet, why))?;
+    let datagram =
+        parse::transport(packet, &internet).map_err(|why| policy::stray(env, hook, &internet, why))?;
     let translation = match flow::find(env, hook, &datagram)? {
         Some(translation) => translation,
         None => open(env, hook, &datagram)?,
@@ -60,7 +61,13 @@ fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Translation,
     let mut wish = Wish::default();
     decide(env, hook, datagram, &mut wish)?;
     ports::claim(env, datagram, &mut wish)?;
-    Ok(Translation { to: wish.to, kind: wish.kind, side: Side::Original, way: wish.there.0, out: wish.there.1 })
+    Ok(Translation {
+        to: wish.to,
+        kind: wish.kind,
+        side: Side::Original,
+        way: wish.there.0,
+        out: wish.there.1,
+    })
 }
 
 /// What the packet would open: towards this host's addresses if the port is published, from a container to the
@@ -68,6 +75,10 @@ fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Translation,
 #[inline(never)]
 fn decide<E: Env>(env: &E, hook: Hook, datagram: &Datagram, wish: &mut Wish) -> Result<(), Reason> {
     let for_host = hook == Hook::UplinkIn || hook != Hook::UplinkOut && env.is_local(datagram.key.dst);
-    *wish = if for_host { dnat::wish(env, hook, datagram)? } else { snat::wish(env, hook, datagram)? };
+    *wish = if for_host {
+        dnat::wish(env, hook, datagram)?
+    } else {
+        snat::wish(env, hook, datagram)?
+    };
     Ok(())
 }

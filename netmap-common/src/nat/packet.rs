@@ -81,17 +81,31 @@ impl Packet for [u8] {
     }
 
     fn require(&mut self, length: usize) -> Result<(), Truncated> {
-        if self.len() < length { Err(Truncated) } else { Ok(()) }
+        if self.len() < length {
+            Err(Truncated)
+        } else {
+            Ok(())
+        }
     }
 
     fn header<T: Header>(&self, offset: usize) -> Result<&T, Truncated> {
-        let bytes = self.get(offset..).and_then(|tail| tail.get(..size_of::<T>())).ok_or(Truncated)?;
-        bytemuck::try_from_bytes::<Wire<T>>(bytes).map(|wire| &wire.0).or(Err(Truncated))
+        let bytes = self
+            .get(offset..)
+            .and_then(|tail| tail.get(..size_of::<T>()))
+            .ok_or(Truncated)?;
+        bytemuck::try_from_bytes::<Wire<T>>(bytes)
+            .map(|wire| &wire.0)
+            .or(Err(Truncated))
     }
 
     fn header_mut<T: Header>(&mut self, offset: usize) -> Result<&mut T, Truncated> {
-        let bytes = self.get_mut(offset..).and_then(|tail| tail.get_mut(..size_of::<T>())).ok_or(Truncated)?;
-        bytemuck::try_from_bytes_mut::<Wire<T>>(bytes).map(|wire| &mut wire.0).or(Err(Truncated))
+        let bytes = self
+            .get_mut(offset..)
+            .and_then(|tail| tail.get_mut(..size_of::<T>()))
+            .ok_or(Truncated)?;
+        bytemuck::try_from_bytes_mut::<Wire<T>>(bytes)
+            .map(|wire| &mut wire.0)
+            .or(Err(Truncated))
     }
 
     fn update_l4_checksum(&mut self, offset: usize, change: L4Change) -> Result<(), Truncated> {

@@ -93,7 +93,11 @@ fn ipv4<P: Packet + ?Sized>(packet: &mut P) -> Result<Internet, Truncated> {
     }
     let total = u32::from(u16::from_be_bytes(header.tot_len));
     // A segmented super-frame of 64 KiB and more has no length to write there (IPv4 BIG TCP, Linux 6.3).
-    let length = if total == 0 && frame > 65_535 { frame } else { total };
+    let length = if total == 0 && frame > 65_535 {
+        frame
+    } else {
+        total
+    };
     if length > frame || length < header_length as u32 {
         return Err(Truncated);
     }

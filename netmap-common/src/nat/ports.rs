@@ -5,8 +5,8 @@
 
 use super::{Datagram, Env, HostSocket, InsertError};
 use crate::maps::{
-    Flow, FlowKey, Generation, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId, Settings, Side,
-    TcpSeen, Way,
+    Flow, FlowKey, Generation, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId, Settings,
+    Side, TcpSeen, Way,
 };
 
 /// A flow that wants to be, and once claimed, is.
@@ -38,10 +38,11 @@ impl Default for Wish {
 }
 
 /// Whose source ports are chosen from.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Owner {
     /// The client's own: it keeps its port, unless another of its flows has the same answers.
     Client,
+    #[default]
     /// This host's: away from its sockets, its ephemeral range and its published ports.
     Host,
 }
@@ -78,7 +79,9 @@ pub(super) fn claim<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish) -> Re
     flow.tcp = TcpSeen::default().after(datagram.tcp);
     flow.packets = 1;
     flow.bytes = u64::from(datagram.length);
-    let Err(why) = env.insert(&datagram.key, &flow) else { return Ok(()) };
+    let Err(why) = env.insert(&datagram.key, &flow) else {
+        return Ok(());
+    };
     // Another CPU has decided for this flow, with another port: its decision stands.
     env.remove(&wish.to.reversed(), nonce);
     if why == InsertError::Full {
@@ -91,11 +94,14 @@ pub(super) fn claim<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish) -> Re
 /// Inserts the entry of the answers under the first port that is free.
 #[inline(always)]
 fn take_port<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish, reply: &mut Flow) -> Result<(), Reason> {
-    let places = Places::of(&env.settings(), datagram, wish);
+    let mut places = Places::default();
+    places.choose(&env.settings(), datagram, wish)?;
     let to = &mut wish.to;
     let mut result = Err(Reason::PortsExhausted);
     env.search(TRIES + 1, |attempt| {
-        let Some(port) = places.candidate(attempt) else { return false };
+        let Some(port) = places.candidate(attempt) else {
+            return false;
+        };
         to.src_port = port;
         if places.owner == Owner::Host && belongs_to_host(env, datagram.protocol, to) {
             return false;
@@ -129,11 +135,14 @@ fn adopt<E: Env>(env: &E, key: &FlowKey, reply: &Flow) -> Option<u32> {
 /// Ports that the host itself uses, or that are published: an answer to them would not be ours.
 #[inline(always)]
 fn belongs_to_host<E: Env>(env: &E, protocol: Protocol, to: &FlowKey) -> bool {
-    let Some((word, bit)) = PortSlots::word(protocol, to.src_port) else { return false };
+    let Some((word, bit)) = PortSlots::word(protocol, to.src_port) else {
+        return false;
+    };
     env.reserved_word(word) & bit != 0 || env.host_socket(&to.reversed()) != HostSocket::Absent
 }
 
 /// Where a flow looks for its port.
+#[derive(Default)]
 struct Places {
     owner: Owner,
     /// The packet's own port, if it may be kept.
@@ -145,43 +154,65 @@ struct Places {
 }
 
 impl Places {
-    #[inline(always)]
-    fn of(settings: &Settings, datagram: &Datagram, wish: &Wish) -> Self {
-        const NONE: PortRange = PortRange { first: Port(1), last: Port(0) };
-        const WELL_KNOWN: PortRange = PortRange { first: Port(1), last: Port(1_023) };
-        const USER: PortRange = PortRange { first: Port(1_024), last: Port(65_535) };
-        const ALL: PortRange = PortRange { first: Port(0), last: Port(65_535) };
+    /// Not inlined for the same reasons as [`claim`].
+    #[inline(never)]
+    fn choose(&mut self, settings: &Settings, datagram: &Datagram, wish: &Wish) -> Result<(), Reason> {
+        const NONE: PortRange = PortRange {
+            first: Port(1),
+            last: Port(0),
+        };
+        const WELL_KNOWN: PortRange = PortRange {
+            first: Port(1),
+            last: Port(1_023),
+        };
+        const USER: PortRange = PortRange {
+            first: Port(1_024),
+            last: Port(65_535),
+        };
+        const ALL: PortRange = PortRange {
+            first: Port(0),
+            last: Port(65_535),
+        };
         let liked = wish.to.src_port;
-        let owner = match wish.kind {
+        self.owner = match wish.kind {
             Kind::Published | Kind::Hairpin => Owner::Client,
             Kind::Egress | Kind::OwnPort => Owner::Host,
         };
         let [below, above] = settings.pool;
         // The same class as the packet's own: "a port in the range 0-1023 [..] SHOULD be mapped to one in the same
         // range" (RFC 4787, REQ-3 a). Echo identifiers have no classes.
-        let (low, high) = match owner {
+        (self.low, self.high) = match self.owner {
             _ if datagram.protocol == Protocol::Icmp => (ALL, NONE),
             _ if liked.0 < 1_024 => (WELL_KNOWN, NONE),
             Owner::Client => (USER, NONE),
             Owner::Host => (below, above),
         };
-        let keeps = low.contains(liked) || high.contains(liked);
+        let keeps = self.low.contains(liked) || self.high.contains(liked);
+        self.liked = keeps.then_some(liked);
         // Places that nobody outside can guess (RFC 6056, 3.3.4: double hashing), the same ones for the same flow.
         let hash = hash(settings.secret, &datagram.key);
         #[expect(clippy::cast_possible_truncation, reason = "takes the hash apart")]
         let (start, step) = (hash as u32, (hash >> 32) as u32 | 1);
-        Self { owner, liked: keeps.then_some(liked), low, high, start, step }
+        (self.start, self.step) = (start, step);
+        // Before the daemon has written its settings there is no pool.
+        if self.low.is_empty() && self.high.is_empty() {
+            Err(Reason::PortsExhausted)
+        } else {
+            Ok(())
+        }
     }
 
     /// The port to try: first the packet's own.
     #[inline(always)]
     fn candidate(&self, attempt: u32) -> Option<Port> {
-        let Some(attempt) = attempt.checked_sub(1) else { return self.liked };
+        let Some(attempt) = attempt.checked_sub(1) else {
+            return self.liked;
+        };
         let size = self.low.len() + self.high.len();
-        if size == 0 {
-            return None;
-        }
-        let place = self.start.wrapping_add(attempt.wrapping_mul(self.step)) % size;
+        let place = self
+            .start
+            .wrapping_add(attempt.wrapping_mul(self.step))
+            .checked_rem(size)?;
         let port = match place.checked_sub(self.low.len()) {
             None => u32::from(self.low.first.0) + place,
             Some(place) => u32::from(self.high.first.0) + place,

@@ -40,7 +40,9 @@ fn internet<P: Packet + ?Sized>(
     new: &FlowKey,
     decrement: bool,
 ) -> Result<Delta, Truncated> {
-    let addresses = Delta::NONE.replace_u32(old.src.0, new.src.0).replace_u32(old.dst.0, new.dst.0);
+    let addresses = Delta::NONE
+        .replace_u32(old.src.0, new.src.0)
+        .replace_u32(old.dst.0, new.dst.0);
     let header = packet.header_mut::<Ipv4Hdr>(L3)?;
     let mut delta = addresses;
     if decrement {
@@ -65,8 +67,9 @@ fn transport<P: Packet + ?Sized>(
     new: &FlowKey,
 ) -> Result<Option<Delta>, Truncated> {
     let old = &datagram.key;
-    let delta =
-        Delta::NONE.replace_u16(old.src_port.0, new.src_port.0).replace_u16(old.dst_port.0, new.dst_port.0);
+    let delta = Delta::NONE
+        .replace_u16(old.src_port.0, new.src_port.0)
+        .replace_u16(old.dst_port.0, new.dst_port.0);
     let same = old.src_port == new.src_port && old.dst_port == new.dst_port;
     match datagram.protocol {
         Protocol::Tcp => {

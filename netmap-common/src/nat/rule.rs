@@ -9,10 +9,20 @@ use crate::maps::{Address, Port, PortSlots, Protocol, Rule, RuleId, SharedKey, S
 /// A rule for any address matches addresses of this host only, never transit traffic (CVE-2025-67499): the caller has
 /// looked.
 #[inline(always)]
-pub fn published<R: Rules>(rules: &R, protocol: Protocol, host: Address, port: Port) -> Option<(RuleId, Rule)> {
+pub fn published<R: Rules>(
+    rules: &R,
+    protocol: Protocol,
+    host: Address,
+    port: Port,
+) -> Option<(RuleId, Rule)> {
     let id = match rules.slot(PortSlots::index(protocol, port)?) {
         Slot::EMPTY => return None,
-        Slot::SHARED => rules.shared(&SharedKey { host, port, protocol: protocol.number(), pad: 0 })?,
+        Slot::SHARED => rules.shared(&SharedKey {
+            host,
+            port,
+            protocol: protocol.number(),
+            pad: 0,
+        })?,
         Slot(id) => RuleId(id),
     };
     let rule = rules.rule(id)?;

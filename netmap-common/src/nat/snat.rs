@@ -1,10 +1,6 @@
 //! Flows from a container to the outside, with the uplink's address.
 
-use super::{
-    Datagram, Env, Route, forward,
-    ports::Wish,
-    tcp,
-};
+use super::{Datagram, Env, Route, forward, ports::Wish, tcp};
 use crate::maps::{Address, FlowKey, Hook, IfIndex, Interface, Kind, Network, Protocol, Reason, Role, Way};
 
 /// What flow the packet opens, if the packet leaves a managed network and may open one.
@@ -17,7 +13,10 @@ pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<W
     let (there, back) = ways(hook, &arrival, uplink)?;
     forward::check(env, datagram, there.0, there.1, Reason::TtlExpired)?;
     Ok(Wish {
-        to: FlowKey { src: address, ..datagram.key },
+        to: FlowKey {
+            src: address,
+            ..datagram.key
+        },
         kind: Kind::Egress,
         rule: Default::default(),
         there,
@@ -32,10 +31,18 @@ fn find_network<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Netw
     if !at_uplink && (dst.is_multicast_or_reserved() || dst.is_link_local() || dst == Address::ANY) {
         return Err(Reason::NotRoutable);
     }
-    let missing = if at_uplink { Reason::FromHost } else { Reason::ForeignSource };
+    let missing = if at_uplink {
+        Reason::FromHost
+    } else {
+        Reason::ForeignSource
+    };
     let network = env.network(datagram.key.src).ok_or(missing)?;
     // The bridge's own address: the host speaks.
-    if at_uplink && env.is_local(datagram.key.src) { Err(Reason::FromHost) } else { Ok(network) }
+    if at_uplink && env.is_local(datagram.key.src) {
+        Err(Reason::FromHost)
+    } else {
+        Ok(network)
+    }
 }
 
 /// At a port, TCP without a SYN began on the host's stack and stays there. At the uplink it would leave with the
@@ -61,7 +68,8 @@ fn may_open<E: Env>(
         Some(_) => return Err(Reason::DirectAccess),
         None => {}
     }
-    let is_echo_reply = datagram.protocol == Protocol::Icmp && datagram.key.src_port.0 == 0 && datagram.key.dst_port.0 != 0;
+    let is_echo_reply =
+        datagram.protocol == Protocol::Icmp && datagram.key.src_port.0 == 0 && datagram.key.dst_port.0 != 0;
     if is_tcp && !tcp::opens(datagram.tcp) || is_echo_reply {
         return Err(Reason::MidFlow);
     }

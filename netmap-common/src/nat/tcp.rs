@@ -69,7 +69,11 @@ impl TcpSeen {
     pub const fn after(self, flags: u8) -> Self {
         const KEPT: u8 = flag::FIN | flag::SYN | flag::RST | flag::ACK;
         let reopened = flags & flag::SYN != 0 && self.0 & (flag::FIN | flag::RST) != 0;
-        Self(if reopened { flags & KEPT } else { self.0 | (flags & KEPT) })
+        Self(if reopened {
+            flags & KEPT
+        } else {
+            self.0 | (flags & KEPT)
+        })
     }
 }
 
@@ -78,15 +82,23 @@ mod tests {
     use super::*;
 
     fn seen(packets: &[u8]) -> TcpSeen {
-        packets.iter().fold(TcpSeen::default(), |seen, flags| seen.after(*flags))
+        packets
+            .iter()
+            .fold(TcpSeen::default(), |seen, flags| seen.after(*flags))
     }
 
     #[test]
     fn a_connection_is_established_once_both_sides_acknowledge() {
         let client = seen(&[flag::SYN, flag::ACK]);
         assert_eq!(State::of(seen(&[flag::SYN]), TcpSeen::default()), State::Opening);
-        assert_eq!(State::of(seen(&[flag::SYN]), seen(&[flag::SYN | flag::ACK])), State::Opening);
-        assert_eq!(State::of(client, seen(&[flag::SYN | flag::ACK])), State::Established);
+        assert_eq!(
+            State::of(seen(&[flag::SYN]), seen(&[flag::SYN | flag::ACK])),
+            State::Opening
+        );
+        assert_eq!(
+            State::of(client, seen(&[flag::SYN | flag::ACK])),
+            State::Established
+        );
     }
 
     #[test]
@@ -94,19 +106,28 @@ mod tests {
         let closing = seen(&[flag::SYN, flag::ACK, flag::FIN | flag::ACK]);
         let open = seen(&[flag::SYN | flag::ACK]);
         assert_eq!(State::of(closing, open), State::Established);
-        assert_eq!(State::of(closing, open.after(flag::FIN | flag::ACK)), State::Closed);
+        assert_eq!(
+            State::of(closing, open.after(flag::FIN | flag::ACK)),
+            State::Closed
+        );
     }
 
     #[test]
     fn a_syn_on_a_closed_connection_opens_it_anew() {
         let closed = seen(&[flag::SYN, flag::ACK, flag::FIN | flag::ACK]);
         assert_eq!(State::of(closed.after(flag::SYN), closed), State::Opening);
-        assert_eq!(State::of(seen(&[flag::RST]).after(flag::SYN), TcpSeen::default()), State::Opening);
+        assert_eq!(
+            State::of(seen(&[flag::RST]).after(flag::SYN), TcpSeen::default()),
+            State::Opening
+        );
     }
 
     #[test]
     fn a_syn_on_a_live_connection_does_not_demote_it() {
         let live = seen(&[flag::SYN, flag::ACK]);
-        assert_eq!(State::of(live.after(flag::SYN), seen(&[flag::SYN | flag::ACK])), State::Established);
+        assert_eq!(
+            State::of(live.after(flag::SYN), seen(&[flag::SYN | flag::ACK])),
+            State::Established
+        );
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, vec::Vec};
 
 use super::{Env, HostSocket, InsertError, Route, Rules};
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, PortSlots, Protocol, Rule, RuleId,
-    Seconds, Seen, Settings, SharedKey, Slot,
+    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, PortSlots, Protocol, Rule,
+    RuleId, Seconds, Seen, Settings, SharedKey, Slot,
 };
 
 /// Tables, clock and surroundings of a host.
@@ -53,7 +53,13 @@ impl World {
     /// Publishes a rule under the next free number.
     pub fn publish(&mut self, rule: Rule) -> RuleId {
         let id = RuleId(self.rules.borrow().len() as u32 + 1);
-        self.rules.borrow_mut().insert(id, Rule { flags: rule.flags | Rule::LIVE, ..rule });
+        self.rules.borrow_mut().insert(
+            id,
+            Rule {
+                flags: rule.flags | Rule::LIVE,
+                ..rule
+            },
+        );
         for port in rule.host_port.0..=rule.last_port().0 {
             let slot = Protocol::from_number(rule.protocol)
                 .and_then(|protocol| PortSlots::index(protocol, crate::maps::Port(port)));
@@ -146,8 +152,13 @@ impl Env for World {
     }
 
     fn allows(&self, key: &AllowKey) -> bool {
-        let (rule, source) = (RuleId(u32::from_be_bytes(key.rule)), Address(u32::from_be_bytes(key.source)));
-        self.allow.iter().any(|(id, prefix, length)| *id == rule && in_prefix(source, *prefix, *length))
+        let (rule, source) = (
+            RuleId(u32::from_be_bytes(key.rule)),
+            Address(u32::from_be_bytes(key.source)),
+        );
+        self.allow
+            .iter()
+            .any(|(id, prefix, length)| *id == rule && in_prefix(source, *prefix, *length))
     }
 
     fn is_local(&self, address: Address) -> bool {
@@ -155,8 +166,13 @@ impl Env for World {
     }
 
     fn network(&self, address: Address) -> Option<Network> {
-        let longest = self.networks.iter().filter(|(prefix, length, _)| in_prefix(address, *prefix, *length));
-        longest.max_by_key(|(_, length, _)| *length).map(|(_, _, network)| *network)
+        let longest = self
+            .networks
+            .iter()
+            .filter(|(prefix, length, _)| in_prefix(address, *prefix, *length));
+        longest
+            .max_by_key(|(_, length, _)| *length)
+            .map(|(_, _, network)| *network)
     }
 
     fn interface(&self, index: IfIndex) -> Option<Interface> {

@@ -32,8 +32,10 @@ impl Daemon {
         let bindings = request.bindings;
         self.publisher.check(&bindings)?;
         // Ports first: one that another program has is not taken from it.
-        let holds: Vec<Hold> =
-            bindings.iter().map(|binding| self.proxy.hold(&binding.published)).collect::<Result<_, _>>()?;
+        let holds: Vec<Hold> = bindings
+            .iter()
+            .map(|binding| self.proxy.hold(&binding.published))
+            .collect::<Result<_, _>>()?;
         self.publisher.publish(&mut self.maps, &bindings)?;
         let mut warnings = Vec::new();
         for (binding, hold) in bindings.into_iter().zip(holds) {
@@ -41,7 +43,9 @@ impl Daemon {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.reserve(binding.published.ports)
             {
-                warnings.push(format!("the host may hand out ports of {binding} to its own connections: {error}"));
+                warnings.push(format!(
+                    "the host may hand out ports of {binding} to its own connections: {error}"
+                ));
             }
             self.warn_about(&binding, &mut warnings);
             self.proxy.publish(binding, hold);
@@ -74,9 +78,12 @@ impl Daemon {
 
     fn warn_about(&self, binding: &Binding, warnings: &mut Vec<String>) {
         let host = binding.published.host;
-        let known = host.is_unspecified() || host.is_loopback() || self.host.view().locals.contains_key(&host.into());
+        let known =
+            host.is_unspecified() || host.is_loopback() || self.host.view().locals.contains_key(&host.into());
         if !known {
-            warnings.push(format!("{host} is not an address of this host yet; {binding} waits for it"));
+            warnings.push(format!(
+                "{host} is not an address of this host yet; {binding} waits for it"
+            ));
         }
     }
 
@@ -98,5 +105,7 @@ impl Daemon {
 }
 
 fn refusal(error: anyhow::Error) -> Refusal {
-    Refusal { error: format!("{error:#}") }
+    Refusal {
+        error: format!("{error:#}"),
+    }
 }

@@ -55,7 +55,9 @@ const REFRESH: Duration = Duration::from_secs(10);
 ///
 /// One sentence that says why it cannot run.
 pub fn run(options: RunOptions) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     raise_file_limit();
     runtime.block_on(async {
         // The socket first: a second daemon must not touch anything.
@@ -78,7 +80,9 @@ pub fn run(options: RunOptions) -> anyhow::Result<()> {
 /// Gives back what the kernel reserves for the ranges that are published below `pin_dir`: the one thing outside it that a
 /// data plane leaves behind.
 pub fn release_ports(pin_dir: &Path) {
-    let released = Maps::open(pin_dir).map_err(Into::into).and_then(|maps| ports::release(&maps));
+    let released = Maps::open(pin_dir)
+        .map_err(Into::into)
+        .and_then(|maps| ports::release(&maps));
     // Where there are no maps there is nothing to give back.
     released.unwrap_or_else(|error| debug!("no reserved ports to release: {error:#}"));
 }
@@ -102,7 +106,9 @@ impl Daemon {
             uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
             bridges: options.bridges.iter().map(ToString::to_string).collect(),
         };
-        let host = Host::open(selection).await.context("the host's interfaces cannot be read")?;
+        let host = Host::open(selection)
+            .await
+            .context("the host's interfaces cannot be read")?;
         check_uplinks(&host, options)?;
         let dataplane = Dataplane::load(&LoadOptions {
             pin_dir: options.pin_dir.clone(),
@@ -172,7 +178,8 @@ impl Daemon {
 
     /// Tells systemd and whoever reads the output that packets are carried.
     fn announce(&self, options: &RunOptions) -> anyhow::Result<()> {
-        sd_notify::notify(&[NotifyState::Ready]).unwrap_or_else(|error| warn!("systemd was not notified: {error}"));
+        sd_notify::notify(&[NotifyState::Ready])
+            .unwrap_or_else(|error| warn!("systemd was not notified: {error}"));
         let mut out = io::stdout().lock();
         writeln!(
             out,
@@ -232,7 +239,11 @@ impl Daemon {
     fn follow_host(&mut self) -> anyhow::Result<()> {
         let view = self.host.view();
         self.topology.follow(view, &mut self.maps, &mut self.dataplane)?;
-        let locals = view.locals.keys().map(|address| IpAddr::V4((*address).into())).collect();
+        let locals = view
+            .locals
+            .keys()
+            .map(|address| IpAddr::V4((*address).into()))
+            .collect();
         self.locals.store(Arc::new(locals));
         Ok(())
     }
@@ -247,7 +258,8 @@ async fn receive(inbox: &mut mpsc::Receiver<Command>) -> Command {
 
 /// A published port takes a file, and a proxied connection six: as many as the kernel lets us have.
 fn raise_file_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
     raised.unwrap_or_else(|error| warn!("the limit of open files stays as it is: {error}"));
 }
 
@@ -265,7 +277,10 @@ fn check_uplinks(host: &Host, options: &RunOptions) -> anyhow::Result<()> {
     for note in &view.notes {
         warn!("{note}");
     }
-    if let Some(uplink) = options.uplinks.iter().find(|uplink| view.missing.iter().any(|name| name == uplink.as_str()))
+    if let Some(uplink) = options
+        .uplinks
+        .iter()
+        .find(|uplink| view.missing.iter().any(|name| name == uplink.as_str()))
     {
         bail!("there is no interface {uplink} to take as uplink");
     }

@@ -26,14 +26,14 @@ pub(super) fn write_settings(maps: &mut Maps, mark: Mark) -> anyhow::Result<()> 
 }
 
 /// Brings the pool and the reserved ports up to date: published, used by the host, or reserved by its administrator.
-pub(super) fn refresh(
-    maps: &mut Maps,
-    publisher: &Publisher,
-    default_uplink: IfIndex,
-) -> anyhow::Result<()> {
+pub(super) fn refresh(maps: &mut Maps, publisher: &Publisher, default_uplink: IfIndex) -> anyhow::Result<()> {
     let pool = pool(proxy::ephemeral_range().context("the range of ephemeral ports cannot be read")?);
     let settings = maps.settings()?;
-    let wanted = Settings { pool, default_uplink, ..settings };
+    let wanted = Settings {
+        pool,
+        default_uplink,
+        ..settings
+    };
     if wanted != settings {
         maps.set_settings(wanted)?;
     }
@@ -51,7 +51,11 @@ pub(super) fn refresh(
         }
     }
     for binding in publisher.bindings() {
-        binding.published.ports.iter().for_each(|port| mark(&mut words, binding.published.transport, port));
+        binding
+            .published
+            .ports
+            .iter()
+            .for_each(|port| mark(&mut words, binding.published.transport, port));
     }
     maps.reserved.replace(&words)?;
     Ok(())
@@ -85,7 +89,10 @@ pub(super) fn release(maps: &Maps) -> anyhow::Result<()> {
 
 /// The ports beside the host's own ephemeral ones, so that neither ever takes the other's.
 fn pool(ephemeral: PortSpan) -> [PortRange; 2] {
-    let range = |first, last| PortRange { first: Port(first), last: Port(last) };
+    let range = |first, last| PortRange {
+        first: Port(first),
+        last: Port(last),
+    };
     let below = range(1_024, ephemeral.first().saturating_sub(1));
     match ephemeral.last().checked_add(1) {
         Some(first) => [below, range(first.max(1_024), u16::MAX)],
@@ -94,7 +101,9 @@ fn pool(ephemeral: PortSpan) -> [PortRange; 2] {
 }
 
 fn mark(words: &mut [u64], transport: Transport, port: u16) {
-    let Some((word, bit)) = PortSlots::word(transport.protocol(), Port(port)) else { return };
+    let Some((word, bit)) = PortSlots::word(transport.protocol(), Port(port)) else {
+        return;
+    };
     if let Some(word) = usize::try_from(word).ok().and_then(|word| words.get_mut(word)) {
         *word |= bit;
     }

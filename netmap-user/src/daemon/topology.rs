@@ -28,18 +28,30 @@ impl Topology {
     ) -> Result<(), MapsError> {
         maps.locals.replace(&view.locals)?;
         maps.networks.replace(&view.networks)?;
-        let interfaces: BTreeMap<IfIndex, Interface> =
-            view.interfaces.iter().map(|(index, interface)| (*index, interface.value)).collect();
+        let interfaces: BTreeMap<IfIndex, Interface> = view
+            .interfaces
+            .iter()
+            .map(|(index, interface)| (*index, interface.value))
+            .collect();
         maps.interfaces.replace(&interfaces)?;
         maps.endpoints.replace(&view.endpoints)?;
         for (index, interface) in &view.interfaces {
-            if self.applied.interfaces.get(index).is_none_or(|last| last.role != interface.role) {
+            if self
+                .applied
+                .interfaces
+                .get(index)
+                .is_none_or(|last| last.role != interface.role)
+            {
                 attach(dataplane, *index, interface);
             }
         }
         self.detach_gone(view, dataplane);
         self.purge_gone(view, maps)?;
-        for note in view.notes.iter().filter(|note| !self.applied.notes.contains(note)) {
+        for note in view
+            .notes
+            .iter()
+            .filter(|note| !self.applied.notes.contains(note))
+        {
             warn!("{note}");
         }
         self.applied = view.clone();
@@ -51,7 +63,10 @@ impl Topology {
             warn!("attached programs cannot be listed: {error}");
             self.applied.interfaces.keys().copied().collect()
         });
-        for index in attached.into_iter().filter(|index| !view.interfaces.contains_key(index)) {
+        for index in attached
+            .into_iter()
+            .filter(|index| !view.interfaces.contains_key(index))
+        {
             if let Err(error) = dataplane.detach(index) {
                 warn!("interface {} cannot be left alone: {error}", index.0);
             }
@@ -60,10 +75,20 @@ impl Topology {
 
     /// Ends flows that lead where nothing is any more, or come from an address that the host no longer has.
     fn purge_gone(&self, view: &View, maps: &mut Maps) -> Result<(), MapsError> {
-        let lost_interfaces: Vec<IfIndex> =
-            self.applied.interfaces.keys().filter(|index| !view.interfaces.contains_key(index)).copied().collect();
-        let lost_addresses: Vec<Address> =
-            self.applied.locals.keys().filter(|address| !view.locals.contains_key(address)).copied().collect();
+        let lost_interfaces: Vec<IfIndex> = self
+            .applied
+            .interfaces
+            .keys()
+            .filter(|index| !view.interfaces.contains_key(index))
+            .copied()
+            .collect();
+        let lost_addresses: Vec<Address> = self
+            .applied
+            .locals
+            .keys()
+            .filter(|address| !view.locals.contains_key(address))
+            .copied()
+            .collect();
         let moved: BTreeMap<Address, Option<Endpoint>> = self
             .applied
             .endpoints
@@ -77,10 +102,13 @@ impl Topology {
         }
         let ended = expiry::purge(maps, |key: &FlowKey, flow: &Flow| {
             let original = flow.side() == Side::Original;
-            let lost_source = flow.kind() == Some(Kind::Egress) && original && lost_addresses.contains(&flow.to.src);
+            let lost_source =
+                flow.kind() == Some(Kind::Egress) && original && lost_addresses.contains(&flow.to.src);
             let moved_target = original
                 && flow.kind() != Some(Kind::Egress)
-                && moved.get(&flow.to.dst).is_some_and(|now| now.is_none_or(|now| now.out != flow.out));
+                && moved
+                    .get(&flow.to.dst)
+                    .is_some_and(|now| now.is_none_or(|now| now.out != flow.out));
             let lost_client = original && lost_addresses.contains(&key.dst);
             lost_interfaces.contains(&flow.out) || lost_source || moved_target || lost_client
         })?;
@@ -95,7 +123,10 @@ impl Topology {
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let interfaces = &self.applied.interfaces;
-        let ports = interfaces.values().filter(|interface| interface.role == Role::Port).count();
+        let ports = interfaces
+            .values()
+            .filter(|interface| interface.role == Role::Port)
+            .count();
         write!(
             f,
             "uplinks {}; bridges {}; {ports} container ports",
@@ -111,7 +142,11 @@ fn names(interfaces: &BTreeMap<IfIndex, NamedInterface>, role: Role) -> String {
         .filter(|interface| interface.role == role)
         .map(|interface| interface.name.as_str())
         .collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 fn attach(dataplane: &mut Dataplane, index: IfIndex, interface: &NamedInterface) {
@@ -119,7 +154,10 @@ fn attach(dataplane: &mut Dataplane, index: IfIndex, interface: &NamedInterface)
         Ok(attachments) => {
             for attachment in attachments {
                 for program in attachment.in_front {
-                    warn!("{} on {} sees packets before netmap and may keep them", program, interface.name);
+                    warn!(
+                        "{} on {} sees packets before netmap and may keep them",
+                        program, interface.name
+                    );
                 }
             }
         }

@@ -70,6 +70,10 @@ impl Layout {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<Count>(capacity::COUNTERS)
             },
+            name::PROBING => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<u32>(1)
+            },
             // The last of them, and what no other name gets past: a socket map holds descriptors.
             _ => Self {
                 kind: MapType::SockMap,

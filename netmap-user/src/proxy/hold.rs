@@ -94,7 +94,11 @@ impl Hold {
 
     /// Keeps nothing: for ports that others have already.
     pub const fn without_sockets() -> Self {
-        Self { has_sockets: false, tcp: Vec::new(), udp: BTreeMap::new() }
+        Self {
+            has_sockets: false,
+            tcp: Vec::new(),
+            udp: BTreeMap::new(),
+        }
     }
 
     /// Takes every port of `published`, or none. `own` are sockets of ours that do not count as others'.

@@ -98,7 +98,11 @@ impl Ledger {
     /// The slots in which the kernel's differ.
     pub(super) fn differences(&self, kernel: &[Slot]) -> Vec<Run> {
         let ours = (0u32..).zip(&self.slots);
-        runs(ours.zip(kernel).filter(|((_, ours), kernel)| *ours != *kernel).map(|((index, slot), _)| (index, *slot)))
+        runs(
+            ours.zip(kernel)
+                .filter(|((_, ours), kernel)| *ours != *kernel)
+                .map(|((index, slot), _)| (index, *slot)),
+        )
     }
 
     /// The entries that the shared ports of a range need, those of other rules there included.
@@ -121,7 +125,15 @@ impl Ledger {
                 let Published { host, transport, .. } = self.rules.get(&id)?.published;
                 let port = Port(u16::try_from(index % 65_536).ok()?);
                 let protocol = transport.protocol().number();
-                Some((SharedKey { host: host.into(), port, protocol, pad: 0 }, id))
+                Some((
+                    SharedKey {
+                        host: host.into(),
+                        port,
+                        protocol,
+                        pad: 0,
+                    },
+                    id,
+                ))
             })
             .collect()
     }
@@ -149,7 +161,10 @@ impl Ledger {
         } else {
             self.several.remove(&index);
         }
-        if let Some(place) = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) {
+        if let Some(place) = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.slots.get_mut(index))
+        {
             *place = slot;
         }
     }
@@ -157,7 +172,10 @@ impl Ledger {
 
 fn indexes(published: &Published) -> impl Iterator<Item = u32> {
     let protocol = published.transport.protocol();
-    published.ports.iter().filter_map(move |port| PortSlots::index(protocol, Port(port)))
+    published
+        .ports
+        .iter()
+        .filter_map(move |port| PortSlots::index(protocol, Port(port)))
 }
 
 fn runs(slots: impl Iterator<Item = (u32, Slot)>) -> Vec<Run> {
@@ -179,7 +197,11 @@ mod tests {
     fn binding(host: &str, first: u16, last: u16) -> Binding {
         let ports = PortSpan::new(first, last).unwrap();
         Binding {
-            published: Published { host: host.parse().unwrap(), ports, transport: Transport::Udp },
+            published: Published {
+                host: host.parse().unwrap(),
+                ports,
+                transport: Transport::Udp,
+            },
             target: "172.30.1.2".parse().unwrap(),
             target_ports: ports,
             allow: Vec::new(),
@@ -191,7 +213,10 @@ mod tests {
         let mut ledger = Ledger::default();
         let range = binding("0.0.0.0", 20_000, 29_999);
         ledger.insert(RuleId(1), range.clone()).unwrap();
-        assert_eq!(ledger.runs(&range.published), [(65_536 + 20_000, 10_000, Slot(1))]);
+        assert_eq!(
+            ledger.runs(&range.published),
+            [(65_536 + 20_000, 10_000, Slot(1))]
+        );
         assert_eq!(ledger.shared(), BTreeMap::new());
     }
 
@@ -201,7 +226,10 @@ mod tests {
         let specific = binding("192.0.2.1", 80, 90);
         ledger.insert(RuleId(1), specific.clone()).unwrap();
         let any = binding("0.0.0.0", 85, 85);
-        assert_eq!(ledger.insert(RuleId(2), any.clone()), Err((any.published, specific)));
+        assert_eq!(
+            ledger.insert(RuleId(2), any.clone()),
+            Err((any.published, specific))
+        );
         ledger.insert(RuleId(2), binding("192.0.2.2", 85, 85)).unwrap();
     }
 
@@ -212,7 +240,11 @@ mod tests {
         ledger.insert(RuleId(1), one.clone()).unwrap();
         ledger.insert(RuleId(2), other.clone()).unwrap();
         let index = 65_536 + 80;
-        let runs = [(index, 1, Slot(1)), (index + 1, 1, Slot::SHARED), (index + 2, 1, Slot(1))];
+        let runs = [
+            (index, 1, Slot(1)),
+            (index + 1, 1, Slot::SHARED),
+            (index + 2, 1, Slot(1)),
+        ];
         assert_eq!(ledger.runs(&one.published), runs);
         let ids: Vec<_> = ledger.shared_of(&other.published).into_values().collect();
         assert_eq!(ids, [RuleId(1), RuleId(2)]);
@@ -228,6 +260,9 @@ mod tests {
         ledger.insert(RuleId(7), binding("0.0.0.0", 5, 6)).unwrap();
         let mut kernel = vec![Slot::EMPTY; capacity::SLOTS];
         kernel[9] = Slot(3);
-        assert_eq!(ledger.differences(&kernel), [(9, 1, Slot::EMPTY), (65_536 + 5, 2, Slot(7))]);
+        assert_eq!(
+            ledger.differences(&kernel),
+            [(9, 1, Slot::EMPTY), (65_536 + 5, 2, Slot(7))]
+        );
     }
 }

@@ -67,9 +67,14 @@ impl Publisher {
         let mut publisher = Self::default();
         let mut wanted = BTreeSet::new();
         for (id, rule) in maps.rules.live()? {
-            let Some(binding) = binding(&rule, allow.remove(&id).unwrap_or_default()) else { continue };
+            let Some(binding) = binding(&rule, allow.remove(&id).unwrap_or_default()) else {
+                continue;
+            };
             wanted.extend(binding.allow.iter().map(|sources| (id, *sources)));
-            publisher.ledger.insert(id, binding).map_err(PublishError::from_overlap)?;
+            publisher
+                .ledger
+                .insert(id, binding)
+                .map_err(PublishError::from_overlap)?;
         }
         maps.allow.replace(&wanted)?;
         maps.shared.replace(&publisher.ledger.shared())?;
@@ -104,7 +109,9 @@ impl Publisher {
     pub fn publish(&mut self, maps: &mut Maps, bindings: &[Binding]) -> Result<(), PublishError> {
         let entered = self.enter(bindings)?;
         for (done, (id, binding)) in entered.iter().zip(bindings).enumerate() {
-            let Err(error) = self.write(maps, *id, binding) else { continue };
+            let Err(error) = self.write(maps, *id, binding) else {
+                continue;
+            };
             // What is in the kernel already goes again, the one that failed included.
             for binding in bindings.iter().take(done + 1) {
                 self.take_back(maps, &binding.published)?;
@@ -120,14 +127,19 @@ impl Publisher {
     /// # Errors
     ///
     /// [`PublishError::NotPublished`], [`PublishError::Partly`], or what bpf(2) fails with.
-    pub fn unpublish(&mut self, maps: &mut Maps, published: &[Published]) -> Result<Vec<Binding>, PublishError> {
+    pub fn unpublish(
+        &mut self,
+        maps: &mut Maps,
+        published: &[Published],
+    ) -> Result<Vec<Binding>, PublishError> {
         for wanted in published {
             if self.ledger.find(wanted).is_none() {
                 return Err(match self.ledger.overlapping(wanted) {
                     None => PublishError::NotPublished(*wanted),
-                    Some(existing) => {
-                        PublishError::Partly { wanted: *wanted, existing: Box::new(existing.clone()) }
-                    }
+                    Some(existing) => PublishError::Partly {
+                        wanted: *wanted,
+                        existing: Box::new(existing.clone()),
+                    },
                 });
             }
         }
@@ -170,7 +182,11 @@ impl Publisher {
             maps.allow.insert(id, *sources)?;
         }
         let generation = maps.rules.get(id)?.generation;
-        let Published { host, ports, transport } = binding.published;
+        let Published {
+            host,
+            ports,
+            transport,
+        } = binding.published;
         maps.rules.set(
             id,
             Rule {
@@ -180,7 +196,11 @@ impl Publisher {
                 target_port: Port(binding.target_ports.first()),
                 length: ports.len(),
                 protocol: transport.protocol().number(),
-                flags: if binding.allow.is_empty() { Rule::LIVE } else { Rule::LIVE | Rule::ALLOW_LIST },
+                flags: if binding.allow.is_empty() {
+                    Rule::LIVE
+                } else {
+                    Rule::LIVE | Rule::ALLOW_LIST
+                },
                 generation,
                 since: maps::now(),
             },
@@ -190,7 +210,9 @@ impl Publisher {
 
     fn take_back(&mut self, maps: &mut Maps, published: &Published) -> Result<Option<Binding>, PublishError> {
         let shared = self.ledger.shared_of(published);
-        let Some((id, binding)) = self.ledger.remove(published) else { return Ok(None) };
+        let Some((id, binding)) = self.ledger.remove(published) else {
+            return Ok(None);
+        };
         self.write_slots(maps, published)?;
         let still_shared = self.ledger.shared_of(published);
         for key in shared.keys().filter(|key| !still_shared.contains_key(key)) {
@@ -198,7 +220,13 @@ impl Publisher {
         }
         let mut generation = maps.rules.get(id)?.generation;
         generation.0 = generation.0.wrapping_add(1);
-        maps.rules.set(id, Rule { generation, ..Rule::default() })?;
+        maps.rules.set(
+            id,
+            Rule {
+                generation,
+                ..Rule::default()
+            },
+        )?;
         for sources in &binding.allow {
             maps.allow.remove(id, *sources)?;
         }
@@ -219,7 +247,10 @@ impl Publisher {
 
 impl PublishError {
     fn from_overlap((wanted, existing): (Published, Binding)) -> Self {
-        Self::Overlap { wanted, existing: Box::new(existing) }
+        Self::Overlap {
+            wanted,
+            existing: Box::new(existing),
+        }
     }
 }
 
@@ -235,7 +266,11 @@ fn binding(rule: &Rule, allow: Vec<Ipv4Net>) -> Option<Binding> {
         PortSpan::new(first.0, last).ok()
     };
     Some(Binding {
-        published: Published { host: rule.host.into(), ports: span(rule.host_port)?, transport },
+        published: Published {
+            host: rule.host.into(),
+            ports: span(rule.host_port)?,
+            transport,
+        },
         target: rule.target.into(),
         target_ports: span(rule.target_port)?,
         allow,
