@@ -64,7 +64,8 @@ fn build(out: &Path) -> Result<PathBuf, Box<dyn error::Error>> {
     rerun_if_changed(Path::new("/usr/bin/rustc"));
 
     let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
-    let mut cargo = object::cargo(&toolchain, "build", workspace, &object::target_dir(out), &arch);
+    let target_dir = object::target_dir(out);
+    let mut cargo = object::cargo(&toolchain, "build", "netmap-ebpf", workspace, &target_dir, &arch);
     // Cargo lays the object there under its own lock: builds of two checkouts may share a target folder.
     let artifacts = out.join("artifacts");
     cargo

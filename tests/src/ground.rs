@@ -37,7 +37,7 @@ pub fn sweep() {
 }
 
 /// The binary under test: `NETMAP_BIN`, or what cargo has built beside the tests.
-pub(crate) fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("NETMAP_BIN") {
         let path = PathBuf::from(path);
         ensure!(

@@ -8,6 +8,9 @@ use crate::{
     toolchain::Toolchain,
 };
 
+/// Packages that are built for the eBPF target only.
+pub(crate) const EBPF_PACKAGES: [&str; 2] = ["netmap-ebpf", "netmap-bench-ebpf"];
+
 /// Sets up and checks.
 pub(crate) fn run() -> anyhow::Result<()> {
     check(&setup::for_building()?)
@@ -17,7 +20,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
 pub(crate) fn check(toolchain: &Toolchain) -> anyhow::Result<()> {
     succeed(cargo("fmt").args(["--all", "--check"]))?;
 
-    let host = ["--workspace", "--exclude", "netmap-ebpf"];
+    let host = [
+        "--workspace",
+        "--exclude",
+        EBPF_PACKAGES[0],
+        "--exclude",
+        EBPF_PACKAGES[1],
+    ];
     succeed(
         cargo("clippy")
             .args(host)
@@ -25,8 +34,17 @@ pub(crate) fn check(toolchain: &Toolchain) -> anyhow::Result<()> {
     )?;
 
     let target_dir = object::target_dir(&target_dir()?);
-    let mut ebpf = object::cargo(toolchain, "clippy", workspace(), &target_dir, env::consts::ARCH);
-    succeed(ebpf.args(["--", "-D", "warnings"]))?;
+    for package in EBPF_PACKAGES {
+        let mut ebpf = object::cargo(
+            toolchain,
+            "clippy",
+            package,
+            workspace(),
+            &target_dir,
+            env::consts::ARCH,
+        );
+        succeed(ebpf.args(["--", "-D", "warnings"]))?;
+    }
 
     // The binary's page would land on the library's.
     succeed(

@@ -1,6 +1,6 @@
-//! The nested cargo that builds the eBPF crate, or checks it.
+//! The nested cargo that builds an eBPF package, or checks it.
 //!
-//! netmap-user's build script includes this file by path, so it uses nothing but std.
+//! The build scripts of netmap-user and bench include this file by path, so it uses nothing but std.
 
 use std::{
     env,
@@ -22,13 +22,14 @@ const KEPT: [&str; 6] = [
     "CARGO_MAKEFLAGS",
 ];
 
-/// `cargo SUBCOMMAND` of the eBPF crate, for `build` or `clippy`; the caller may add arguments.
+/// `cargo SUBCOMMAND` of the eBPF package `package`, for `build` or `clippy`; the caller may add arguments.
 ///
 /// `workspace` is the folder of the root manifest, `target_dir` as [`target_dir`] gives it, and `arch` is the machine
 /// whose kernel runs the programs, as `CARGO_CFG_TARGET_ARCH` names it: aya reads registers by it.
 pub(crate) fn cargo(
     toolchain: &Toolchain,
     subcommand: &str,
+    package: &str,
     workspace: &Path,
     target_dir: &Path,
     arch: &str,
@@ -67,7 +68,7 @@ pub(crate) fn cargo(
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     // bpf-linker does the link-time optimisation; rustc's own would run before it and to no end.
     command.env("CARGO_PROFILE_RELEASE_LTO", "false");
-    command.args([subcommand, "--release", "--package", "netmap-ebpf"]);
+    command.args([subcommand, "--release", "--package", package]);
     command
         .args([
             "--target",
@@ -160,6 +161,7 @@ mod tests {
         let command = cargo(
             &toolchain(Origin::Debian),
             "build",
+            "netmap-ebpf",
             Path::new("/w"),
             Path::new("/t/ebpf"),
             "x86_64",
@@ -178,6 +180,7 @@ mod tests {
         let command = cargo(
             &toolchain(Origin::Nightly),
             "clippy",
+            "netmap-ebpf",
             Path::new("/w"),
             Path::new("/t/ebpf"),
             "x86_64",

@@ -1,0 +1,322 @@
+//! A stage whose one core forwards the generator's packets to a sink, and nothing else.
+//!
+//! The interface where packets come in is made to look like the queue of a network card: GRO gives it a NAPI context,
+//! `threaded` gives that a kernel thread, and the thread is kept on a core of its own. So the time that the thread ran is
+//! the time that forwarding took.
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4, UdpSocket},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use netmap_tests::{
+    Namespace, command,
+    topology::{C1, HOST, REMOTE},
+};
+
+use crate::{
+    backend::{Backend, Stage},
+    effort::Effort,
+    generator::Generator,
+    interrupt,
+    machine::{self, CLIENT_CORE, Meter, SERVER_CORE},
+    sink::{Counts, Expected, Sink},
+    tool::{self, Server},
+    traffic::{Sources, Traffic},
+};
+
+/// First source port of flows that the receiver has answered.
+pub(crate) const ANSWERED: u16 = 20_000;
+/// First source port of flows that it never answers.
+pub(crate) const UNANSWERED: u16 = 30_000;
+/// Where the remote host receives what containers send.
+const REMOTE_SERVER: SocketAddrV4 = SocketAddrV4::new(REMOTE, 9000);
+
+/// Which way packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the remote host to the published port.
+    In,
+    /// From the container to the remote host.
+    Out,
+}
+
+/// A line that is ready.
+#[derive(Debug)]
+pub(crate) struct Line<'stage> {
+    stage: &'stage Stage,
+    direction: Direction,
+    meter: Meter,
+    sink: Sink,
+}
+
+/// What was seen while packets flowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    /// Packets that arrived.
+    pub(crate) packets: u64,
+    /// How long it was.
+    pub(crate) time: Duration,
+    /// Nanoseconds that the forwarding core worked, and whoever copied bytes.
+    pub(crate) work: u64,
+    /// Nanoseconds that anybody worked who has nothing to do with it.
+    pub(crate) foreign: u64,
+}
+
+impl<'stage> Line<'stage> {
+    /// Prepares a stage, and has `flows` flows answered.
+    pub(crate) fn new(
+        stage: &'stage Stage,
+        direction: Direction,
+        flows: u16,
+        effort: Effort,
+    ) -> Result<Self> {
+        let port = match direction {
+            Direction::In => "up0",
+            Direction::Out => "vc1",
+        };
+        let threads = dedicate(&stage.lab.host, port)?;
+        let meter = Meter::of_threads(&threads)?.with_processes(&stage.processes());
+        answer_flows(stage, direction, flows)?;
+        let (receiver, expected) = expected(stage, direction, effort);
+        let sink = Sink::attach(receiver, expected)?;
+        Ok(Self {
+            stage,
+            direction,
+            meter,
+            sink,
+        })
+    }
+
+    /// A stream of this line's.
+    pub(crate) fn traffic(&self, from: Sources, rate: Option<u64>) -> Traffic {
+        let lab = &self.stage.lab;
+        let (namespace, next_hop, to) = match self.direction {
+            // The addresses of up0 and br1 in every lab.
+            Direction::In => (&lab.remote, [2, 0, 0, 0, 0x50, 2], self.stage.backend.address()),
+            Direction::Out => (&lab.c1, [2, 0, 0, 0, 1, 1], REMOTE_SERVER),
+        };
+        Traffic {
+            namespace: namespace.path().to_path_buf(),
+            interface: "eth0".to_owned(),
+            core: CLIENT_CORE,
+            next_hop,
+            to,
+            from,
+            rate,
+            limit: None,
+        }
+    }
+
+    /// Flows of the sender's own address.
+    pub(crate) fn flows(&self, port: u16, flows: u16) -> Sources {
+        Sources::flows(self.direction.sender(), port, flows)
+    }
+
+    /// Sends and counts.
+    pub(crate) fn run(&self, traffic: &Traffic, effort: Effort) -> Result<Window> {
+        let generator = Generator::start(traffic)?;
+        let all = self.meter.clone().with_processes(&[generator.pid()]);
+        interrupt::pause(effort.warm_up())?;
+        let before = self.sample(&all)?;
+        interrupt::pause(effort.window())?;
+        let after = self.sample(&all)?;
+        drop(generator);
+        self.sink.ensure_intact()?;
+        let window = before.until(&after);
+        ensure!(window.packets > 0, "no packet arrived");
+        Ok(window)
+    }
+
+    /// Sends until `most` packets have arrived or the time is over, and counts from the first packet on.
+    pub(crate) fn run_up_to(&self, traffic: &Traffic, most: u64, effort: Effort) -> Result<Window> {
+        const STEP: Duration = Duration::from_millis(2);
+        let base = self.sink.counts()?.right;
+        let generator = Generator::start(traffic)?;
+        let all = self.meter.clone().with_processes(&[generator.pid()]);
+        let (mut first, start): (Option<Sample>, _) = (None, Instant::now());
+        let window = loop {
+            interrupt::pause(STEP)?;
+            let now = self.sample(&all)?;
+            let Some(first) = &first else {
+                ensure!(start.elapsed() < Duration::from_secs(5), "no packet arrived");
+                first = (now.packets > base).then_some(now);
+                continue;
+            };
+            if now.packets >= base + most || now.at - first.at >= effort.window() {
+                break first.until(&now);
+            }
+        };
+        drop(generator);
+        self.sink.ensure_intact()?;
+        ensure!(window.packets > 0, "only one burst of packets arrived");
+        Ok(window)
+    }
+
+    /// Waits until so many packets have arrived.
+    pub(crate) fn wait_for(&self, packets: u64) -> Result<()> {
+        const LONGEST: Duration = Duration::from_secs(60);
+        let start = Instant::now();
+        while self.sink.counts()?.right < packets {
+            let arrived = self.sink.counts()?.right;
+            ensure!(
+                start.elapsed() < LONGEST,
+                "of {packets} packets only {arrived} arrived"
+            );
+            interrupt::pause(Duration::from_millis(10))?;
+        }
+        self.sink.ensure_intact()
+    }
+
+    fn sample(&self, all: &Meter) -> Result<Sample> {
+        let Counts { right, .. } = self.sink.counts()?;
+        Ok(Sample {
+            packets: right,
+            at: Instant::now(),
+            work: self.meter.nanoseconds(),
+            all: all.nanoseconds(),
+            busy: machine::busy(),
+        })
+    }
+}
+
+/// Counters at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    packets: u64,
+    at: Instant,
+    work: u64,
+    all: u64,
+    busy: u64,
+}
+
+impl Sample {
+    fn until(&self, later: &Self) -> Window {
+        Window {
+            packets: later.packets - self.packets,
+            time: later.at - self.at,
+            work: later.work.saturating_sub(self.work),
+            foreign: (later.busy - self.busy).saturating_sub(later.all.saturating_sub(self.all)),
+        }
+    }
+}
+
+impl Window {
+    /// Packets that arrived, thousands a second.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+    pub(crate) fn kpps(&self) -> f64 {
+        self.packets as f64 / self.time.as_secs_f64() / 1e3
+    }
+
+    /// Work of the forwarding core, nanoseconds a packet.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+    pub(crate) fn ns_per_packet(&self) -> f64 {
+        self.work as f64 / self.packets as f64
+    }
+
+    /// How many cores worked for it.
+    #[expect(clippy::cast_precision_loss, reason = "times stay far below 2^52")]
+    pub(crate) fn forwarding_cores(&self) -> f64 {
+        self.work as f64 / self.time.as_secs_f64() / 1e9
+    }
+
+    /// How many cores worked for others.
+    #[expect(clippy::cast_precision_loss, reason = "times stay far below 2^52")]
+    pub(crate) fn foreign_cores(&self) -> f64 {
+        self.foreign as f64 / self.time.as_secs_f64() / 1e9
+    }
+}
+
+impl Direction {
+    const fn sender(self) -> Ipv4Addr {
+        match self {
+            Self::In => REMOTE,
+            Self::Out => C1,
+        }
+    }
+}
+
+/// Gives an interface's receive queue a kernel thread on the forwarding core.
+fn dedicate(host: &Namespace, port: &str) -> Result<Vec<u32>> {
+    let name = format!("napi/{port}-");
+    let before = machine::threads_named(&name)?;
+    host.line(&format!("ethtool -K {port} gro on"))?;
+    // Unlike nsenter, `ip netns exec` shows the /sys of the namespace.
+    command::run(
+        Command::new("ip")
+            .args(["netns", "exec", host.name(), "sh", "-c"])
+            .arg(format!("echo 1 > /sys/class/net/{port}/threaded")),
+    )?;
+    let mut threads = machine::threads_named(&name)?;
+    threads.retain(|thread| !before.contains(thread));
+    ensure!(!threads.is_empty(), "{port} has no receive queue of its own");
+    for thread in &threads {
+        machine::pin(*thread, SERVER_CORE)?;
+        machine::prefer(*thread)?;
+    }
+    Ok(threads)
+}
+
+/// Sends a datagram a flow and waits for its answer, so that every backend knows both directions.
+fn answer_flows(stage: &Stage, direction: Direction, flows: u16) -> Result<()> {
+    let lab = &stage.lab;
+    let (sender, receiver, to, at) = match direction {
+        Direction::In => {
+            let at = Backend::Route.address();
+            (&lab.remote, &lab.c1, stage.backend.address(), at)
+        }
+        Direction::Out => (&lab.c1, &lab.remote, REMOTE_SERVER, REMOTE_SERVER),
+    };
+    let _server = Server::start(tool::inside(receiver)?, CLIENT_CORE, at)?;
+    let from = direction.sender();
+    sender
+        .try_run(|| {
+            for port in ANSWERED..ANSWERED + flows {
+                let socket = UdpSocket::bind((from, port))?;
+                socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+                socket.connect(to)?;
+                // Of a datagram that waits for a neighbour's address, the kernel may drop one.
+                for last in [false, true] {
+                    socket.send(b"is anybody there?")?;
+                    match socket.recv(&mut [0; 64]) {
+                        Ok(_) => break,
+                        Err(error) if last => return Err(error),
+                        Err(_) => {}
+                    }
+                }
+            }
+            Ok(())
+        })
+        .with_context(|| format!("{} does not carry answers of {to}", stage.backend.name()))
+}
+
+/// The receiver, and what it must see.
+fn expected(stage: &Stage, direction: Direction, effort: Effort) -> (&Namespace, Expected) {
+    let lab = &stage.lab;
+    let thorough = effort == Effort::Smoke;
+    match direction {
+        Direction::In => (
+            &lab.c1,
+            Expected {
+                to: Backend::Route.address(),
+                from: None,
+                checksummed: !stage.backend.is_proxy(),
+                thorough,
+            },
+        ),
+        Direction::Out => {
+            let is_routed = stage.backend == Backend::Route;
+            (
+                &lab.remote,
+                Expected {
+                    to: REMOTE_SERVER,
+                    from: Some(if is_routed { C1 } else { HOST }),
+                    checksummed: true,
+                    thorough,
+                },
+            )
+        }
+    }
+}
