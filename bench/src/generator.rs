@@ -50,7 +50,6 @@ impl Generator {
             line.trim_end() == READY,
             "the generator did not start; its message is above"
         );
-        machine::prefer(generator.child.id())?;
         Ok(generator)
     }
 
@@ -72,6 +71,9 @@ pub(crate) fn generate() -> Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     let traffic: Traffic = serde_json::from_reader(std::io::stdin())?;
     machine::pin(0, traffic.core)?;
+    if traffic.is_preferred {
+        machine::stand_out()?;
+    }
     setns(File::open(&traffic.namespace)?, CloneFlags::CLONE_NEWNET)?;
     let interface = if_nametoindex(traffic.interface.as_str())
         .with_context(|| format!("there is no interface {}", traffic.interface))?;

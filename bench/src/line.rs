@@ -78,6 +78,9 @@ impl<'stage> Line<'stage> {
             Direction::Out => "vc1",
         };
         let threads = dedicate(&stage.lab.host, port)?;
+        if is_preferred(stage) {
+            threads.iter().try_for_each(|thread| machine::prefer(*thread))?;
+        }
         let meter = Meter::of_threads(&threads)?.with_processes(&stage.processes());
         answer_flows(stage, direction, flows)?;
         let (receiver, expected) = expected(stage, direction, effort);
@@ -102,6 +105,7 @@ impl<'stage> Line<'stage> {
             namespace: namespace.path().to_path_buf(),
             interface: "eth0".to_owned(),
             core: CLIENT_CORE,
+            is_preferred: is_preferred(self.stage),
             next_hop,
             to,
             from,
@@ -238,6 +242,11 @@ impl Direction {
     }
 }
 
+/// Whether generator and forwarding go before all else: a proxy, which is a process as any other, would starve.
+const fn is_preferred(stage: &Stage) -> bool {
+    !stage.backend.is_proxy()
+}
+
 /// Gives an interface's receive queue a kernel thread on the forwarding core.
 fn dedicate(host: &Namespace, port: &str) -> Result<Vec<u32>> {
     let name = format!("napi/{port}-");
@@ -254,7 +263,6 @@ fn dedicate(host: &Namespace, port: &str) -> Result<Vec<u32>> {
     ensure!(!threads.is_empty(), "{port} has no receive queue of its own");
     for thread in &threads {
         machine::pin(*thread, SERVER_CORE)?;
-        machine::prefer(*thread)?;
     }
     Ok(threads)
 }

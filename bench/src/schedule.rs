@@ -3,6 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher as _, Hasher as _},
+    io::Write as _,
     time::Instant,
 };
 
@@ -36,7 +37,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         println!("{note}");
     }
     let rounds = arguments.rounds.unwrap_or(effort.rounds());
-    // The generator has its core for itself as far as we can help it; children choose theirs.
     let start = Instant::now();
     let mut figures = Figures::default();
     let mut failures = Vec::new();
@@ -49,6 +49,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             number += 1;
             interrupt::check()?;
             let name = format!("{} of {}", measure.name(), backend.name());
+            print!("[{number}/{total}] round {round}: {name} ...");
+            std::io::stdout().flush()?;
             let began = Instant::now();
             let outcome = Run {
                 measure,
@@ -61,9 +63,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             interrupt::check()?;
             let seconds = began.elapsed().as_secs_f64();
             match outcome {
-                Ok(()) => println!("[{number}/{total}] round {round}: {name}, {seconds:.1} s"),
+                Ok(()) => println!(" {seconds:.1} s"),
                 Err(error) => {
-                    println!("[{number}/{total}] round {round}: {name} FAILED: {error:#}");
+                    println!(" FAILED: {error:#}");
                     failures.push(format!("{name}, round {round}: {error:#}"));
                 }
             }

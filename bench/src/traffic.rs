@@ -21,6 +21,8 @@ pub(crate) struct Traffic {
     pub(crate) interface: String,
     /// The core that generates.
     pub(crate) core: usize,
+    /// Whether it goes before other work on that core.
+    pub(crate) is_preferred: bool,
     /// Link-layer address of the next hop.
     pub(crate) next_hop: [u8; 6],
     /// Where packets go.
@@ -134,6 +136,7 @@ mod tests {
             namespace: PathBuf::new(),
             interface: "eth0".into(),
             core: 0,
+            is_preferred: false,
             next_hop: [2, 0, 0, 0, 0x50, 2],
             to: SocketAddrV4::new(Ipv4Addr::new(192, 168, 50, 2), 8080),
             from: Sources::flows(Ipv4Addr::new(192, 168, 50, 3), 20_000, 1),

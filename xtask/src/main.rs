@@ -1,5 +1,6 @@
 //! `cargo xtask`: the only door for people who build, check or try netmap.
 
+mod bench;
 mod build;
 mod demo;
 mod lint;
@@ -45,6 +46,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measures netmap beside what it replaces, and writes docs/benchmarks
+    Bench {
+        /// Passed on to the benchmarks, such as --quick or --help
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -62,6 +69,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Lint => lint::run()?,
         Task::Test { names } => return test::run(&names),
         Task::Demo { arguments } => demo::run(&arguments)?,
+        Task::Bench { arguments } => bench::run(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }

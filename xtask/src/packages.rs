@@ -56,6 +56,23 @@ pub(crate) const TOOLS: [Tool; 7] = [
     },
 ];
 
+/// What only the benchmarks call.
+pub(crate) const BENCH_TOOLS: [Tool; 2] = [
+    Tool {
+        program: "iptables-nft-restore",
+        package: "iptables",
+        reason: "plays Docker's rules, on nftables and by legacy tables",
+    },
+    Tool {
+        program: "renice",
+        package: "bsdutils",
+        reason: "lets the packet generator go before other work",
+    },
+];
+
+/// Holds docker-proxy. It is only unpacked: once installed, it would run a daemon that changes the machine's network.
+pub(crate) const DOCKER: &str = "docker.io";
+
 /// Debian's compiler for the eBPF target, and the source of `core` of the same version.
 pub(crate) const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
 
@@ -117,6 +134,15 @@ impl Apt {
             "apt-get could not install {}: see its message above",
             packages.join(" ")
         );
+        Ok(())
+    }
+
+    /// Fetches a package's file into `folder` without installing it.
+    pub(crate) fn download(&mut self, package: &str, folder: &Path) -> anyhow::Result<()> {
+        self.refresh(package)?;
+        println!("setup: apt-get download {package}");
+        let status = apt_get(&["download"]).arg(package).current_dir(folder).status()?;
+        ensure!(status.success(), "apt-get could not fetch {package}");
         Ok(())
     }
 

@@ -53,23 +53,29 @@ pub(crate) fn for_building() -> anyhow::Result<Toolchain> {
 
 /// What tests and demo need on top of a build; silent where all is there.
 pub(crate) fn for_running() -> anyhow::Result<()> {
-    let missing: Vec<_> = TOOLS
+    tools(&TOOLS)?;
+    file_systems()
+}
+
+/// Installs those that are missing.
+pub(crate) fn tools(tools: &[Tool]) -> anyhow::Result<()> {
+    let missing: Vec<_> = tools
         .iter()
         .filter(|tool| packages::locate(tool.program).is_none())
         .collect();
-    if !missing.is_empty() {
-        for Tool {
-            program,
-            package,
-            reason,
-        } in &missing
-        {
-            println!("setup: {program} ({package}) {reason}: missing");
-        }
-        let names: Vec<_> = missing.iter().map(|tool| tool.package).collect();
-        Apt::default().install(&names)?;
+    if missing.is_empty() {
+        return Ok(());
     }
-    file_systems()
+    for Tool {
+        program,
+        package,
+        reason,
+    } in &missing
+    {
+        println!("setup: {program} ({package}) {reason}: missing");
+    }
+    let names: Vec<_> = missing.iter().map(|tool| tool.package).collect();
+    Apt::default().install(&names)
 }
 
 /// rustfmt and clippy of the toolchain that runs this, which rustup's minimal profile leaves out.

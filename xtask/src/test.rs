@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::ensure;
 
 use crate::{
+    bench,
     build::{self, cargo},
     lint, packages, setup,
     stages::Stages,
@@ -32,13 +33,19 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
     }
     let mut tests = cargo("test");
     tests.args(["--workspace", "--no-fail-fast"]);
-    tests.args(["--exclude", "netmap-ebpf", "--exclude", "netmap-tests"]);
+    tests.args(["--exclude", "netmap-tests"]);
+    for package in lint::EBPF_PACKAGES {
+        tests.args(["--exclude", package]);
+    }
     stages.test("unit and property tests", filtered(&mut tests, names, &[]));
 
     let built = stages.run("build of netmap", || {
         Ok((build::netmap(true)?, build::ebpf_object()?))
     });
     if let Some((netmap, object)) = built {
+        if names.is_empty() {
+            stages.run("smoke of the benchmarks", || bench::smoke(&netmap));
+        }
         let mut tests = cargo("test");
         tests.args(["--package", "netmap-tests", "--no-fail-fast"]);
         tests.env("NETMAP_BIN", netmap).env("NETMAP_OBJECT", object);

@@ -30,7 +30,7 @@ impl Proxies {
             let child = lab
                 .host
                 .command("sh")
-                .args(["-c", r#"exec "$0" "$@" 3>&1 1>&2"#])
+                .args(["-c", r#"exec "$0" "$@" 3>&1 1>/dev/null"#])
                 .arg(&binary)
                 .args([
                     "-proto",
@@ -43,6 +43,8 @@ impl Proxies {
                 .args(["-container-ip", &C1.to_string(), "-container-port", &container])
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
+                // It complains of every connection that a client leaves at its end.
+                .stderr(Stdio::null())
                 .spawn()
                 .context("cannot start docker-proxy")?;
             proxies.children.push(child);

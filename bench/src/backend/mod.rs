@@ -153,7 +153,7 @@ impl Stage {
         match &self.carrier {
             Carrier::Iptables(flavour) => flavour.publish(&self.lab, port)?,
             Carrier::Nftables => nftables::publish(&self.lab, port)?,
-            Carrier::Netmap(netmap) => netmap.publish(&port.spec(), C1)?,
+            Carrier::Netmap(netmap) => netmap::publish(&self.lab, netmap, port)?,
             Carrier::Routing | Carrier::Proxies(_) => bail!("{} has no rules", self.backend.name()),
         }
         Ok(start.elapsed())
@@ -165,9 +165,7 @@ impl Stage {
         match &self.carrier {
             Carrier::Iptables(flavour) => flavour.unpublish(&self.lab, port)?,
             Carrier::Nftables => nftables::unpublish(&self.lab, port)?,
-            Carrier::Netmap(netmap) => {
-                netmap.unpublish(&format!("{}/{}", port.host, port.transport.name()))?;
-            }
+            Carrier::Netmap(netmap) => netmap::unpublish(&self.lab, netmap, port)?,
             Carrier::Routing | Carrier::Proxies(_) => bail!("{} has no rules", self.backend.name()),
         }
         Ok(start.elapsed())

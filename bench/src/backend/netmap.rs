@@ -83,6 +83,27 @@ pub(crate) fn publish_single(netmap: &Netmap, ports: &[Port]) -> Result<()> {
     request(netmap, &bindings)
 }
 
+/// Publishes one port by the command line, as a user does.
+pub(super) fn publish(lab: &Lab, netmap: &Netmap, port: Port) -> Result<()> {
+    run(lab, netmap, &["publish", &port.spec(), "--to", &C1.to_string()])
+}
+
+/// Takes one port back by the command line.
+pub(super) fn unpublish(lab: &Lab, netmap: &Netmap, port: Port) -> Result<()> {
+    let published = format!("{}/{}", port.host, port.transport.name());
+    run(lab, netmap, &["unpublish", &published])
+}
+
+/// Unlike the lab's own way to run it, without other programs around it that would take time, too.
+fn run(lab: &Lab, netmap: &Netmap, arguments: &[&str]) -> Result<()> {
+    let mut command = lab.host.command(netmap.binary());
+    command
+        .args(arguments)
+        .env("NETMAP_SOCKET", netmap.socket())
+        .env("NETMAP_PIN_DIR", netmap.pins());
+    command::run(&mut command).map(drop)
+}
+
 fn request(netmap: &Netmap, bindings: &[Value]) -> Result<()> {
     for batch in bindings.chunks(BATCH) {
         post(netmap, "/v1/publish", &json!({ "bindings": batch }))?;
