@@ -128,6 +128,8 @@ reasons! {
     NoProxy = 52, "no-proxy";
     /// The interface is not in the table of interfaces (yet).
     NoInterface = 53, "no-interface";
+    /// From a container to the outside, and forwarding is off on its bridge: the host does not route.
+    ForwardingOff = 54, "forwarding-off";
 
     /// From outside straight to a container's address, or between bridges: not published.
     DirectAccess = 96, "direct-access";
@@ -151,6 +153,8 @@ reasons! {
     RewriteFailed = 105, "rewrite-failed";
     /// Another program wanted a port that is published.
     PortHeld = 106, "port-held";
+    /// To a published port, with a source that cannot be behind the interface it came from.
+    SpoofedSource = 107, "spoofed-source";
 }
 
 impl Reason {

@@ -18,14 +18,22 @@ pub(super) fn addresses(hook: Hook, internet: &Internet) -> Result<(), Reason> {
 #[inline(always)]
 pub(super) fn stray<E: Env>(env: &E, hook: Hook, internet: &Internet, why: Reason) -> Reason {
     match hook {
-        Hook::UplinkIn if reaches_container(env, internet) => Reason::DirectAccess,
         Hook::UplinkOut if env.network(internet.src).is_some() => Reason::WouldLeak,
         Hook::UplinkOut => Reason::FromHost,
+        _ if reaches_container(env, hook, internet) => Reason::DirectAccess,
         _ => why,
     }
 }
 
+/// Whether the host would route it to a container: from outside, or from another bridge.
 #[inline(always)]
-fn reaches_container<E: Env>(env: &E, internet: &Internet) -> bool {
-    !env.is_local(internet.dst) && env.network(internet.dst).is_some()
+fn reaches_container<E: Env>(env: &E, hook: Hook, internet: &Internet) -> bool {
+    let Some(network) = env.network(internet.dst) else {
+        return false;
+    };
+    let is_neighbour = || {
+        env.network(internet.src)
+            .is_some_and(|own| own.bridge == network.bridge)
+    };
+    !env.is_local(internet.dst) && (hook == Hook::UplinkIn || !is_neighbour())
 }

@@ -82,12 +82,16 @@ pub(super) fn claim<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish) -> Re
     let Err(why) = env.insert(&datagram.key, &flow) else {
         return Ok(());
     };
-    // Another CPU has decided for this flow, with another port: its decision stands.
-    env.remove(&wish.to.reversed(), nonce);
-    if why == InsertError::Full {
-        return Err(Reason::TableFull);
+    // Another CPU has decided for this flow: its decision stands. It may have adopted our entry of the answers, which
+    // then is its own; else nobody needs that.
+    let winner = env.flow(&datagram.key);
+    if winner.is_none_or(|winner| winner.nonce != flow.nonce) {
+        env.remove(&wish.to.reversed(), nonce);
     }
-    wish.to = env.flow(&datagram.key).ok_or(Reason::TableFull)?.to;
+    let (InsertError::Exists, Some(winner)) = (why, winner) else {
+        return Err(Reason::TableFull);
+    };
+    wish.to = winner.to;
     Ok(())
 }
 
@@ -187,7 +191,9 @@ impl Places {
             Owner::Client => (USER, NONE),
             Owner::Host => (below, above),
         };
-        let keeps = self.low.contains(liked) || self.high.contains(liked);
+        // The host's own pings are found by no look-up: an identifier chosen at random stays out of their way.
+        let keeps =
+            datagram.protocol != Protocol::Icmp && (self.low.contains(liked) || self.high.contains(liked));
         self.liked = keeps.then_some(liked);
         // Places that nobody outside can guess (RFC 6056, 3.3.4: double hashing), the same ones for the same flow.
         let hash = hash(settings.secret, &datagram.key);

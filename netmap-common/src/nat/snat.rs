@@ -86,9 +86,10 @@ fn find_uplink<E: Env>(
     let (index, uplink) = if hook == Hook::UplinkOut {
         (env.arrival(), *arrival)
     } else {
-        let index = match env.route(&datagram.key) {
+        // As the host would see it: from the bridge, by which rules of policy routing go.
+        let index = match env.route(&datagram.key, arrival.bridge) {
             Route::Out(index) => index,
-            Route::ForwardingOff => env.settings().default_uplink,
+            Route::ForwardingOff => return Err(Reason::ForwardingOff),
             Route::Nowhere => return Err(Reason::NotOurRoute),
         };
         (index, env.interface(index).ok_or(Reason::NotOurRoute)?)

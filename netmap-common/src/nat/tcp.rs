@@ -69,11 +69,13 @@ impl TcpSeen {
     pub const fn after(self, flags: u8) -> Self {
         const KEPT: u8 = flag::FIN | flag::SYN | flag::RST | flag::ACK;
         let reopened = flags & flag::SYN != 0 && self.0 & (flag::FIN | flag::RST) != 0;
-        Self(if reopened {
-            flags & KEPT
-        } else {
-            self.0 | (flags & KEPT)
-        })
+        if reopened {
+            return Self(flags & KEPT);
+        }
+        // Who goes on after a reset has not sent it.
+        let goes_on = flags & (flag::ACK | flag::RST) == flag::ACK;
+        let kept = if goes_on { self.0 & !flag::RST } else { self.0 };
+        Self(kept | (flags & KEPT))
     }
 }
 
@@ -120,6 +122,15 @@ mod tests {
             State::of(seen(&[flag::RST]).after(flag::SYN), TcpSeen::default()),
             State::Opening
         );
+    }
+
+    #[test]
+    fn a_reset_that_its_sender_does_not_keep_to_was_forged() {
+        let (live, peer) = (seen(&[flag::SYN, flag::ACK]), seen(&[flag::SYN | flag::ACK]));
+        let reset = live.after(flag::RST);
+        assert_eq!(State::of(reset, peer), State::Reset);
+        assert_eq!(State::of(reset.after(flag::ACK), peer), State::Established);
+        assert_eq!(State::of(reset.after(flag::RST | flag::ACK), peer), State::Reset);
     }
 
     #[test]

@@ -120,11 +120,13 @@ impl Env for World {
         self.settings
     }
 
-    fn touch(&self, key: &FlowKey, seen: Seen) -> Option<Flow> {
+    fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow> {
         let mut flows = self.flows.borrow_mut();
         let flow = flows.get_mut(key)?;
         let before = *flow;
-        flow.record(seen);
+        if counts(&before) {
+            flow.record(seen);
+        }
         Some(before)
     }
 
@@ -195,7 +197,7 @@ impl Env for World {
         self.sockets.get(key).copied().unwrap_or(HostSocket::Absent)
     }
 
-    fn route(&self, _key: &FlowKey) -> Route {
+    fn route(&self, _key: &FlowKey, _from: IfIndex) -> Route {
         self.route.unwrap_or(Route::Nowhere)
     }
 

@@ -1,7 +1,7 @@
 //! Which source ports masquerading may take, and the kernel's settings that go with published ranges.
 
 use anyhow::Context as _;
-use netmap_common::maps::{IfIndex, Port, PortRange, PortSlots, Settings, capacity};
+use netmap_common::maps::{Port, PortRange, PortSlots, Settings, capacity};
 
 use crate::{
     binding::{Binding, PortSpan, Transport},
@@ -26,14 +26,10 @@ pub(super) fn write_settings(maps: &mut Maps, mark: Mark) -> anyhow::Result<()> 
 }
 
 /// Brings the pool and the reserved ports up to date: published, used by the host, or reserved by its administrator.
-pub(super) fn refresh(maps: &mut Maps, publisher: &Publisher, default_uplink: IfIndex) -> anyhow::Result<()> {
+pub(super) fn refresh(maps: &mut Maps, publisher: &Publisher) -> anyhow::Result<()> {
     let pool = pool(proxy::ephemeral_range().context("the range of ephemeral ports cannot be read")?);
     let settings = maps.settings()?;
-    let wanted = Settings {
-        pool,
-        default_uplink,
-        ..settings
-    };
+    let wanted = Settings { pool, ..settings };
     if wanted != settings {
         maps.set_settings(wanted)?;
     }
