@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use netmap_common::maps::{Port, PortRange, PortSlots, Settings, capacity};
 
 use crate::{
-    binding::{Binding, PortSpan, Transport},
+    binding::{Binding, PortSpan, Published, Transport},
     maps::Maps,
     proxy::{self, Hold, Mark, PortSet, Reservations},
     publish::Publisher,
@@ -46,15 +46,24 @@ pub(super) fn refresh(maps: &mut Maps, publisher: &Publisher) -> anyhow::Result<
             mark(&mut words, transport, socket.port());
         }
     }
-    for binding in publisher.bindings() {
-        binding
-            .published
-            .ports
-            .iter()
-            .for_each(|port| mark(&mut words, binding.published.transport, port));
-    }
+    mark_bindings(&mut words, publisher);
     maps.reserved.replace(&words)?;
     Ok(())
+}
+
+/// Adds what is published to the reserved ports; what is published no longer goes with the next [`refresh`].
+pub(super) fn mark_published(maps: &mut Maps, publisher: &Publisher) -> anyhow::Result<()> {
+    let mut words = maps.reserved.all()?;
+    mark_bindings(&mut words, publisher);
+    maps.reserved.replace(&words)?;
+    Ok(())
+}
+
+fn mark_bindings(words: &mut [u64], publisher: &Publisher) {
+    for binding in publisher.bindings() {
+        let Published { ports, transport, .. } = binding.published;
+        ports.iter().for_each(|port| mark(words, transport, port));
+    }
 }
 
 /// Whether a binding's ports are kept by the bind hook and the kernel's reserved ports, not by sockets.
