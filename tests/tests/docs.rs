@@ -41,11 +41,7 @@ fn every_reason_stands_under_its_class() {
 #[test]
 fn links_lead_somewhere() {
     for (folder, text) in [("", README), ("", ARCHITECTURE), ("docs", REASONS)] {
-        for link in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             assert!(root().join(folder).join(link).exists(), "{link}");
         }
     }
