@@ -17,7 +17,7 @@ const NEXT: i32 = -1;
 const DROP: i32 = 2;
 
 #[inline(always)]
-pub fn run(ctx: &TcContext, hook: Hook) -> i32 {
+pub(crate) fn run(ctx: &TcContext, hook: Hook) -> i32 {
     let mut frame = Frame::new(ctx.as_ptr().cast());
     if matches!(hook, Hook::UplinkOut | Hook::BridgeIn) && frame.is_done() {
         return leave(&frame, hook, Reason::Done);

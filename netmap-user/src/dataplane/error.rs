@@ -57,7 +57,7 @@ pub enum DataplaneError {
     Denied,
     /// The kernel is too old, or was built without something.
     #[error(
-        "this kernel ({release}) lacks {feature}; netmap needs Linux 5.15 or later (tested on 6.1 and 6.18)"
+        "this kernel ({release}) lacks {feature}; netmap needs Linux 5.17 or later (tested on 6.18)"
     )]
     Kernel {
         /// Its version.
