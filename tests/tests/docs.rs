@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::{Context as _, Result};
 use netmap_common::maps::Reason;
 
 const REASONS: &str = include_str!("../../docs/reasons.md");
@@ -48,9 +49,11 @@ fn links_lead_somewhere() {
 }
 
 #[test]
-fn the_list_of_files_with_unsafe_code_is_right() {
-    let (_, section) = ARCHITECTURE.split_once("### Files with unsafe code").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
+fn the_list_of_files_with_unsafe_code_is_right() -> Result<()> {
+    let (_, section) = ARCHITECTURE
+        .split_once("### Files with unsafe code")
+        .context("there is no such list")?;
+    let (section, _) = section.split_once("\n## ").context("the list has no end")?;
     let listed: BTreeSet<_> = section
         .lines()
         .filter_map(|line| line.strip_prefix("- `")?.split('`').next())
@@ -58,32 +61,35 @@ fn the_list_of_files_with_unsafe_code_is_right() {
         .collect();
     let mut found = BTreeSet::new();
     for package in ["netmap-common", "netmap-ebpf", "netmap-user"] {
-        collect(&root().join(package).join("src"), &mut found);
+        collect(&root().join(package).join("src"), &mut found)?;
     }
     assert_eq!(listed, found);
+    Ok(())
 }
 
 /// Adds the Rust files below `folder` that have unsafe code.
-fn collect(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+fn collect(folder: &Path, found: &mut BTreeSet<String>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
         if path.is_dir() {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && has_unsafe(&path) {
-            let name = path.strip_prefix(root()).unwrap();
-            found.insert(name.display().to_string());
+            collect(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") && has_unsafe(&path)? {
+            found.insert(path.strip_prefix(root())?.display().to_string());
         }
     }
+    Ok(())
 }
 
-fn has_unsafe(path: &Path) -> bool {
+fn has_unsafe(path: &Path) -> Result<bool> {
     // Attributes such as `#[unsafe(no_mangle)]` have no space there.
-    let text = fs::read_to_string(path).unwrap();
-    text.lines()
+    Ok(fs::read_to_string(path)?
+        .lines()
         .map(str::trim_start)
-        .any(|line| !line.starts_with("//") && line.contains("unsafe "))
+        .any(|line| !line.starts_with("//") && line.contains("unsafe ")))
 }
 
+/// The folder of the documents.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
 }
