@@ -4,7 +4,8 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{IfIndex, Port};
 
-/// A range of ports, both ends included; empty when `first > last`.
+/// A range of ports, both ends included; empty when `first > last`, and when it is all zero, as settings are that
+/// nobody has written yet (there is no port 0).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct PortRange {
@@ -17,7 +18,7 @@ pub struct PortRange {
 impl PortRange {
     /// How many ports it has.
     pub const fn len(self) -> u32 {
-        if self.first.0 > self.last.0 {
+        if self.is_empty() {
             0
         } else {
             self.last.0 as u32 - self.first.0 as u32 + 1
@@ -26,7 +27,7 @@ impl PortRange {
 
     /// Whether it has none.
     pub const fn is_empty(self) -> bool {
-        self.first.0 > self.last.0
+        self.first.0 > self.last.0 || self.last.0 == 0
     }
 
     /// Whether `port` lies in it.
