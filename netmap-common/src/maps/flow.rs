@@ -115,6 +115,8 @@ pub struct Seen {
     pub bytes: u32,
     /// Its TCP flags as they are in the header, 0 for other protocols.
     pub tcp: u8,
+    /// Seen at a hook where packets that the host's stack forwards only pass by.
+    pub on_the_way: bool,
 }
 
 /// One direction of a flow: what its packets become, where they go, and what was seen of them.

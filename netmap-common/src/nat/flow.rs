@@ -25,6 +25,7 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         now: env.now(),
         bytes: datagram.length,
         tcp: datagram.tcp,
+        on_the_way: passes_by(hook),
     };
     let Some(flow) = env.touch(&datagram.key, seen) else {
         return Ok(None);
@@ -46,7 +47,7 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
     let (Some(kind), Some(way)) = (flow.kind(), flow.way()) else {
         return Ok(None);
     };
-    if way == Way::Stack && matches!(hook, Hook::PortIn | Hook::BridgeIn) {
+    if way == Way::Stack && passes_by(hook) {
         return Err(Reason::StackFlow);
     }
     Ok(Some(Translation {
@@ -56,6 +57,11 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         way,
         out: flow.out,
     }))
+}
+
+/// Whether packets that the host's stack forwards only pass by here: they are translated and counted at the uplink.
+const fn passes_by(hook: Hook) -> bool {
+    matches!(hook, Hook::PortIn | Hook::BridgeIn)
 }
 
 #[inline(always)]
@@ -83,6 +89,9 @@ impl Flow {
     /// Records a packet of this direction.
     #[inline(always)]
     pub fn record(&mut self, seen: Seen) {
+        if seen.on_the_way && self.way == Way::Stack as u8 {
+            return;
+        }
         // The line is written once a second at most for this, not once a packet.
         if self.last_seen != seen.now {
             self.last_seen = seen.now;
