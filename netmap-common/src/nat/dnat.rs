@@ -13,7 +13,7 @@ pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<W
     let endpoint = env.endpoint(rule.target).ok_or(Reason::NoEndpoint)?;
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     let (there, back) = ways(hook, &endpoint, &arrival, env.arrival())?;
-    forward::check(env, datagram, there.0, there.1, Reason::TtlExpired)?;
+    forward::check(env, datagram, there.0, there.1)?;
     let (kind, src) = source(hook, datagram, &rule, &endpoint, &arrival);
     let target_port = rule.target_port_of(datagram.key.dst_port).ok_or(Reason::ToHost)?;
     Ok(Wish {

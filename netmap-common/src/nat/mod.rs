@@ -80,5 +80,10 @@ fn decide<E: Env>(env: &E, hook: Hook, datagram: &Datagram, wish: &mut Wish) -> 
     } else {
         snat::wish(env, hook, datagram)?
     };
-    Ok(())
+    // Nobody else speaks with the host's addresses. The host would refuse such a packet, so it gets to.
+    if hook != Hook::UplinkOut && env.is_local(datagram.key.src) {
+        Err(Reason::MartianSource)
+    } else {
+        Ok(())
+    }
 }
