@@ -153,8 +153,10 @@ reasons! {
     RewriteFailed = 105, "rewrite-failed";
     /// Another program wanted a port that is published.
     PortHeld = 106, "port-held";
-    /// To a published port, with a source that cannot be behind the interface it came from.
+    /// With a source that cannot be behind the interface it came from.
     SpoofedSource = 107, "spoofed-source";
+    /// Too big for the way out, in a connection that netmap carries.
+    TooBigInFlow = 108, "too-big-in-flow";
 }
 
 impl Reason {
@@ -210,7 +212,9 @@ impl Hook {
 
     /// Index of this hook's counter for `reason`.
     pub const fn counter(self, reason: Reason) -> u32 {
-        self as u32 * Reason::COUNT as u32 + reason as u32
+        #[expect(clippy::cast_possible_truncation, reason = "it is 128")]
+        const STRIDE: u32 = Reason::COUNT as u32;
+        self as u32 * STRIDE + reason as u32
     }
 }
 

@@ -4,7 +4,8 @@ use bytemuck::{Pod, Zeroable};
 
 use super::Port;
 
-/// A range of ports, both ends included; empty when `first > last`, or all zero as before anything is written.
+/// A range of ports, both ends included; empty when `first > last`, and when it is all zero, as settings are that
+/// nobody has written yet (there is no port 0).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct PortRange {

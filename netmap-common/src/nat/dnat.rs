@@ -14,7 +14,7 @@ pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<W
     may_open(env, datagram, id, &rule)?;
     let endpoint = env.endpoint(rule.target).ok_or(Reason::NoEndpoint)?;
     let (there, back) = ways(hook, &endpoint, &arrival, env.arrival())?;
-    forward::check(env, datagram, there.0, there.1, Reason::TtlExpired)?;
+    forward::check(env, datagram, there.0, there.1)?;
     let (kind, src) = source(hook, datagram, &rule, &endpoint, &arrival);
     let target_port = rule.target_port_of(datagram.key.dst_port).ok_or(Reason::ToHost)?;
     Ok(Wish {

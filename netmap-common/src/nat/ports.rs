@@ -79,19 +79,17 @@ pub(super) fn claim<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish) -> Re
     flow.tcp = TcpSeen::default().after(datagram.tcp);
     flow.packets = 1;
     flow.bytes = u64::from(datagram.length);
-    let Err(why) = env.insert(&datagram.key, &flow) else {
-        return Ok(());
+    let winner = match env.insert(&datagram.key, &flow) {
+        Ok(()) => return Ok(()),
+        Err(InsertError::Full) => None,
+        Err(InsertError::Exists) => env.flow(&datagram.key).map(|winner| (winner.to, winner.nonce)),
     };
-    // Another CPU has decided for this flow: its decision stands. It may have adopted our entry of the answers, which
-    // then is its own; else nobody needs that.
-    let winner = env.flow(&datagram.key);
-    if winner.is_none_or(|winner| winner.nonce != flow.nonce) {
+    // Another CPU has decided for this flow: its decision stands. It may be ours, which it adopted; then the answers'
+    // entry is its twin and stays.
+    if winner.is_none_or(|winner| winner.1 != nonce) {
         env.remove(&wish.to.reversed(), nonce);
     }
-    let (InsertError::Exists, Some(winner)) = (why, winner) else {
-        return Err(Reason::TableFull);
-    };
-    wish.to = winner.to;
+    wish.to = winner.ok_or(Reason::TableFull)?.0;
     Ok(())
 }
 
@@ -173,8 +171,9 @@ impl Places {
             first: Port(1_024),
             last: Port(65_535),
         };
+        // An echo request with identifier 0 would have the same key as an answer with it.
         const ALL: PortRange = PortRange {
-            first: Port(0),
+            first: Port(1),
             last: Port(65_535),
         };
         let liked = wish.to.src_port;
