@@ -92,11 +92,13 @@ fn end(
     };
     match maps.flows.get(&flow.twin())? {
         Some(twin) if twin.nonce == flow.nonce && twin.twin() == *key => {
-            if is_stale(&flow) || is_idle(&flow, &twin, now) {
-                maps.flows.remove(key)?;
-                maps.flows.remove(&flow.twin())?;
-                swept.ended += 1;
+            let over = is_stale(&flow) || is_idle(&flow, &twin, now);
+            if !over {
+                return Ok(());
             }
+            maps.flows.remove(key)?;
+            maps.flows.remove(&flow.twin())?;
+            swept.ended += 1;
         }
         // A flow is born answers first: a young half may be about to get its twin.
         _ if now.since(flow.created).0 >= SHORTEST => {

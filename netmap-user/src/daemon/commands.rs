@@ -17,11 +17,11 @@ impl Daemon {
         // Who has hung up does not wait for an answer.
         match command {
             Command::Publish(request, answer) => {
-                let result = self.publish(request).map_err(refusal);
+                let result = self.publish(request).map_err(|error| refusal(&error));
                 drop(answer.send(result));
             }
             Command::Unpublish(request, answer) => {
-                let result = self.unpublish(&request).map_err(refusal);
+                let result = self.unpublish(&request).map_err(|error| refusal(&error));
                 drop(answer.send(result));
             }
             Command::Status(answer) => drop(answer.send(self.status())),
@@ -116,7 +116,7 @@ impl Daemon {
     }
 }
 
-fn refusal(error: anyhow::Error) -> Refusal {
+fn refusal(error: &anyhow::Error) -> Refusal {
     Refusal {
         error: format!("{error:#}"),
     }

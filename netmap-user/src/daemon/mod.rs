@@ -51,7 +51,7 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// One sentence that says why it cannot run.
-pub fn run(options: RunOptions) -> anyhow::Result<()> {
+pub fn run(options: &RunOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -60,14 +60,14 @@ pub fn run(options: RunOptions) -> anyhow::Result<()> {
         // The socket first: a second daemon must not touch anything.
         let server = Server::bind(&options.socket)?;
         let mut signals = Signals::new()?;
-        let mut daemon = Daemon::start(&options).await?;
+        let mut daemon = Daemon::start(options).await?;
         let (commands, inbox) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.serve(commands, async {
             // A sender that is gone says the same.
             stopped.await.unwrap_or(());
         }));
-        daemon.announce(&options);
+        daemon.announce(options);
         daemon.serve(inbox, &mut signals).await;
         drop(stop);
         serving.await?;

@@ -114,7 +114,7 @@ impl Daemon {
             Err(error) => Err(error.into()),
         };
         attached.unwrap_or_else(|error| {
-            warn!("other programs can bind ports of large published ranges: {error:#}")
+            warn!("other programs can bind ports of large published ranges: {error:#}");
         });
     }
 }

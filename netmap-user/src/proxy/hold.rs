@@ -100,7 +100,7 @@ impl Hold {
                 // Without a word of the other side a reset is the honest end.
                 let reset = connection.set_linger(Some(Duration::ZERO));
                 reset.unwrap_or_else(|error| {
-                    tracing::debug!("a connection to a held port is closed, not reset: {error}")
+                    tracing::debug!("a connection to a held port is closed, not reset: {error}");
                 });
             }
         }
