@@ -1,6 +1,20 @@
 //! netmap's programs: entries only. What they do stands in `netmap_common::nat`.
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "aya's macros hand contexts over by value"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "helpers take and return 64-bit words that hold less"
+)]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a context's field is one thing: its address and the volatile read of it"
+)]
 
 mod forward;
 mod maps;
@@ -15,37 +29,37 @@ use netmap_common::maps::Hook;
 
 /// TC ingress of an uplink: to published ports, and answers to containers.
 #[classifier]
-pub fn uplink_in(ctx: TcContext) -> i32 {
+fn uplink_in(ctx: TcContext) -> i32 {
     forward::run(&ctx, Hook::UplinkIn)
 }
 
 /// TC egress of an uplink: what the host's stack forwards by itself.
 #[classifier]
-pub fn uplink_out(ctx: TcContext) -> i32 {
+fn uplink_out(ctx: TcContext) -> i32 {
     forward::run(&ctx, Hook::UplinkOut)
 }
 
 /// TC ingress of a container's port: its answers, its way out, and its way to published ports.
 #[classifier]
-pub fn port_in(ctx: TcContext) -> i32 {
+fn port_in(ctx: TcContext) -> i32 {
     forward::run(&ctx, Hook::PortIn)
 }
 
 /// TC ingress of a bridge: what came from a port before that had its hook.
 #[classifier]
-pub fn bridge_in(ctx: TcContext) -> i32 {
+fn bridge_in(ctx: TcContext) -> i32 {
     forward::run(&ctx, Hook::BridgeIn)
 }
 
 /// Published ports to the proxy's sockets, for packets that reach the host itself.
 #[sk_lookup]
-pub fn steer(ctx: SkLookupContext) -> u32 {
+fn steer(ctx: SkLookupContext) -> u32 {
     sockets::steer(&ctx)
 }
 
 /// Keeps other programs of the host from binding published ports.
 #[cgroup_sock_addr(bind4)]
-pub fn hold(ctx: SockAddrContext) -> i32 {
+fn hold(ctx: SockAddrContext) -> i32 {
     sockets::hold(&ctx)
 }
 

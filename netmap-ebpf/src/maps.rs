@@ -53,11 +53,11 @@ static COUNTERS: PerCpuArray<Count, { capacity::COUNTERS }> = PerCpuArray::new()
 #[btf_map]
 static PROBING: PerCpuArray<u32, 1> = PerCpuArray::new();
 #[btf_map]
-pub static SOCKETS: SockMap<{ capacity::SOCKETS }> = SockMap::new();
+pub(crate) static SOCKETS: SockMap<{ capacity::SOCKETS }> = SockMap::new();
 
 /// Counts a packet, or for the socket hooks (0 bytes) a connection or datagram.
 #[inline(always)]
-pub fn count(hook: Hook, reason: Reason, bytes: u32) {
+pub(crate) fn count(hook: Hook, reason: Reason, bytes: u32) {
     let Some(count) = COUNTERS.get_ptr_mut(hook.counter(reason)) else {
         return;
     };
@@ -70,7 +70,7 @@ pub fn count(hook: Hook, reason: Reason, bytes: u32) {
 /// Whether a TC program of ours is looking for a socket on this CPU: the look-up runs the socket hook too, which must
 /// neither count nor answer then.
 #[inline(always)]
-pub fn is_probing() -> bool {
+pub(crate) fn is_probing() -> bool {
     PROBING.get(0).is_some_and(|probing| *probing != 0)
 }
 
@@ -83,7 +83,7 @@ fn set_probing(probing: bool) {
 }
 
 /// The published rules.
-pub struct Tables;
+pub(crate) struct Tables;
 
 impl Rules for Tables {
     #[inline(always)]
@@ -105,19 +105,19 @@ impl Rules for Tables {
 
 impl Tables {
     #[inline(always)]
-    pub fn settings() -> Settings {
+    pub(crate) fn settings() -> Settings {
         SETTINGS.get(0).copied().unwrap_or_default()
     }
 }
 
 /// The world under a TC hook.
-pub struct Kernel {
+pub(crate) struct Kernel {
     skb: *mut __sk_buff,
 }
 
 impl Kernel {
     #[inline(always)]
-    pub const fn new(skb: *mut __sk_buff) -> Self {
+    pub(crate) const fn new(skb: *mut __sk_buff) -> Self {
         Self { skb }
     }
 
@@ -205,12 +205,15 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
-    fn touch(&self, key: &FlowKey, seen: Seen) -> Option<Flow> {
+    fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow> {
         let flow = FLOWS.get_ptr_mut(key)?;
-        // SAFETY: the entry lives until this program ends (RCU); only its own direction writes these fields.
+        // SAFETY: the kernel frees no element while a program runs (RCU). Another CPU may end the flow and give the
+        // element to a new one meanwhile: then that one's figures are off by a packet.
         let flow = unsafe { &mut *flow };
         let before = *flow;
-        flow.record(seen);
+        if counts(&before) {
+            flow.record(seen);
+        }
         Some(before)
     }
 
@@ -280,7 +283,7 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
-    fn route(&self, key: &FlowKey) -> Route {
+    fn route(&self, key: &FlowKey, from: IfIndex) -> Route {
         const SUCCESS: i64 = 0;
         const FORWARDING_OFF: i64 = 5;
         const NO_NEIGHBOUR: i64 = 7;
@@ -288,7 +291,7 @@ impl Env for Kernel {
         // SAFETY: all fields are numbers and byte arrays.
         let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
         query.family = 2;
-        query.ifindex = self.arrival().0;
+        query.ifindex = from.0;
         query.l4_protocol = key.protocol;
         query.sport = key.src_port.0.to_be();
         query.dport = key.dst_port.0.to_be();
@@ -342,7 +345,7 @@ fn search<F: FnMut(u32) -> bool>(tries: u32, probe: &mut F) {
 
 const THIS_NETNS: u64 = BPF_F_CURRENT_NETNS as u64;
 
-/// The state of a connected socket, UDP too (net/tcp_states.h).
+/// The state of a connected socket, UDP too (`net/tcp_states.h`).
 const TCP_ESTABLISHED: u32 = 1;
 
 /// The IPv4 half of `bpf_sock_tuple`, network byte order; the whole would cost the stack three times as much.

@@ -19,34 +19,34 @@ use netmap_common::{
 #[unsafe(no_mangle)]
 static MARK: Global<u32> = Global::new(1 << 27);
 
-/// `PACKET_HOST` of linux/if_packet.h.
+/// `PACKET_HOST` of `linux/if_packet.h`.
 const PACKET_HOST: u32 = 0;
 
 /// A packet under a TC hook.
-pub struct Frame {
+pub(crate) struct Frame {
     skb: *mut __sk_buff,
 }
 
 impl Frame {
     #[inline(always)]
-    pub const fn new(skb: *mut __sk_buff) -> Self {
+    pub(crate) const fn new(skb: *mut __sk_buff) -> Self {
         Self { skb }
     }
 
     #[inline(always)]
-    pub const fn skb(&self) -> *mut __sk_buff {
+    pub(crate) const fn skb(&self) -> *mut __sk_buff {
         self.skb
     }
 
     /// Whether an earlier hook of ours has finished with it.
     #[inline(always)]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.mark() & MARK.load() != 0
     }
 
     /// Sends it into the network namespace behind a veth.
     #[inline(always)]
-    pub fn redirect_peer(&mut self, out: IfIndex) -> i32 {
+    pub(crate) fn redirect_peer(&mut self, out: IfIndex) -> i32 {
         // The mark would reach the container.
         self.set_mark(0);
         // Before Linux 6.15 the container's stack drops a frame whose link-layer address is not its own, unless it is
@@ -60,7 +60,7 @@ impl Frame {
 
     /// Sends it out of an interface, the kernel resolving the next hop.
     #[inline(always)]
-    pub fn redirect_neigh(&mut self, out: IfIndex) -> i32 {
+    pub(crate) fn redirect_neigh(&mut self, out: IfIndex) -> i32 {
         self.set_mark(self.mark() | MARK.load());
         // SAFETY: no parameters are given, so the pointer is not read.
         let verdict = unsafe { bpf_redirect_neigh(out.0, core::ptr::null_mut(), 0, 0) };

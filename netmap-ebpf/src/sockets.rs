@@ -21,7 +21,7 @@ const PASS: u32 = 1;
 
 /// Gives a connection or datagram to a published port to the proxy's socket.
 #[inline(always)]
-pub fn steer(ctx: &SkLookupContext) -> u32 {
+pub(crate) fn steer(ctx: &SkLookupContext) -> u32 {
     // Every field is read before the first branch: LLVM would else merge the reads into one pointer with an offset
     // that varies, which the verifier refuses.
     // SAFETY: the kernel's verifier knows the context's fields and their size.
@@ -42,8 +42,9 @@ pub fn steer(ctx: &SkLookupContext) -> u32 {
     }
     // The packet is delivered here, so its destination is an address of this host.
     let address = Address(u32::from_be(address));
-    if published(&Tables, protocol, address, Port(port as u16)).is_none() {
-        return PASS;
+    match published(&Tables, protocol, address, Port(port as u16)) {
+        Some((_, rule)) if !rule.yields() => {}
+        _ => return PASS,
     }
     // Without the proxy's socket (the daemon is away) whoever listens gets it, else the client hears a reset.
     let reason = match SOCKETS.redirect_sk_lookup(ctx, index, 0) {
@@ -60,7 +61,7 @@ const EADDRINUSE: i32 = 98;
 
 /// Refuses to bind a published port, as a bound socket would; the daemon's own sockets carry a mark.
 #[inline(always)]
-pub fn hold(ctx: &SockAddrContext) -> i32 {
+pub(crate) fn hold(ctx: &SockAddrContext) -> i32 {
     // SAFETY: the kernel's verifier knows the context's fields and their size.
     let protocol = unsafe { read_volatile(addr_of!((*ctx.sock_addr).protocol)) };
     // SAFETY: as above. Network byte order.

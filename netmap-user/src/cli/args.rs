@@ -122,8 +122,8 @@ pub struct RunArgs {
 /// `netmap publish`.
 #[derive(Args, Debug)]
 pub struct PublishArgs {
-    /// [HOSTIP:]PORT[-END]:CPORT[-CEND][/tcp|udp]
-    #[arg(value_name = "SPEC")]
+    /// What to publish, in the words of the command line.
+    #[arg(value_name = "SPEC", help = "[HOSTIP:]PORT[-END]:CPORT[-CEND][/tcp|udp]")]
     pub spec: PublishSpec,
     /// The container's address
     #[arg(long = "to", value_name = "CONTAINER_IP", value_parser = spec::parse_target)]
@@ -136,8 +136,8 @@ pub struct PublishArgs {
 /// `netmap unpublish`.
 #[derive(Args, Debug)]
 pub struct UnpublishArgs {
-    /// [HOSTIP:]PORT[-END][/tcp|udp]
-    #[arg(value_name = "SPEC")]
+    /// What to take back, in the words of the command line.
+    #[arg(value_name = "SPEC", help = "[HOSTIP:]PORT[-END][/tcp|udp]")]
     pub published: Published,
 }
 

@@ -17,11 +17,11 @@ impl Daemon {
         // Who has hung up does not wait for an answer.
         match command {
             Command::Publish(request, answer) => {
-                let result = self.publish(request).map_err(refusal);
+                let result = self.publish(request).map_err(|error| refusal(&error));
                 drop(answer.send(result));
             }
             Command::Unpublish(request, answer) => {
-                let result = self.unpublish(&request).map_err(refusal);
+                let result = self.unpublish(&request).map_err(|error| refusal(&error));
                 drop(answer.send(result));
             }
             Command::Status(answer) => drop(answer.send(self.status())),
@@ -50,30 +50,42 @@ impl Daemon {
             self.warn_about(&binding, &mut warnings);
             self.proxy.publish(binding, hold);
         }
-        self.settle()?;
+        self.settle(&mut warnings);
         Ok(Done { warnings })
     }
 
     fn unpublish(&mut self, request: &UnpublishRequest) -> anyhow::Result<Done> {
+        self.publisher.check_published(&request.published)?;
+        // Holds first: without its slot a hold would take connections that nobody accepts.
+        for published in &request.published {
+            self.proxy.unpublish(published);
+        }
+        let mut warnings = Vec::new();
         for binding in self.publisher.unpublish(&mut self.maps, &request.published)? {
             info!("unpublished {binding}");
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)
             {
-                warn!("the ports of {binding} stay reserved: {error}");
+                warnings.push(format!("the ports of {binding} stay reserved: {error}"));
             }
-            self.proxy.unpublish(&binding.published);
         }
-        self.settle()?;
-        Ok(Done::default())
+        self.settle(&mut warnings);
+        Ok(Done { warnings })
     }
 
-    /// After a change of what is published.
-    fn settle(&mut self) -> anyhow::Result<()> {
+    /// After a change of what is published, which stands whatever goes wrong here: it is tried again.
+    fn settle(&mut self, warnings: &mut Vec<String>) {
         self.want();
-        self.follow_host()?;
-        self.refresh_ports();
-        Ok(())
+        if let Err(error) = self.follow_host() {
+            warnings.push(format!(
+                "the tables of the host's surroundings are behind: {error:#}"
+            ));
+        }
+        if let Err(error) = ports::mark_published(&mut self.maps, &self.publisher) {
+            warnings.push(format!(
+                "masquerading may take a published port as its source: {error:#}"
+            ));
+        }
     }
 
     fn warn_about(&self, binding: &Binding, warnings: &mut Vec<String>) {
@@ -104,7 +116,7 @@ impl Daemon {
     }
 }
 
-fn refusal(error: anyhow::Error) -> Refusal {
+fn refusal(error: &anyhow::Error) -> Refusal {
     Refusal {
         error: format!("{error:#}"),
     }

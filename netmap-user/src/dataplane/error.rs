@@ -56,9 +56,7 @@ pub enum DataplaneError {
     #[error("loading and attaching BPF programs needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
     Denied,
     /// The kernel is too old, or was built without something.
-    #[error(
-        "this kernel ({release}) lacks {feature}; netmap needs Linux 5.15 or later (tested on 6.1 and 6.18)"
-    )]
+    #[error("this kernel ({release}) lacks {feature}; netmap needs Linux 5.17 or later (tested on 6.18)")]
     Kernel {
         /// Its version.
         release: String,

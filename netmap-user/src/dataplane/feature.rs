@@ -47,6 +47,8 @@ fn missing() -> Option<&'static str> {
         ("bpf_redirect_peer", BpfHelper::BPF_FUNC_redirect_peer),
         ("bpf_check_mtu", BpfHelper::BPF_FUNC_check_mtu),
         ("bpf_fib_lookup", BpfHelper::BPF_FUNC_fib_lookup),
+        ("bpf_skc_lookup_tcp", BpfHelper::BPF_FUNC_skc_lookup_tcp),
+        ("bpf_loop", BpfHelper::BPF_FUNC_loop),
     ];
     // A probe that fails says nothing.
     for (name, helper) in helpers {

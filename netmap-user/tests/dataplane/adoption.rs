@@ -2,8 +2,9 @@
 
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, tc::TcAttachOptions};
 use netmap_common::maps::{Address, IfIndex, Role, program};
+use netmap_user::daemon::down;
 use netmap_user::{
-    dataplane::{Attachment, CURRENT_NETNS, DataplaneError, Mode, Removed, attachments, down},
+    dataplane::{Attachment, CURRENT_NETNS, DataplaneError, Mode, Removed, attachments},
     maps::Maps,
 };
 
