@@ -25,7 +25,6 @@ fn surround(world: &mut World) {
     world.settings = Settings {
         secret: [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908],
         pool: [range(1_024, 1_031), range(61_000, 61_003)],
-        default_uplink: UP0,
         ..Settings::default()
     };
     world.locals = vec![HOST, HOST2, HOST3, GATEWAY1, GATEWAY2];
