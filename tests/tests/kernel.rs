@@ -67,7 +67,10 @@ fn a_run_of_ports_that_clients_keep_leaves_the_others_to_be_found() -> Result<()
                 open(&programs, key)?;
             }
         }
-        let failed = programs.tables.count(Hook::PortIn, Reason::PortsExhausted)?.packets;
+        let failed = programs
+            .tables
+            .count(Hook::PortIn, Reason::PortsExhausted)?
+            .packets;
         ensure!(failed == 0, "{failed} of 29,938 flows failed");
         Ok(())
     })
