@@ -22,7 +22,7 @@ pub(crate) fn run(ctx: &TcContext, hook: Hook) -> i32 {
     if matches!(hook, Hook::UplinkOut | Hook::BridgeIn) && frame.is_done() {
         return leave(&frame, hook, Reason::Done);
     }
-    let length = frame.length();
+    let length = datagram_length(&frame);
     let kernel = Kernel::new(frame.skb());
     match nat::process(&mut frame, &kernel, hook) {
         Ok(carried) => {
@@ -39,9 +39,16 @@ pub(crate) fn run(ctx: &TcContext, hook: Hook) -> i32 {
 
 #[inline(always)]
 fn leave(frame: &Frame, hook: Hook, reason: Reason) -> i32 {
-    maps::count(hook, reason, frame.length());
+    maps::count(hook, reason, datagram_length(frame));
     match reason.class() {
         Class::Dropped => DROP,
         Class::Passed | Class::Carried => NEXT,
     }
+}
+
+/// Length at layer 3, in bytes.
+#[inline(always)]
+fn datagram_length(frame: &Frame) -> u32 {
+    const ETHERNET: u32 = 14;
+    frame.length().saturating_sub(ETHERNET)
 }

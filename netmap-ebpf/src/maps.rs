@@ -205,12 +205,15 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
-    fn touch(&self, key: &FlowKey, seen: Seen) -> Option<Flow> {
+    fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow> {
         let flow = FLOWS.get_ptr_mut(key)?;
-        // SAFETY: the entry lives until this program ends (RCU); only its own direction writes these fields.
+        // SAFETY: the kernel frees no element while a program runs (RCU). Another CPU may end the flow and give the
+        // element to a new one meanwhile: then that one's figures are off by a packet.
         let flow = unsafe { &mut *flow };
         let before = *flow;
-        flow.record(seen);
+        if counts(&before) {
+            flow.record(seen);
+        }
         Some(before)
     }
 
@@ -280,7 +283,7 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
-    fn route(&self, key: &FlowKey) -> Route {
+    fn route(&self, key: &FlowKey, from: IfIndex) -> Route {
         const SUCCESS: i64 = 0;
         const FORWARDING_OFF: i64 = 5;
         const NO_NEIGHBOUR: i64 = 7;
@@ -288,7 +291,7 @@ impl Env for Kernel {
         // SAFETY: all fields are numbers and byte arrays.
         let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
         query.family = 2;
-        query.ifindex = self.arrival().0;
+        query.ifindex = from.0;
         query.l4_protocol = key.protocol;
         query.sport = key.src_port.0.to_be();
         query.dport = key.dst_port.0.to_be();

@@ -42,8 +42,9 @@ pub(crate) fn steer(ctx: &SkLookupContext) -> u32 {
     }
     // The packet is delivered here, so its destination is an address of this host.
     let address = Address(u32::from_be(address));
-    if published(&Tables, protocol, address, Port(port as u16)).is_none() {
-        return PASS;
+    match published(&Tables, protocol, address, Port(port as u16)) {
+        Some((_, rule)) if !rule.yields() => {}
+        _ => return PASS,
     }
     // Without the proxy's socket (the daemon is away) whoever listens gets it, else the client hears a reset.
     let reason = match SOCKETS.redirect_sk_lookup(ctx, index, 0) {

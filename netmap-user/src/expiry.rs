@@ -1,7 +1,8 @@
 //! Ends flows that are idle, or whose other half is gone.
 //!
-//! Packets go on while this reads: a pair is looked at again right before it goes, and goes only if neither half has
-//! changed. An established flow never goes for the sake of a new one.
+//! Packets go on while this reads: a pair is read again right before it goes. A packet in the microseconds between opens
+//! the flow anew, or finds within a second that its entry has lost its twin. An established flow never goes for the sake of
+//! a new one.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,8 @@ use crate::maps::{Maps, MapsError};
 /// No flow ends sooner, so entries younger than this are not looked at twice.
 const SHORTEST: u32 = 30;
 
-/// How many pairs one sweep ends at the most: bounds its memory and its time.
-const MOST: usize = 65_536;
+/// How many entries one sweep looks at twice at the most: bounds its memory and its time.
+const MOST: usize = 16_384;
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,51 +30,84 @@ pub struct Swept {
     pub orphans: usize,
 }
 
-/// Ends what is idle for longer than its [`lifetime`], and what belongs to a rule that is no longer published.
-///
-/// # Errors
-///
-/// What bpf(2) fails with.
-pub fn sweep(maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
-    let rules: BTreeMap<RuleId, Generation> = maps
-        .rules
-        .live()?
-        .into_iter()
-        .map(|(id, rule)| (id, rule.generation))
-        .collect();
-    let is_stale = |flow: &Flow| flow.rule != RuleId(0) && rules.get(&flow.rule) != Some(&flow.generation);
-    let mut suspects = Vec::new();
-    let entries = maps.flows.for_each_flow(|key, flow| {
-        let idle = now.since(flow.last_seen).0 >= SHORTEST;
-        if suspects.len() < MOST && (idle || is_stale(flow)) {
-            suspects.push(*key);
-        }
-    })?;
-    let mut swept = Swept {
-        entries,
-        ..Swept::default()
-    };
-    for key in suspects {
-        let Some(flow) = maps.flows.get(&key)? else {
-            continue;
+/// Looks for idle flows, a part of the quiet ones at a time.
+#[derive(Debug, Default)]
+pub struct Sweeper {
+    /// How many quiet entries the next sweep leaves out, because the last ones have looked at them.
+    skip: usize,
+}
+
+impl Sweeper {
+    /// Ends what is idle for longer than its [`lifetime`], and what belongs to a rule that is no longer published.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn sweep(&mut self, maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
+        let rules: BTreeMap<RuleId, Generation> = maps
+            .rules
+            .live()?
+            .into_iter()
+            .map(|(id, rule)| (id, rule.generation))
+            .collect();
+        let is_stale =
+            |flow: &Flow| flow.rule != RuleId(0) && rules.get(&flow.rule) != Some(&flow.generation);
+        let mut suspects = Vec::new();
+        let mut quiet = 0;
+        let entries = maps.flows.for_each_flow(|key, flow| {
+            if now.since(flow.last_seen).0 < SHORTEST && !is_stale(flow) {
+                return;
+            }
+            quiet += 1;
+            if quiet > self.skip && suspects.len() < MOST {
+                suspects.push(*key);
+            }
+        })?;
+        // Quiet for long is not idle: without this, connections that rest would hide what lies behind them.
+        self.skip = if suspects.len() == MOST {
+            self.skip + MOST
+        } else {
+            0
         };
-        match maps.flows.get(&flow.twin())? {
-            Some(twin) if twin.nonce == flow.nonce && twin.twin() == key => {
-                if is_stale(&flow) || is_idle(&flow, &twin, now) {
-                    maps.flows.remove(&key)?;
-                    maps.flows.remove(&flow.twin())?;
-                    swept.ended += 1;
-                }
-            }
-            // A flow is born answers first: a young half may be about to get its twin.
-            _ if now.since(flow.created).0 >= SHORTEST => {
-                maps.flows.remove(&key)?;
-                swept.orphans += 1;
-            }
-            _ => {}
+        let mut swept = Swept {
+            entries,
+            ..Swept::default()
+        };
+        for key in suspects {
+            end(maps, &key, now, &is_stale, &mut swept)?;
         }
+        Ok(swept)
     }
-    Ok(swept)
+}
+
+fn end(
+    maps: &mut Maps,
+    key: &FlowKey,
+    now: Seconds,
+    is_stale: &impl Fn(&Flow) -> bool,
+    swept: &mut Swept,
+) -> Result<(), MapsError> {
+    let Some(flow) = maps.flows.get(key)? else {
+        return Ok(());
+    };
+    match maps.flows.get(&flow.twin())? {
+        Some(twin) if twin.nonce == flow.nonce && twin.twin() == *key => {
+            let over = is_stale(&flow) || is_idle(&flow, &twin, now);
+            if !over {
+                return Ok(());
+            }
+            maps.flows.remove(key)?;
+            maps.flows.remove(&flow.twin())?;
+            swept.ended += 1;
+        }
+        // A flow is born answers first: a young half may be about to get its twin.
+        _ if now.since(flow.created).0 >= SHORTEST => {
+            maps.flows.remove(key)?;
+            swept.orphans += 1;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Ends every flow that `gone` says so of; returns how many entries went.

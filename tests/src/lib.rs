@@ -14,7 +14,8 @@
 //! - [`counters`]: what its counters say, and assertions on what moved;
 //! - [`scene`]: a lab with a netmap, servers and published ports, ready for clients;
 //! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees;
-//! - [`refusals`]: its last row: what is dropped, and why.
+//! - [`refusals`]: its last row: what is dropped, and why;
+//! - [`programs`]: the eBPF programs by themselves, without a binary and with nothing attached.
 //!
 //! `cargo xtask test NAME` runs the tests whose names contain NAME, `cargo xtask demo --keep` leaves a lab up to look at.
 //! Both build netmap first; `cargo test` by hand takes the one that `NETMAP_BIN` names, or what was built last.
@@ -29,6 +30,7 @@ pub mod ground;
 pub mod http;
 pub mod namespace;
 pub mod ping;
+pub mod programs;
 pub mod refusals;
 pub mod rows;
 pub mod scene;

@@ -128,6 +128,8 @@ reasons! {
     NoProxy = 52, "no-proxy";
     /// The interface is not in the table of interfaces (yet).
     NoInterface = 53, "no-interface";
+    /// From a container to the outside, and forwarding is off on its bridge: the host does not route.
+    ForwardingOff = 54, "forwarding-off";
 
     /// From outside straight to a container's address, or between bridges: not published.
     DirectAccess = 96, "direct-access";
@@ -151,6 +153,10 @@ reasons! {
     RewriteFailed = 105, "rewrite-failed";
     /// Another program wanted a port that is published.
     PortHeld = 106, "port-held";
+    /// With a source that cannot be behind the interface it came from.
+    SpoofedSource = 107, "spoofed-source";
+    /// Too big for the way out, in a connection that netmap carries.
+    TooBigInFlow = 108, "too-big-in-flow";
 }
 
 impl Reason {
@@ -206,7 +212,9 @@ impl Hook {
 
     /// Index of this hook's counter for `reason`.
     pub const fn counter(self, reason: Reason) -> u32 {
-        self as u32 * Reason::COUNT as u32 + reason as u32
+        #[expect(clippy::cast_possible_truncation, reason = "it is 128")]
+        const STRIDE: u32 = Reason::COUNT as u32;
+        self as u32 * STRIDE + reason as u32
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Rule {
     pub length: u16,
     /// [`Protocol`] number, 6 or 17.
     pub protocol: u8,
-    /// [`Rule::LIVE`], [`Rule::ALLOW_LIST`].
+    /// [`Rule::LIVE`], [`Rule::ALLOW_LIST`], [`Rule::YIELDS`].
     pub flags: u8,
     /// Flows of another generation of this number are re-decided at their next packet.
     pub generation: Generation,
@@ -36,6 +36,8 @@ impl Rule {
     pub const LIVE: u8 = 1;
     /// Only sources in the allow-list may open a flow.
     pub const ALLOW_LIST: u8 = 2;
+    /// Another program of this host has one of the ports: what reaches the host itself is that program's.
+    pub const YIELDS: u8 = 4;
 
     /// Whether it is published.
     pub const fn is_live(&self) -> bool {
@@ -45,6 +47,11 @@ impl Rule {
     /// Whether sources are limited to an allow-list.
     pub const fn has_allow_list(&self) -> bool {
         self.flags & Self::ALLOW_LIST != 0
+    }
+
+    /// Whether the socket hooks leave its ports to another program.
+    pub const fn yields(&self) -> bool {
+        self.flags & Self::YIELDS != 0
     }
 
     /// The last published port.

@@ -2,9 +2,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{IfIndex, Port};
+use super::Port;
 
-/// A range of ports, both ends included; empty when `first > last`.
+/// A range of ports, both ends included; empty when `first > last`, and when it is all zero, as settings are that
+/// nobody has written yet (there is no port 0).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct PortRange {
@@ -17,7 +18,7 @@ pub struct PortRange {
 impl PortRange {
     /// How many ports it has.
     pub const fn len(self) -> u32 {
-        if self.first.0 > self.last.0 {
+        if self.is_empty() {
             0
         } else {
             self.last.0 as u32 - self.first.0 as u32 + 1
@@ -26,12 +27,12 @@ impl PortRange {
 
     /// Whether it has none.
     pub const fn is_empty(self) -> bool {
-        self.first.0 > self.last.0
+        self.first.0 > self.last.0 || self.last.0 == 0
     }
 
     /// Whether `port` lies in it.
     pub const fn contains(self, port: Port) -> bool {
-        self.first.0 <= port.0 && port.0 <= self.last.0
+        !self.is_empty() && self.first.0 <= port.0 && port.0 <= self.last.0
     }
 }
 
@@ -45,12 +46,8 @@ pub struct Settings {
     pub secret: [u64; 2],
     /// Source ports for masquerading below and above the host's own ephemeral range (`ip_local_port_range`).
     pub pool: [PortRange; 2],
-    /// The uplink to take where the routing table does not say (forwarding switched off on a port).
-    pub default_uplink: IfIndex,
     /// The mark (`SO_MARK`) of the daemon's own sockets, which may bind published ports.
     pub socket_mark: u32,
     /// Zero; room for policy.
     pub flags: u32,
-    /// Zero.
-    pub pad: u32,
 }

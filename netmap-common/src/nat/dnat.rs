@@ -9,11 +9,12 @@ use crate::maps::{
 #[inline(always)]
 pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Wish, Reason> {
     let (id, rule) = find_rule(env, datagram)?;
+    let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
+    check_source(env, hook, datagram, &arrival)?;
     may_open(env, datagram, id, &rule)?;
     let endpoint = env.endpoint(rule.target).ok_or(Reason::NoEndpoint)?;
-    let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     let (there, back) = ways(hook, &endpoint, &arrival, env.arrival())?;
-    forward::check(env, datagram, there.0, there.1, Reason::TtlExpired)?;
+    forward::check(env, datagram, there.0, there.1)?;
     let (kind, src) = source(hook, datagram, &rule, &endpoint, &arrival);
     let target_port = rule.target_port_of(datagram.key.dst_port).ok_or(Reason::ToHost)?;
     Ok(Wish {
@@ -42,6 +43,23 @@ fn find_rule<E: Env>(env: &E, datagram: &Datagram) -> Result<(RuleId, Rule), Rea
         });
     }
     rule::published(env, datagram.protocol, key.dst, key.dst_port).ok_or(Reason::ToHost)
+}
+
+/// The way past the host's stack is also past its checks of sources: a container speaks with an address of its own
+/// bridge's networks, the outside with one that is neither this host's nor a container's.
+#[inline(always)]
+fn check_source<E: Env>(env: &E, hook: Hook, datagram: &Datagram, arrival: &Interface) -> Result<(), Reason> {
+    let src = datagram.key.src;
+    let network = env.network(src);
+    let plausible = match hook {
+        Hook::UplinkIn => network.is_none(),
+        _ => network.is_some_and(|network| network.bridge == arrival.bridge),
+    };
+    if plausible && !env.is_local(src) {
+        Ok(())
+    } else {
+        Err(Reason::SpoofedSource)
+    }
 }
 
 /// Only a SYN opens a published TCP flow. A UDP packet does, unless it answers a socket of this host that uses the

@@ -30,7 +30,7 @@ pub enum HostSocket {
 pub enum Route {
     /// Out of this interface.
     Out(IfIndex),
-    /// The kernel does not say, because forwarding is off on the interface that the packet came from.
+    /// Nowhere, because forwarding is off on the interface that the packet came from.
     ForwardingOff,
     /// Nowhere, or to this host.
     Nowhere,
@@ -66,8 +66,8 @@ pub trait Env: Rules {
     /// The settings; all zero before the daemon has written them.
     fn settings(&self) -> Settings;
 
-    /// The flow entry of `key`, as it was before this packet was recorded in it.
-    fn touch(&self, key: &FlowKey, seen: Seen) -> Option<Flow>;
+    /// The flow entry of `key`, as it was before this packet; the packet is recorded in it if `counts` says so.
+    fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow>;
 
     /// The flow entry of `key`, untouched.
     fn flow(&self, key: &FlowKey) -> Option<Flow>;
@@ -99,8 +99,8 @@ pub trait Env: Rules {
     /// The socket of this host that a packet with this key would reach.
     fn host_socket(&self, key: &FlowKey) -> HostSocket;
 
-    /// Where the packet would be routed.
-    fn route(&self, key: &FlowKey) -> Route;
+    /// Where the host would route the packet, had it come in by interface `from`.
+    fn route(&self, key: &FlowKey, from: IfIndex) -> Route;
 
     /// Whether the packet, or each of its segments, fits through an interface.
     fn fits(&self, out: IfIndex) -> bool;

@@ -26,12 +26,19 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         bytes: datagram.length,
         tcp: datagram.tcp,
     };
-    let Some(flow) = env.touch(&datagram.key, seen) else {
+    let Some(flow) = env.touch(&datagram.key, seen, |flow| is_carried_at(hook, flow)) else {
         return Ok(None);
     };
+    // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
+    let (Some(kind), Some(way), side) = (flow.kind(), flow.way(), flow.side()) else {
+        return Ok(None);
+    };
+    if !comes_in_at(hook, kind, side) {
+        return Ok(None);
+    }
     if !is_published_still(env, &flow) {
         end(env, &datagram.key, &flow);
-        return if flow.side() == Side::Original {
+        return if side == Side::Original {
             Ok(None)
         } else {
             Err(Reason::Unpublished)
@@ -42,20 +49,33 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         env.remove(&datagram.key, flow.nonce);
         return Ok(None);
     }
-    // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
-    let (Some(kind), Some(way)) = (flow.kind(), flow.way()) else {
-        return Ok(None);
-    };
-    if way == Way::Stack && matches!(hook, Hook::PortIn | Hook::BridgeIn) {
+    if !is_carried_at(hook, &flow) {
         return Err(Reason::StackFlow);
     }
     Ok(Some(Translation {
         to: flow.to,
         kind,
-        side: flow.side(),
+        side,
         way,
         out: flow.out,
     }))
+}
+
+/// Whether packets of this kind and direction come in where the hook is. Elsewhere the addresses are forged, or another
+/// flow's.
+#[inline(always)]
+const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
+    let from_outside = matches!(
+        (kind, side),
+        (Kind::Published, Side::Original) | (Kind::Egress, Side::Reply)
+    );
+    matches!(hook, Hook::UplinkIn) == from_outside
+}
+
+/// What the host's stack forwards is translated at the uplink, not where it leaves the container.
+#[inline(always)]
+fn is_carried_at(hook: Hook, flow: &Flow) -> bool {
+    flow.way() != Some(Way::Stack) || !matches!(hook, Hook::PortIn | Hook::BridgeIn)
 }
 
 #[inline(always)]

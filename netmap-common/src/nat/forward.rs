@@ -1,7 +1,7 @@
 //! Where a translated packet goes on, and what must hold for it.
 
 use super::{Datagram, Env, flow::Translation};
-use crate::maps::{Hook, IfIndex, Kind, Reason, Side, Way};
+use crate::maps::{Hook, IfIndex, Kind, Protocol, Reason, Side, Way};
 
 /// How a translated packet leaves its hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +42,7 @@ pub(super) fn choose<E: Env>(
             reason,
         });
     }
-    // The host has no connection to answer for: at the uplink it would reset one that is not its own.
-    let expired = if hook == Hook::UplinkIn {
-        Reason::TtlExpiredInFlow
-    } else {
-        Reason::TtlExpired
-    };
-    check(env, datagram, way, out, expired)?;
+    check(env, datagram, way, out).map_err(|why| in_flow(env, hook, datagram, why))?;
     let verdict = if way == Way::Peer {
         Verdict::Peer(out)
     } else {
@@ -61,21 +55,28 @@ pub(super) fn choose<E: Env>(
 /// goes to the stack as it came, so that the stack answers: "time exceeded" (RFC 1812, 5.3.1) or "fragmentation
 /// needed" (RFC 1191, 4).
 #[inline(always)]
-pub(super) fn check<E: Env>(
-    env: &E,
-    datagram: &Datagram,
-    way: Way,
-    out: IfIndex,
-    expired: Reason,
-) -> Result<(), Reason> {
+pub(super) fn check<E: Env>(env: &E, datagram: &Datagram, way: Way, out: IfIndex) -> Result<(), Reason> {
     if way != Way::Stack && datagram.ttl <= 1 {
-        return Err(expired);
+        return Err(Reason::TtlExpired);
     }
     // `bpf_redirect_peer` delivers whatever the container's interface would: it needs no check.
     if way == Way::Neigh && !env.fits(out) {
         return Err(Reason::TooBig);
     }
     Ok(())
+}
+
+/// The reason to give inside a flow: what is addressed to this host would not be forwarded by the stack but delivered,
+/// and the host would reset a connection that is not its own. A datagram that is too big may go there: the proxy sends
+/// it on in fragments.
+#[inline(always)]
+fn in_flow<E: Env>(env: &E, hook: Hook, datagram: &Datagram, why: Reason) -> Reason {
+    let is_for_host = hook == Hook::UplinkIn || env.is_local(datagram.key.dst);
+    match why {
+        Reason::TtlExpired if is_for_host => Reason::TtlExpiredInFlow,
+        Reason::TooBig if is_for_host && datagram.protocol == Protocol::Tcp => Reason::TooBigInFlow,
+        why => why,
+    }
 }
 
 const fn reason(kind: Kind, side: Side, on_stack: bool) -> Reason {

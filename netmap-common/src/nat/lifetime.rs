@@ -8,7 +8,8 @@ use crate::maps::{Flow, Kind, Protocol, Seconds};
 /// | flow | seconds | source |
 /// |---|---|---|
 /// | TCP, established | 432,000 | as the kernel's own NAT; RFC 5382, REQ-5 wants 7,440 at least |
-/// | TCP, opening, closed or reset | 240 | RFC 5382, REQ-5: "transitory"; RFC 6888, REQ-8: ports rest 120 |
+/// | TCP, opening from outside | 60 | opened by anybody: a flood must not fill the table |
+/// | TCP, opening from a container, closed or reset | 240 | RFC 5382, REQ-5: "transitory"; RFC 6888, REQ-8: ports rest 120 |
 /// | UDP, answered | 300 | RFC 4787, REQ-5: "five minutes or more is RECOMMENDED" |
 /// | UDP, not answered, to the outside | 120 | RFC 4787, REQ-5: not less than two minutes |
 /// | UDP, not answered, to a published port | 30 | opened by anybody: a flood must not fill the table |
@@ -18,6 +19,7 @@ pub fn lifetime(original: &Flow, reply: &Flow) -> Seconds {
     Seconds(match Protocol::from_number(original.to.protocol) {
         Some(Protocol::Tcp) => match State::of(original.tcp, reply.tcp) {
             State::Established => 432_000,
+            State::Opening if original.kind() == Some(Kind::Published) => 60,
             State::Opening | State::Closed | State::Reset => 240,
         },
         Some(Protocol::Udp) if answered => 300,

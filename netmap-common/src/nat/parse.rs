@@ -65,7 +65,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &mut P, internet: &Internet)
         return Err(Reason::Fragment);
     }
     let protocol = Protocol::from_number(internet.protocol).ok_or(Reason::OtherProtocol)?;
-    let payload = internet.length.saturating_sub((internet.l4 - L3) as u32);
+    let payload = internet.length.saturating_sub(bytes(internet.l4 - L3));
     let (src_port, dst_port, tcp) = match protocol {
         Protocol::Tcp => tcp(packet, internet.l4, payload).or(Err(Reason::Malformed))?,
         Protocol::Udp => udp(packet, internet.l4, payload).or(Err(Reason::Malformed))?,
@@ -84,7 +84,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &mut P, internet: &Internet)
 #[inline(always)]
 fn ipv4<P: Packet + ?Sized>(packet: &mut P) -> Result<Internet, Truncated> {
     packet.require(L3 + Ipv4Hdr::LEN)?;
-    let frame = packet.length().saturating_sub(L3 as u32);
+    let frame = packet.length().saturating_sub(bytes(L3));
     let header = packet.header::<Ipv4Hdr>(L3)?;
     // 60 at most: the mask tells the verifier.
     let header_length = usize::from(header.vihl & 0xf) * 4;
@@ -98,7 +98,7 @@ fn ipv4<P: Packet + ?Sized>(packet: &mut P) -> Result<Internet, Truncated> {
     } else {
         total
     };
-    if length > frame || length < header_length as u32 {
+    if length > frame || length < bytes(header_length) {
         return Err(Truncated);
     }
     let fragment = u16::from_be_bytes(header.frags);
@@ -121,7 +121,7 @@ fn tcp<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Po
     packet.require(l4 + TcpHdr::LEN)?;
     let [offset, flags] = *packet.header::<[u8; 2]>(l4 + 12)?;
     let header_length = u32::from(offset >> 4) * 4;
-    if header_length < TcpHdr::LEN as u32 || header_length > payload {
+    if header_length < bytes(TcpHdr::LEN) || header_length > payload {
         return Err(Truncated);
     }
     let header = packet.header::<TcpHdr>(l4)?;
@@ -133,7 +133,7 @@ fn udp<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Po
     packet.require(l4 + UdpHdr::LEN)?;
     let header = packet.header::<UdpHdr>(l4)?;
     let length = u32::from(u16::from_be_bytes(header.len));
-    if length < UdpHdr::LEN as u32 || length > payload {
+    if length < bytes(UdpHdr::LEN) || length > payload {
         return Err(Truncated);
     }
     Ok((port(header.src), port(header.dst), 0))
@@ -144,7 +144,7 @@ fn udp<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Po
 fn echo<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Ports, Reason> {
     const REPLY: u8 = 0;
     const REQUEST: u8 = 8;
-    if payload < Icmpv4Hdr::LEN as u32 {
+    if payload < bytes(Icmpv4Hdr::LEN) {
         return Err(Reason::Malformed);
     }
     packet.require(l4 + Icmpv4Hdr::LEN).or(Err(Reason::Malformed))?;
@@ -160,4 +160,11 @@ fn echo<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<P
 #[inline(always)]
 const fn port(bytes: [u8; 2]) -> Port {
     Port(u16::from_be_bytes(bytes))
+}
+
+/// A header's length, to be compared with a packet's.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "headers have 60 bytes at most")]
+const fn bytes(header: usize) -> u32 {
+    header as u32
 }

@@ -1,7 +1,7 @@
 //! What is refused whatever is published.
 
 use super::{Env, parse::Internet};
-use crate::maps::{Hook, Reason};
+use crate::maps::{Address, Hook, Reason};
 
 /// Refuses loopback addresses on a wire or from a container: "addresses of this form MUST NOT appear outside a host"
 /// (RFC 1122, 3.2.1.3 g).
@@ -18,14 +18,28 @@ pub(super) fn addresses(hook: Hook, internet: &Internet) -> Result<(), Reason> {
 #[inline(always)]
 pub(super) fn stray<E: Env>(env: &E, hook: Hook, internet: &Internet, why: Reason) -> Reason {
     match hook {
-        Hook::UplinkIn if reaches_container(env, internet) => Reason::DirectAccess,
-        Hook::UplinkOut if env.network(internet.src).is_some() => Reason::WouldLeak,
+        Hook::UplinkOut if is_behind_bridge(env, internet.src) => Reason::WouldLeak,
         Hook::UplinkOut => Reason::FromHost,
+        _ if reaches_container(env, hook, internet) => Reason::DirectAccess,
         _ => why,
     }
 }
 
+/// Whether the host would route it to a container: from outside, or from another bridge.
 #[inline(always)]
-fn reaches_container<E: Env>(env: &E, internet: &Internet) -> bool {
-    !env.is_local(internet.dst) && env.network(internet.dst).is_some()
+fn reaches_container<E: Env>(env: &E, hook: Hook, internet: &Internet) -> bool {
+    let Some(network) = env.network(internet.dst) else {
+        return false;
+    };
+    let is_neighbour = || {
+        env.network(internet.src)
+            .is_some_and(|own| own.bridge == network.bridge)
+    };
+    !env.is_local(internet.dst) && (hook == Hook::UplinkIn || !is_neighbour())
+}
+
+/// In a managed network, and not the bridge's own address, which is the host's.
+#[inline(always)]
+fn is_behind_bridge<E: Env>(env: &E, address: Address) -> bool {
+    !env.is_local(address) && env.network(address).is_some()
 }

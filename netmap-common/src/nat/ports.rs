@@ -79,15 +79,17 @@ pub(super) fn claim<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish) -> Re
     flow.tcp = TcpSeen::default().after(datagram.tcp);
     flow.packets = 1;
     flow.bytes = u64::from(datagram.length);
-    let Err(why) = env.insert(&datagram.key, &flow) else {
-        return Ok(());
+    let winner = match env.insert(&datagram.key, &flow) {
+        Ok(()) => return Ok(()),
+        Err(InsertError::Full) => None,
+        Err(InsertError::Exists) => env.flow(&datagram.key).map(|winner| (winner.to, winner.nonce)),
     };
-    // Another CPU has decided for this flow, with another port: its decision stands.
-    env.remove(&wish.to.reversed(), nonce);
-    if why == InsertError::Full {
-        return Err(Reason::TableFull);
+    // Another CPU has decided for this flow: its decision stands. It may be ours, which it adopted; then the answers'
+    // entry is its twin and stays.
+    if winner.is_none_or(|winner| winner.1 != nonce) {
+        env.remove(&wish.to.reversed(), nonce);
     }
-    wish.to = env.flow(&datagram.key).ok_or(Reason::TableFull)?.to;
+    wish.to = winner.ok_or(Reason::TableFull)?.0;
     Ok(())
 }
 
@@ -169,8 +171,9 @@ impl Places {
             first: Port(1_024),
             last: Port(65_535),
         };
+        // An echo request with identifier 0 would have the same key as an answer with it.
         const ALL: PortRange = PortRange {
-            first: Port(0),
+            first: Port(1),
             last: Port(65_535),
         };
         let liked = wish.to.src_port;
@@ -187,7 +190,9 @@ impl Places {
             Owner::Client => (USER, NONE),
             Owner::Host => (below, above),
         };
-        let keeps = self.low.contains(liked) || self.high.contains(liked);
+        // The host's own pings are found by no look-up: an identifier chosen at random stays out of their way.
+        let keeps =
+            datagram.protocol != Protocol::Icmp && (self.low.contains(liked) || self.high.contains(liked));
         self.liked = keeps.then_some(liked);
         // Places that nobody outside can guess (RFC 6056, 3.3.4: double hashing), the same ones for the same flow.
         let hash = hash(settings.secret, &datagram.key);

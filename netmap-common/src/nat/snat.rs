@@ -11,7 +11,7 @@ pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<W
     may_open(env, hook, datagram, &network, &arrival)?;
     let (uplink, address) = find_uplink(env, hook, datagram, &arrival)?;
     let (there, back) = ways(hook, &arrival, uplink)?;
-    forward::check(env, datagram, there.0, there.1, Reason::TtlExpired)?;
+    forward::check(env, datagram, there.0, there.1)?;
     Ok(Wish {
         to: FlowKey {
             src: address,
@@ -37,11 +37,11 @@ fn find_network<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Netw
         Reason::ForeignSource
     };
     let network = env.network(datagram.key.src).ok_or(missing)?;
-    // The bridge's own address: the host speaks.
-    if at_uplink && env.is_local(datagram.key.src) {
-        Err(Reason::FromHost)
-    } else {
-        Ok(network)
+    // The bridge's own address: nobody but the host speaks with it.
+    match (env.is_local(datagram.key.src), at_uplink) {
+        (false, _) => Ok(network),
+        (true, true) => Err(Reason::FromHost),
+        (true, false) => Err(Reason::SpoofedSource),
     }
 }
 
@@ -56,9 +56,15 @@ fn may_open<E: Env>(
     arrival: &Interface,
 ) -> Result<(), Reason> {
     let is_tcp = datagram.protocol == Protocol::Tcp;
+    let is_echo_reply =
+        datagram.protocol == Protocol::Icmp && datagram.key.src_port.0 == 0 && datagram.key.dst_port.0 != 0;
     if hook == Hook::UplinkOut {
         let resets = is_tcp && datagram.tcp & tcp::flag::RST != 0;
-        return if resets { Err(Reason::WouldLeak) } else { Ok(()) };
+        return if resets || is_echo_reply {
+            Err(Reason::WouldLeak)
+        } else {
+            Ok(())
+        };
     }
     if arrival.bridge != network.bridge {
         return Err(Reason::ForeignSource);
@@ -68,8 +74,6 @@ fn may_open<E: Env>(
         Some(_) => return Err(Reason::DirectAccess),
         None => {}
     }
-    let is_echo_reply =
-        datagram.protocol == Protocol::Icmp && datagram.key.src_port.0 == 0 && datagram.key.dst_port.0 != 0;
     if is_tcp && !tcp::opens(datagram.tcp) || is_echo_reply {
         return Err(Reason::MidFlow);
     }
@@ -86,9 +90,10 @@ fn find_uplink<E: Env>(
     let (index, uplink) = if hook == Hook::UplinkOut {
         (env.arrival(), *arrival)
     } else {
-        let index = match env.route(&datagram.key) {
+        // As the host would see it: from the bridge, by which rules of policy routing go.
+        let index = match env.route(&datagram.key, arrival.bridge) {
             Route::Out(index) => index,
-            Route::ForwardingOff => env.settings().default_uplink,
+            Route::ForwardingOff => return Err(Reason::ForwardingOff),
             Route::Nowhere => return Err(Reason::NotOurRoute),
         };
         (index, env.interface(index).ok_or(Reason::NotOurRoute)?)

@@ -29,7 +29,8 @@ pub enum State {
     Established,
     /// Closed in both directions; the pair of ports rests.
     Closed,
-    /// Reset by one side. RFC 7857, 2.2: the mapping is kept for a while, for a reset may be forged.
+    /// Reset by one side. RFC 7857, 2.2: the mapping is kept for a while, for a reset may be forged; it is forgotten
+    /// when that side goes on (RFC 6146, 3.5.2.2).
     Reset,
 }
 
@@ -63,17 +64,15 @@ impl TcpSeen {
     /// What this direction has shown after a packet with `flags`.
     ///
     /// A SYN after FIN or RST begins anew (the port pair is used again); a SYN on a live connection changes nothing,
-    /// so that nobody off the path can demote it (RFC 5382, 2; RFC 793 answers it with a challenge).
+    /// so that nobody off the path can demote it (RFC 5382, 2; RFC 793 answers it with a challenge). Who goes on after
+    /// a RST has not sent it: somebody else has forged it.
     #[inline(always)]
     #[must_use]
     pub const fn after(self, flags: u8) -> Self {
         const KEPT: u8 = flag::FIN | flag::SYN | flag::RST | flag::ACK;
         let reopened = flags & flag::SYN != 0 && self.0 & (flag::FIN | flag::RST) != 0;
-        Self(if reopened {
-            flags & KEPT
-        } else {
-            self.0 | (flags & KEPT)
-        })
+        let before = if reopened { 0 } else { self.0 & !flag::RST };
+        Self(before | (flags & KEPT))
     }
 }
 
@@ -120,6 +119,15 @@ mod tests {
             State::of(seen(&[flag::RST]).after(flag::SYN), TcpSeen::default()),
             State::Opening
         );
+    }
+
+    #[test]
+    fn a_reset_that_its_sender_does_not_keep_to_was_forged() {
+        let (live, peer) = (seen(&[flag::SYN, flag::ACK]), seen(&[flag::SYN | flag::ACK]));
+        let reset = live.after(flag::RST);
+        assert_eq!(State::of(reset, peer), State::Reset);
+        assert_eq!(State::of(reset.after(flag::ACK), peer), State::Established);
+        assert_eq!(State::of(reset.after(flag::RST | flag::ACK), peer), State::Reset);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, vec::Vec};
 
 use super::{Env, HostSocket, InsertError, Route, Rules};
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, PortSlots, Protocol, Rule,
+    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, Port, PortSlots, Protocol, Rule,
     RuleId, Seconds, Seen, Settings, SharedKey, Slot,
 };
 
@@ -46,28 +46,48 @@ pub struct World {
     pub route: Option<Route>,
     /// Interfaces that no packet fits through.
     pub narrow: Vec<IfIndex>,
-    nonce: Cell<u32>,
+    /// How often the last [`Env::search`] called its probe.
+    pub probes: Cell<u32>,
+    /// The last random number; they count up.
+    pub nonce: Cell<u32>,
 }
 
 impl World {
-    /// Publishes a rule under the next free number.
+    /// Publishes a rule under the next free number, and keeps its ports from masquerading.
     pub fn publish(&mut self, rule: Rule) -> RuleId {
-        let id = RuleId(self.rules.borrow().len() as u32 + 1);
-        self.rules.borrow_mut().insert(
-            id,
-            Rule {
-                flags: rule.flags | Rule::LIVE,
-                ..rule
-            },
-        );
-        for port in rule.host_port.0..=rule.last_port().0 {
-            let slot = Protocol::from_number(rule.protocol)
-                .and_then(|protocol| PortSlots::index(protocol, crate::maps::Port(port)));
-            if let Some(index) = slot {
-                self.slots.insert(index, Slot::from(id));
-            }
+        let last = self.rules.borrow().keys().next_back().map_or(0, |id| id.0);
+        let id = RuleId(last + 1);
+        let live = Rule {
+            flags: rule.flags | Rule::LIVE,
+            ..rule
+        };
+        self.rules.borrow_mut().insert(id, live);
+        let Some(protocol) = Protocol::from_number(rule.protocol) else {
+            return id;
+        };
+        for port in (rule.host_port.0..=rule.last_port().0).map(Port) {
+            self.fill_slot(protocol, port, id);
+            self.reserved.push((protocol, port.0));
         }
         id
+    }
+
+    /// The second rule of a port makes it a shared one.
+    fn fill_slot(&mut self, protocol: Protocol, port: Port, id: RuleId) {
+        let Some(index) = PortSlots::index(protocol, port) else {
+            return;
+        };
+        let before = self.slots.get(&index).copied();
+        let Some(before) = before else {
+            self.slots.insert(index, Slot::from(id));
+            return;
+        };
+        self.slots.insert(index, Slot::SHARED);
+        for id in [RuleId(before.0), id] {
+            if let Some(rule) = self.rules.get_mut().get(&id) {
+                self.shared.insert((rule.host, port.0, rule.protocol), id);
+            }
+        }
     }
 
     /// Gives a rule's number a new generation, as unpublishing does.
@@ -113,18 +133,25 @@ impl Env for World {
     }
 
     fn search(&self, tries: u32, probe: impl FnMut(u32) -> bool) {
-        (0..tries).any(probe);
+        let mut probe = probe;
+        self.probes.set(0);
+        (0..tries).any(|attempt| {
+            self.probes.set(self.probes.get() + 1);
+            probe(attempt)
+        });
     }
 
     fn settings(&self) -> Settings {
         self.settings
     }
 
-    fn touch(&self, key: &FlowKey, seen: Seen) -> Option<Flow> {
+    fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow> {
         let mut flows = self.flows.borrow_mut();
         let flow = flows.get_mut(key)?;
         let before = *flow;
-        flow.record(seen);
+        if counts(&before) {
+            flow.record(seen);
+        }
         Some(before)
     }
 
@@ -185,7 +212,7 @@ impl Env for World {
 
     fn reserved_word(&self, index: u32) -> u64 {
         let bits = self.reserved.iter().filter_map(|(protocol, port)| {
-            let (word, bit) = PortSlots::word(*protocol, crate::maps::Port(*port))?;
+            let (word, bit) = PortSlots::word(*protocol, Port(*port))?;
             (word == index).then_some(bit)
         });
         bits.fold(0, |word, bit| word | bit)
@@ -195,7 +222,7 @@ impl Env for World {
         self.sockets.get(key).copied().unwrap_or(HostSocket::Absent)
     }
 
-    fn route(&self, _key: &FlowKey) -> Route {
+    fn route(&self, _key: &FlowKey, _from: IfIndex) -> Route {
         self.route.unwrap_or(Route::Nowhere)
     }
 

@@ -25,7 +25,7 @@ use crate::{
         socket,
     },
     daemon,
-    dataplane::{self, DataplaneError},
+    dataplane::DataplaneError,
 };
 
 /// How long a daemon may take to stop.
@@ -35,8 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) fn command(instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
     privilege::check("down")?;
     let stopped = stop(instance.socket())?;
-    daemon::release_ports(instance.pin_dir());
-    let removed = dataplane::down(instance.pin_dir()).map_err(|errors| together(&errors))?;
+    let removed = daemon::down(instance.pin_dir()).map_err(|errors| together(&errors))?;
     socket::remove_stale(instance.socket())?;
     if let Some(pid) = stopped {
         writeln!(out, "stopped the daemon, pid {pid}")?;

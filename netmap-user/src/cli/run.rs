@@ -24,7 +24,7 @@ pub(super) fn run(mut args: RunArgs, instance: Instance) -> Result<(), Failure> 
     let options = config.overridden(args, instance);
     privilege::check("run")?;
     log();
-    Ok(daemon::run(options)?)
+    Ok(daemon::run(&options)?)
 }
 
 fn log() {

@@ -17,11 +17,11 @@ impl Daemon {
         // Who has hung up does not wait for an answer.
         match command {
             Command::Publish(request, answer) => {
-                let result = self.publish(request).map_err(refusal);
+                let result = self.publish(request).map_err(|error| refusal(&error));
                 drop(answer.send(result));
             }
             Command::Unpublish(request, answer) => {
-                let result = self.unpublish(&request).map_err(refusal);
+                let result = self.unpublish(&request).map_err(|error| refusal(&error));
                 drop(answer.send(result));
             }
             Command::Status(answer) => drop(answer.send(self.status())),
@@ -38,8 +38,8 @@ impl Daemon {
             .collect::<Result<_, _>>()?;
         self.publisher.publish(&mut self.maps, &bindings)?;
         let mut warnings = Vec::new();
+        log("published", &bindings);
         for (binding, hold) in bindings.into_iter().zip(holds) {
-            info!("published {binding}");
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.reserve(binding.published.ports)
             {
@@ -50,30 +50,43 @@ impl Daemon {
             self.warn_about(&binding, &mut warnings);
             self.proxy.publish(binding, hold);
         }
-        self.settle()?;
+        self.settle(&mut warnings);
         Ok(Done { warnings })
     }
 
     fn unpublish(&mut self, request: &UnpublishRequest) -> anyhow::Result<Done> {
-        for binding in self.publisher.unpublish(&mut self.maps, &request.published)? {
-            info!("unpublished {binding}");
+        self.publisher.check_published(&request.published)?;
+        // Holds first: without its slot a hold would take connections that nobody accepts.
+        for published in &request.published {
+            self.proxy.unpublish(published);
+        }
+        let mut warnings = Vec::new();
+        let bindings = self.publisher.unpublish(&mut self.maps, &request.published)?;
+        log("unpublished", &bindings);
+        for binding in bindings {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)
             {
-                warn!("the ports of {binding} stay reserved: {error}");
+                warnings.push(format!("the ports of {binding} stay reserved: {error}"));
             }
-            self.proxy.unpublish(&binding.published);
         }
-        self.settle()?;
-        Ok(Done::default())
+        self.settle(&mut warnings);
+        Ok(Done { warnings })
     }
 
-    /// After a change of what is published.
-    fn settle(&mut self) -> anyhow::Result<()> {
+    /// After a change of what is published, which stands whatever goes wrong here: it is tried again.
+    fn settle(&mut self, warnings: &mut Vec<String>) {
         self.want();
-        self.follow_host()?;
-        self.refresh_ports();
-        Ok(())
+        if let Err(error) = self.follow_host() {
+            warnings.push(format!(
+                "the tables of the host's surroundings are behind: {error:#}"
+            ));
+        }
+        if let Err(error) = ports::mark_published(&mut self.maps, &self.publisher) {
+            warnings.push(format!(
+                "masquerading may take a published port as its source: {error:#}"
+            ));
+        }
     }
 
     fn warn_about(&self, binding: &Binding, warnings: &mut Vec<String>) {
@@ -104,7 +117,19 @@ impl Daemon {
     }
 }
 
-fn refusal(error: anyhow::Error) -> Refusal {
+/// A line a rule, unless there are so many that nobody would read them.
+fn log(done: &str, bindings: &[Binding]) {
+    const MOST: usize = 16;
+    if bindings.len() > MOST {
+        info!("{done} {} rules", bindings.len());
+        return;
+    }
+    for binding in bindings {
+        info!("{done} {binding}");
+    }
+}
+
+fn refusal(error: &anyhow::Error) -> Refusal {
     Refusal {
         error: format!("{error:#}"),
     }

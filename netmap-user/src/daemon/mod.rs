@@ -5,6 +5,7 @@
 
 mod commands;
 mod ports;
+mod start;
 mod topology;
 
 use std::{
@@ -17,13 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
-use netmap_common::maps::{IfIndex, socket};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval},
 };
@@ -32,14 +30,13 @@ use tracing::{debug, info, warn};
 use self::topology::Topology;
 use crate::{
     api::server::{Command, Server},
-    dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
-    expiry,
-    host::{Host, Selection},
+    dataplane::{self, Dataplane, DataplaneError, Removed},
+    expiry::Sweeper,
+    host::Host,
     maps::{self, Maps},
     options::RunOptions,
-    proxy::{self, Hold, Limits, Mark, Proxy, Reservations, Timeouts},
+    proxy::{Mark, Proxy, Reservations},
     publish::Publisher,
-    sys,
 };
 
 /// The mark of the daemon's own sockets, which may bind published ports.
@@ -54,37 +51,43 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// One sentence that says why it cannot run.
-pub fn run(options: RunOptions) -> anyhow::Result<()> {
+pub fn run(options: &RunOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    raise_file_limit();
+    start::raise_file_limit();
     runtime.block_on(async {
         // The socket first: a second daemon must not touch anything.
         let server = Server::bind(&options.socket)?;
-        let mut daemon = Daemon::start(&options).await?;
+        let mut signals = Signals::new()?;
+        let mut daemon = Daemon::start(options).await?;
         let (commands, inbox) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.serve(commands, async {
             // A sender that is gone says the same.
             stopped.await.unwrap_or(());
         }));
-        daemon.announce(&options)?;
-        let result = daemon.serve(inbox).await;
+        daemon.announce(options);
+        daemon.serve(inbox, &mut signals).await;
         drop(stop);
         serving.await?;
-        result
+        Ok(())
     })
 }
 
-/// Gives back what the kernel reserves for the ranges that are published below `pin_dir`: the one thing outside it that a
-/// data plane leaves behind.
-pub fn release_ports(pin_dir: &Path) {
-    let released = Maps::open(pin_dir)
-        .map_err(Into::into)
-        .and_then(|maps| ports::release(&maps));
-    // Where there are no maps there is nothing to give back.
-    released.unwrap_or_else(|error| debug!("no reserved ports to release: {error:#}"));
+/// Removes every trace of what `netmap run` left below `pin_dir`, also what the kernel reserves for published ranges.
+///
+/// # Errors
+///
+/// What could not be removed, a sentence each; the rest is.
+pub fn down(pin_dir: &Path) -> Result<Removed, Vec<DataplaneError>> {
+    dataplane::down(pin_dir, || {
+        let released = Maps::open(pin_dir)
+            .map_err(Into::into)
+            .and_then(|maps| ports::release(&maps));
+        // Where there are no maps there is nothing to give back.
+        released.unwrap_or_else(|error| debug!("no reserved ports to release: {error:#}"));
+    })
 }
 
 struct Daemon {
@@ -101,133 +104,56 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start(options: &RunOptions) -> anyhow::Result<Self> {
-        let selection = Selection {
-            uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
-            bridges: options.bridges.iter().map(ToString::to_string).collect(),
-        };
-        let host = Host::open(selection)
-            .await
-            .context("the host's interfaces cannot be read")?;
-        check_uplinks(&host, options)?;
-        let dataplane = Dataplane::load(&LoadOptions {
-            pin_dir: options.pin_dir.clone(),
-            flow_entries: options.flow_entries,
-            mark: options.mark(),
-            force_clsact: false,
-        })?;
-        let mut maps = Maps::open(&options.pin_dir)?;
-        let publisher = Publisher::adopt(&mut maps)?;
-        ports::write_settings(&mut maps, SOCKET_MARK)?;
-        let locals = Arc::new(ArcSwap::default());
-        let proxy = start_proxy(Arc::clone(&locals))?;
-        let reservations = Reservations::new(ports::ranges(&publisher));
-        let mut daemon = Self {
-            host,
-            topology: Topology::default(),
-            dataplane,
-            maps,
-            publisher,
-            proxy,
-            reservations,
-            locals,
-            started: Instant::now(),
-        };
-        daemon.hold_adopted();
-        daemon.want();
-        daemon.follow_host()?;
-        daemon.attach_sockets(options)?;
-        daemon.refresh_ports();
-        Ok(daemon)
-    }
-
-    /// Takes the ports of what a former daemon published.
-    fn hold_adopted(&mut self) {
-        for binding in self.publisher.bindings() {
-            let hold = self.proxy.hold(&binding.published).unwrap_or_else(|error| {
-                warn!("{binding} stays published for other hosts and containers, but {error}");
-                Hold::without_sockets()
-            });
-            if ports::is_range(binding)
-                && let Err(error) = self.reservations.reserve(binding.published.ports)
-            {
-                warn!("the ports of {binding} are not reserved: {error}");
-            }
-            self.proxy.publish(binding.clone(), hold);
-        }
-        if let Err(error) = self.reservations.tidy() {
-            warn!("ports of a former netmap stay reserved: {error}");
-        }
-    }
-
-    fn attach_sockets(&mut self, options: &RunOptions) -> anyhow::Result<()> {
-        self.maps.sockets.set(socket::TCP4, self.proxy.tcp4())?;
-        self.maps.sockets.set(socket::UDP4, self.proxy.udp4())?;
-        self.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
-        let cgroup = match &options.cgroup {
-            Some(cgroup) => Some(cgroup.clone()),
-            None => sys::cgroup2_root().context("/proc/self/mounts cannot be read")?,
-        };
-        let Some(cgroup) = cgroup else {
-            warn!("there is no cgroup2 hierarchy: ports of large ranges are not kept from other programs");
-            return Ok(());
-        };
-        self.dataplane.attach_hold(&cgroup)?;
-        Ok(())
-    }
-
     /// Tells systemd and whoever reads the output that packets are carried.
-    fn announce(&self, options: &RunOptions) -> anyhow::Result<()> {
+    fn announce(&self, options: &RunOptions) {
         sd_notify::notify(&[NotifyState::Ready])
             .unwrap_or_else(|error| warn!("systemd was not notified: {error}"));
         let mut out = io::stdout().lock();
-        writeln!(
+        let written = writeln!(
             out,
-            "netmap {} is ready: {}; {} rules; API at {}",
+            "netmap {} is ready: {}; {}; API at {}",
             env!("CARGO_PKG_VERSION"),
             self.topology,
-            self.publisher.bindings().count(),
+            counted(self.publisher.bindings().count(), "rule"),
             options.socket.display()
-        )?;
-        out.flush()?;
-        Ok(())
+        );
+        written
+            .and_then(|()| out.flush())
+            .unwrap_or_else(|error| warn!("nobody reads that netmap is ready: {error}"));
     }
 
-    async fn serve(&mut self, mut inbox: mpsc::Receiver<Command>) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    async fn serve(&mut self, mut inbox: mpsc::Receiver<Command>, signals: &mut Signals) {
         let (mut sweep, mut refresh) = (interval(SWEEP), interval(REFRESH));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sweeper = Sweeper::default();
         loop {
             tokio::select! {
                 changed = self.host.changed() => {
-                    changed.context("the host's interfaces can no longer be followed")?;
-                    self.follow_host()?;
+                    let followed = changed.map_err(Into::into).and_then(|()| self.follow_host());
+                    followed.unwrap_or_else(|error| warn!("the host cannot be followed, trying again: {error:#}"));
                 }
                 command = receive(&mut inbox) => self.obey(command),
-                _ = sweep.tick() => self.sweep(),
-                _ = refresh.tick() => self.refresh_ports(),
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = sweep.tick() => self.sweep(&mut sweeper),
+                _ = refresh.tick() => self.refresh(),
+                () = signals.stop() => break,
             }
         }
         info!("stopping; packets are carried on, `netmap down` ends that");
         sd_notify::notify(&[NotifyState::Stopping]).unwrap_or_default();
-        Ok(())
     }
 
-    fn sweep(&mut self) {
-        if let Err(error) = expiry::sweep(&mut self.maps, maps::now()) {
+    fn sweep(&mut self, sweeper: &mut Sweeper) {
+        if let Err(error) = sweeper.sweep(&mut self.maps, maps::now()) {
             warn!("idle flows cannot be ended: {error}");
         }
     }
 
-    fn refresh_ports(&mut self) {
-        let default_uplink = self.host.view().default_uplink.unwrap_or(IfIndex(0));
-        if let Err(error) = ports::refresh(&mut self.maps, &self.publisher, default_uplink) {
-            warn!("ports for masquerading cannot be brought up to date: {error:#}");
-        }
+    /// What nobody tells of: the host's own ports. And what went wrong last time.
+    fn refresh(&mut self) {
+        let refreshed = ports::refresh(&mut self.maps, &self.publisher).and_then(|()| self.follow_host());
+        refreshed
+            .unwrap_or_else(|error| warn!("tables cannot be brought up to date, trying again: {error:#}"));
     }
 
     /// Has the containers of all rules looked for.
@@ -249,43 +175,36 @@ impl Daemon {
     }
 }
 
+/// What tells the daemon to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// As in "1 rule" and "2 rules".
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 async fn receive(inbox: &mut mpsc::Receiver<Command>) -> Command {
     match inbox.recv().await {
         Some(command) => command,
         None => pending().await,
     }
-}
-
-/// A published port takes a file, and a proxied connection six: as many as the kernel lets us have.
-fn raise_file_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    raised.unwrap_or_else(|error| warn!("the limit of open files stays as it is: {error}"));
-}
-
-fn start_proxy(locals: Arc<ArcSwap<BTreeSet<IpAddr>>>) -> anyhow::Result<Proxy> {
-    Ok(Proxy::start(proxy::Config {
-        mark: SOCKET_MARK,
-        is_local: Arc::new(move |address| locals.load().contains(&address)),
-        limits: Limits::for_this_process().context("the limit of open files cannot be read")?,
-        timeouts: Timeouts::default(),
-    })?)
-}
-
-fn check_uplinks(host: &Host, options: &RunOptions) -> anyhow::Result<()> {
-    let view = host.view();
-    for note in &view.notes {
-        warn!("{note}");
-    }
-    if let Some(uplink) = options
-        .uplinks
-        .iter()
-        .find(|uplink| view.missing.iter().any(|name| name == uplink.as_str()))
-    {
-        bail!("there is no interface {uplink} to take as uplink");
-    }
-    if view.default_uplink.is_none() {
-        bail!("no interface has a default route; name the uplink with --uplink");
-    }
-    Ok(())
 }

@@ -1,10 +1,10 @@
 //! Which source ports masquerading may take, and the kernel's settings that go with published ranges.
 
 use anyhow::Context as _;
-use netmap_common::maps::{IfIndex, Port, PortRange, PortSlots, Settings, capacity};
+use netmap_common::maps::{Port, PortRange, PortSlots, Settings, capacity};
 
 use crate::{
-    binding::{Binding, PortSpan, Transport},
+    binding::{Binding, PortSpan, Published, Transport},
     maps::Maps,
     proxy::{self, Hold, Mark, PortSet, Reservations},
     publish::Publisher,
@@ -26,14 +26,10 @@ pub(super) fn write_settings(maps: &mut Maps, mark: Mark) -> anyhow::Result<()> 
 }
 
 /// Brings the pool and the reserved ports up to date: published, used by the host, or reserved by its administrator.
-pub(super) fn refresh(maps: &mut Maps, publisher: &Publisher, default_uplink: IfIndex) -> anyhow::Result<()> {
+pub(super) fn refresh(maps: &mut Maps, publisher: &Publisher) -> anyhow::Result<()> {
     let pool = pool(proxy::ephemeral_range().context("the range of ephemeral ports cannot be read")?);
     let settings = maps.settings()?;
-    let wanted = Settings {
-        pool,
-        default_uplink,
-        ..settings
-    };
+    let wanted = Settings { pool, ..settings };
     if wanted != settings {
         maps.set_settings(wanted)?;
     }
@@ -50,15 +46,24 @@ pub(super) fn refresh(maps: &mut Maps, publisher: &Publisher, default_uplink: If
             mark(&mut words, transport, socket.port());
         }
     }
-    for binding in publisher.bindings() {
-        binding
-            .published
-            .ports
-            .iter()
-            .for_each(|port| mark(&mut words, binding.published.transport, port));
-    }
+    mark_bindings(&mut words, publisher);
     maps.reserved.replace(&words)?;
     Ok(())
+}
+
+/// Adds what is published to the reserved ports; what is published no longer goes with the next [`refresh`].
+pub(super) fn mark_published(maps: &mut Maps, publisher: &Publisher) -> anyhow::Result<()> {
+    let mut words = maps.reserved.all()?;
+    mark_bindings(&mut words, publisher);
+    maps.reserved.replace(&words)?;
+    Ok(())
+}
+
+fn mark_bindings(words: &mut [u64], publisher: &Publisher) {
+    for binding in publisher.bindings() {
+        let Published { ports, transport, .. } = binding.published;
+        ports.iter().for_each(|port| mark(words, transport, port));
+    }
 }
 
 /// Whether a binding's ports are kept by the bind hook and the kernel's reserved ports, not by sockets.

@@ -1,6 +1,9 @@
 //! Brings the maps and the attached programs to what the host looks like.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use netmap_common::maps::{Address, Endpoint, Flow, FlowKey, IfIndex, Interface, Kind, Role, Side};
 use tracing::{info, warn};
@@ -15,10 +18,26 @@ use crate::{
 /// What was applied last.
 #[derive(Debug, Default)]
 pub(super) struct Topology {
-    applied: View,
+    interfaces: BTreeMap<IfIndex, NamedInterface>,
+    locals: BTreeSet<Address>,
+    endpoints: BTreeMap<Address, Endpoint>,
+    notes: Vec<String>,
+    /// Interfaces whose programs are attached. One that could not be is tried again.
+    attached: BTreeMap<IfIndex, Role>,
+    /// Nothing was applied yet, and what a former daemon left may lead anywhere.
+    is_new: bool,
 }
 
 impl Topology {
+    /// What a former daemon left in the maps, so that flows to places that are gone meanwhile are ended.
+    pub(super) fn adopt(maps: &Maps) -> Result<Self, MapsError> {
+        Ok(Self {
+            endpoints: maps.endpoints.all()?.into_iter().collect(),
+            is_new: true,
+            ..Self::default()
+        })
+    }
+
     /// Applies a view: first what programs look up, then the programs, so that an interface's first packet finds all.
     pub(super) fn follow(
         &mut self,
@@ -36,32 +55,27 @@ impl Topology {
         maps.interfaces.replace(&interfaces)?;
         maps.endpoints.replace(&view.endpoints)?;
         for (index, interface) in &view.interfaces {
-            if self
-                .applied
-                .interfaces
-                .get(index)
-                .is_none_or(|last| last.role != interface.role)
-            {
-                attach(dataplane, *index, interface);
+            if self.attached.get(index) != Some(&interface.role) && attach(dataplane, *index, interface) {
+                self.attached.insert(*index, interface.role);
             }
         }
         self.detach_gone(view, dataplane);
         self.purge_gone(view, maps)?;
-        for note in view
-            .notes
-            .iter()
-            .filter(|note| !self.applied.notes.contains(note))
-        {
+        for note in view.notes.iter().filter(|note| !self.notes.contains(note)) {
             warn!("{note}");
         }
-        self.applied = view.clone();
+        self.interfaces.clone_from(&view.interfaces);
+        self.locals = view.locals.keys().copied().collect();
+        self.endpoints.clone_from(&view.endpoints);
+        self.notes.clone_from(&view.notes);
+        self.is_new = false;
         Ok(())
     }
 
-    fn detach_gone(&self, view: &View, dataplane: &mut Dataplane) {
+    fn detach_gone(&mut self, view: &View, dataplane: &mut Dataplane) {
         let attached = dataplane.interfaces().unwrap_or_else(|error| {
             warn!("attached programs cannot be listed: {error}");
-            self.applied.interfaces.keys().copied().collect()
+            self.attached.keys().copied().collect()
         });
         for index in attached
             .into_iter()
@@ -71,47 +85,42 @@ impl Topology {
                 warn!("interface {} cannot be left alone: {error}", index.0);
             }
         }
+        self.attached
+            .retain(|index, _| view.interfaces.contains_key(index));
     }
 
-    /// Ends flows that lead where nothing is any more, or come from an address that the host no longer has.
+    /// Ends flows that lead where nothing is any more, or that have an address which the host has no longer.
     fn purge_gone(&self, view: &View, maps: &mut Maps) -> Result<(), MapsError> {
-        let lost_interfaces: Vec<IfIndex> = self
-            .applied
+        let interface_lost = self
             .interfaces
             .keys()
-            .filter(|index| !view.interfaces.contains_key(index))
-            .copied()
-            .collect();
-        let lost_addresses: Vec<Address> = self
-            .applied
-            .locals
-            .keys()
-            .filter(|address| !view.locals.contains_key(address))
-            .copied()
-            .collect();
-        let moved: BTreeMap<Address, Option<Endpoint>> = self
-            .applied
+            .any(|index| !view.interfaces.contains_key(index));
+        let moved: BTreeMap<Address, Endpoint> = view
             .endpoints
             .iter()
-            .map(|(address, last)| (*address, *last, view.endpoints.get(address).copied()))
-            .filter(|(_, last, now)| *now != Some(*last))
-            .map(|(address, _, now)| (address, now))
+            .filter(|(address, now)| self.endpoints.get(address).is_some_and(|last| last != *now))
+            .map(|(address, now)| (*address, *now))
             .collect();
-        if lost_interfaces.is_empty() && lost_addresses.is_empty() && moved.is_empty() {
+        let address_lost = self
+            .locals
+            .iter()
+            .any(|address| !view.locals.contains_key(address));
+        if !self.is_new && !interface_lost && !address_lost && moved.is_empty() {
             return Ok(());
         }
-        let ended = expiry::purge(maps, |key: &FlowKey, flow: &Flow| {
-            let original = flow.side() == Side::Original;
-            let lost_source =
-                flow.kind() == Some(Kind::Egress) && original && lost_addresses.contains(&flow.to.src);
-            let moved_target = original
-                && flow.kind() != Some(Kind::Egress)
-                && moved
-                    .get(&flow.to.dst)
-                    .is_some_and(|now| now.is_none_or(|now| now.out != flow.out));
-            let lost_client = original && lost_addresses.contains(&key.dst);
-            lost_interfaces.contains(&flow.out) || lost_source || moved_target || lost_client
-        })?;
+        let is_gone = |key: &FlowKey, flow: &Flow| {
+            let leads_nowhere = flow.out != IfIndex(0) && !view.interfaces.contains_key(&flow.out);
+            // A container that does not answer for a while keeps its flows; one that has moved cannot.
+            let has_moved = |address| moved.get(address).is_some_and(|now| now.out != flow.out);
+            let lost = |address| !view.locals.contains_key(address);
+            leads_nowhere
+                || match (flow.kind(), flow.side()) {
+                    (Some(Kind::Egress), Side::Original) => lost(&flow.to.src),
+                    (Some(_), Side::Original) => lost(&key.dst) || has_moved(&flow.to.dst),
+                    _ => false,
+                }
+        };
+        let ended = expiry::purge(maps, is_gone)?;
         if ended > 0 {
             info!("ended {} flows whose way is gone", ended / 2);
         }
@@ -122,14 +131,14 @@ impl Topology {
 /// Uplinks and bridges by name, ports by number.
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let interfaces = &self.applied.interfaces;
+        let interfaces = &self.interfaces;
         let ports = interfaces
             .values()
             .filter(|interface| interface.role == Role::Port)
             .count();
         write!(
             f,
-            "uplinks {}; bridges {}; {ports} container ports",
+            "uplinks {}; bridges {}; containers' ports: {ports}",
             names(interfaces, Role::Uplink),
             names(interfaces, Role::Bridge)
         )
@@ -149,20 +158,27 @@ fn names(interfaces: &BTreeMap<IfIndex, NamedInterface>, role: Role) -> String {
     }
 }
 
-fn attach(dataplane: &mut Dataplane, index: IfIndex, interface: &NamedInterface) {
+/// Says whether it is attached.
+fn attach(dataplane: &mut Dataplane, index: IfIndex, interface: &NamedInterface) -> bool {
     match dataplane.attach(index, interface.role) {
         Ok(attachments) => {
-            for attachment in attachments {
-                for program in attachment.in_front {
-                    warn!(
-                        "{} on {} sees packets before netmap and may keep them",
-                        program, interface.name
-                    );
-                }
+            let others = attachments.into_iter().flat_map(|attachment| attachment.in_front);
+            for program in others {
+                warn!(
+                    "{program} on {} sees packets before netmap and may keep them",
+                    interface.name
+                );
             }
+            true
         }
         // Gone again already: its event is on the way.
-        Err(DataplaneError::Missing { .. }) => {}
-        Err(error) => warn!("{} is left to the host's own stack: {error}", interface.name),
+        Err(DataplaneError::Missing { .. }) => false,
+        Err(error) => {
+            warn!(
+                "{} is left to the host's own stack until it can be attached: {error}",
+                interface.name
+            );
+            false
+        }
     }
 }

@@ -24,12 +24,13 @@ impl Removed {
 }
 
 /// Detaches and unpins everything below `pin_dir`, with all flows and everything published. Nothing there is no error.
+/// `before` runs once it is certain that nobody uses the pins and that they are of this network namespace.
 ///
 /// # Errors
 ///
 /// [`DataplaneError::Running`] while a daemon holds the pins; nothing is touched then. Otherwise everything that could not
 /// be removed: one failure does not keep the rest.
-pub fn down(pin_dir: &Path) -> Result<Removed, Vec<DataplaneError>> {
+pub fn down(pin_dir: &Path, before: impl FnOnce()) -> Result<Removed, Vec<DataplaneError>> {
     let pin_dir = std::path::absolute(pin_dir).unwrap_or_else(|_| pin_dir.to_owned());
     let Some(_lock) = Lock::take(&pin_dir).map_err(|error| vec![error])? else {
         return Ok(Removed::default());
@@ -39,6 +40,10 @@ pub fn down(pin_dir: &Path) -> Result<Removed, Vec<DataplaneError>> {
         removed: Removed::default(),
         errors: Vec::new(),
     };
+    // Elsewhere it would meddle with another namespace's settings.
+    if namespace::is_ours(&down.pins).unwrap_or(false) {
+        before();
+    }
     down.everything();
     if down.errors.is_empty() {
         Ok(down.removed)

@@ -222,12 +222,7 @@ impl Host {
             return false;
         }
         self.stale = false;
-        let picture = view::picture(
-            &self.snapshot,
-            &self.selection,
-            &self.wanted,
-            &self.picture.places,
-        );
+        let picture = view::picture(&self.snapshot, &self.selection, &self.wanted, &self.picture);
         self.resolver.follow(&picture.asks, Instant::now());
         let differs = picture.view != self.picture.view;
         self.picture = picture;

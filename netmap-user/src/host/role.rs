@@ -29,9 +29,19 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    pub(super) fn of(snapshot: &Snapshot, selection: &Selection) -> Self {
+    /// `known` are the uplinks so far. Without names one stays an uplink until it is gone: a default route that comes and
+    /// goes (a lease renewed, an interface down and up) is no reason to end its flows.
+    pub(super) fn of(snapshot: &Snapshot, selection: &Selection, known: &[IfIndex]) -> Self {
         let mut roles = Self::default();
         roles.choose_uplinks(snapshot, &selection.uplinks);
+        if selection.uplinks.is_empty() {
+            let still_there = known.iter().filter(|index| snapshot.links.contains_key(index));
+            for index in still_there {
+                if !roles.uplinks.contains(index) {
+                    roles.uplinks.push(*index);
+                }
+            }
+        }
         roles.choose_bridges(snapshot, &selection.bridges);
         for uplink in &roles.uplinks {
             let Some(link) = snapshot.links.get(uplink) else {

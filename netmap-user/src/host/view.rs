@@ -58,14 +58,15 @@ pub(super) struct Picture {
     pub(super) asks: BTreeMap<Ipv4Addr, Ask>,
 }
 
-/// The desired content of the maps; `last` is where published containers (`wanted`) were found before.
+/// The desired content of the maps; `last` remembers where published containers (`wanted`) were found, and what was an
+/// uplink.
 pub(super) fn picture(
     snapshot: &Snapshot,
     selection: &Selection,
     wanted: &BTreeSet<Ipv4Addr>,
-    last: &Places,
+    last: &Picture,
 ) -> Picture {
-    let roles = Roles::of(snapshot, selection);
+    let roles = Roles::of(snapshot, selection, &last.view.uplinks());
     let view = View {
         locals: locals(snapshot),
         networks: networks(snapshot, &roles),
@@ -80,7 +81,7 @@ pub(super) fn picture(
         ..Picture::default()
     };
     for address in wanted {
-        picture.find(snapshot, *address, last);
+        picture.find(snapshot, *address, &last.places);
     }
     picture
 }
@@ -124,6 +125,15 @@ impl Picture {
 }
 
 impl View {
+    /// The uplinks.
+    pub fn uplinks(&self) -> Vec<IfIndex> {
+        let uplinks = self
+            .interfaces
+            .iter()
+            .filter(|(_, interface)| interface.role == Role::Uplink);
+        uplinks.map(|(index, _)| *index).collect()
+    }
+
     /// The smallest managed subnet that `address` is in.
     pub fn network_of(&self, address: Ipv4Addr) -> Option<&Network> {
         // In order of address, then length: every subnet that contains the address stands before it, the smallest

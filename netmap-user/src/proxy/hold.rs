@@ -9,6 +9,7 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use socket2::Socket;
@@ -92,12 +93,16 @@ impl Hold {
     /// Ranges of more ports than this get no socket a port: each takes a file and about 4 KiB of kernel memory.
     pub const MOST_SOCKETS: u16 = 64;
 
-    /// Keeps nothing: for ports that others have already.
-    pub const fn without_sockets() -> Self {
-        Self {
-            has_sockets: false,
-            tcp: Vec::new(),
-            udp: BTreeMap::new(),
+    /// Resets what has connected to a held port before packets to it were steered elsewhere: nobody accepts from a hold.
+    pub fn drain(&self) {
+        for socket in &self.tcp {
+            while let Ok((connection, _)) = socket.accept() {
+                // Without a word of the other side a reset is the honest end.
+                let reset = connection.set_linger(Some(Duration::ZERO));
+                reset.unwrap_or_else(|error| {
+                    tracing::debug!("a connection to a held port is closed, not reset: {error}");
+                });
+            }
         }
     }
 

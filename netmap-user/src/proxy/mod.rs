@@ -142,6 +142,7 @@ impl Proxy {
     /// Serves `binding` from now on. It replaces one with the same published side, whose flows are cut. That it overlaps
     /// no other one is the caller's business, and [`Proxy::hold`] sees to it for ports that are kept by sockets.
     pub fn publish(&self, binding: Binding, hold: Hold) {
+        hold.drain();
         self.shared.table().insert(binding, hold);
     }
 

@@ -51,7 +51,11 @@ pub(super) fn udp_front(mark: Mark) -> io::Result<UdpSocket> {
 
 /// Keeps a TCP port from other programs. `AddrInUse` when one has it; connections in `TIME_WAIT` do not count.
 pub(super) fn tcp_hold(address: SocketAddr, mark: Mark) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
     set_mark(&socket, mark)?;
     set_freebind(&socket, address.ip())?;
     // Only a listener with SO_REUSEADDR both excludes others and can be had again beside connections of an earlier daemon.

@@ -9,7 +9,7 @@ mod ledger;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use netmap_common::maps::{Port, Protocol, Rule, RuleId, Slot, capacity};
+use netmap_common::maps::{Port, Protocol, Rule, RuleId, SharedKey, Slot, capacity};
 
 use self::ledger::Ledger;
 use crate::{
@@ -112,12 +112,61 @@ impl Publisher {
             let Err(error) = self.write(maps, *id, binding) else {
                 continue;
             };
-            // What is in the kernel already goes again, the one that failed included.
+            // What is in the kernel already goes again, the one that failed included; the first error is the one to tell.
             for binding in bindings.iter().take(done + 1) {
-                self.take_back(maps, &binding.published)?;
+                self.take_back(maps, &binding.published).unwrap_or_else(|error| {
+                    tracing::warn!("{binding} is half published until netmap is restarted: {error}");
+                    None
+                });
             }
             self.strike(&entered);
             return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Whether each of them is published as such.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NotPublished`], [`PublishError::Partly`].
+    pub fn check_published(&self, published: &[Published]) -> Result<(), PublishError> {
+        for wanted in published {
+            if self.ledger.find(wanted).is_none() {
+                return Err(match self.ledger.overlapping(wanted) {
+                    None => PublishError::NotPublished(*wanted),
+                    Some(existing) => PublishError::Partly {
+                        wanted: *wanted,
+                        existing: Box::new(existing.clone()),
+                    },
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether the socket hooks leave the ports of a rule to another program of this host.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn set_yields(
+        &self,
+        maps: &mut Maps,
+        published: &Published,
+        yields: bool,
+    ) -> Result<(), PublishError> {
+        let Some(id) = self.ledger.find(published) else {
+            return Ok(());
+        };
+        let rule = maps.rules.get(id)?;
+        let flags = if yields {
+            rule.flags | Rule::YIELDS
+        } else {
+            rule.flags & !Rule::YIELDS
+        };
+        if flags != rule.flags {
+            maps.rules.set(id, Rule { flags, ..rule })?;
         }
         Ok(())
     }
@@ -132,17 +181,7 @@ impl Publisher {
         maps: &mut Maps,
         published: &[Published],
     ) -> Result<Vec<Binding>, PublishError> {
-        for wanted in published {
-            if self.ledger.find(wanted).is_none() {
-                return Err(match self.ledger.overlapping(wanted) {
-                    None => PublishError::NotPublished(*wanted),
-                    Some(existing) => PublishError::Partly {
-                        wanted: *wanted,
-                        existing: Box::new(existing.clone()),
-                    },
-                });
-            }
-        }
+        self.check_published(published)?;
         let mut removed = Vec::new();
         for wanted in published {
             removed.extend(self.take_back(maps, wanted)?);
@@ -213,24 +252,40 @@ impl Publisher {
         let Some((id, binding)) = self.ledger.remove(published) else {
             return Ok(None);
         };
-        self.write_slots(maps, published)?;
-        let still_shared = self.ledger.shared_of(published);
-        for key in shared.keys().filter(|key| !still_shared.contains_key(key)) {
-            maps.shared.remove(key)?;
+        if let Err(error) = self.erase(maps, id, &binding, shared.into_keys()) {
+            // What the kernel still has must be there to be taken back again.
+            self.ledger
+                .insert(id, binding)
+                .map_err(PublishError::from_overlap)?;
+            return Err(error);
+        }
+        Ok(Some(binding))
+    }
+
+    /// Takes a rule that the ledger has struck out of the kernel; `shared` are the entries that its ports had.
+    fn erase(
+        &self,
+        maps: &mut Maps,
+        id: RuleId,
+        binding: &Binding,
+        shared: impl Iterator<Item = SharedKey>,
+    ) -> Result<(), PublishError> {
+        self.write_slots(maps, &binding.published)?;
+        let still_shared = self.ledger.shared_of(&binding.published);
+        for key in shared.filter(|key| !still_shared.contains_key(key)) {
+            maps.shared.remove(&key)?;
         }
         let mut generation = maps.rules.get(id)?.generation;
         generation.0 = generation.0.wrapping_add(1);
-        maps.rules.set(
-            id,
-            Rule {
-                generation,
-                ..Rule::default()
-            },
-        )?;
+        let free = Rule {
+            generation,
+            ..Rule::default()
+        };
+        maps.rules.set(id, free)?;
         for sources in &binding.allow {
             maps.allow.remove(id, *sources)?;
         }
-        Ok(Some(binding))
+        Ok(())
     }
 
     /// Brings the slots of a range to what the ledger says; the entries that slots point to exist before them.

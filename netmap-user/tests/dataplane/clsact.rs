@@ -5,7 +5,8 @@ use aya::programs::{
     tc::{NlOptions, TcAttachOptions},
 };
 use netmap_common::maps::Role;
-use netmap_user::dataplane::{Dataplane, DataplaneError, LoadOptions, Mode, down};
+use netmap_user::daemon::down;
+use netmap_user::dataplane::{Dataplane, DataplaneError, LoadOptions, Mode};
 
 use super::lab::{Lab, in_namespace, sh, veth};
 

@@ -10,7 +10,8 @@ use std::{
 };
 
 use netmap_common::maps::IfIndex;
-use netmap_user::dataplane::{Dataplane, LoadOptions, down};
+use netmap_user::daemon::down;
+use netmap_user::dataplane::{Dataplane, LoadOptions};
 use nix::{net::if_::if_nametoindex, sched::CloneFlags};
 
 /// What a test has to itself. Dropping it removes what is pinned; the namespace goes with its thread.

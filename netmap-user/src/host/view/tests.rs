@@ -97,7 +97,11 @@ fn see(snapshot: &Snapshot) -> Picture {
 
 fn see_wanting(snapshot: &Snapshot, wanted: &[Ipv4Addr], last: &Places) -> Picture {
     let wanted = wanted.iter().copied().collect();
-    picture(snapshot, &Selection::default(), &wanted, last)
+    let last = Picture {
+        places: last.clone(),
+        ..Picture::default()
+    };
+    picture(snapshot, &Selection::default(), &wanted, &last)
 }
 
 fn select(snapshot: &Snapshot, uplinks: &[&str], bridges: &[&str]) -> View {
@@ -106,7 +110,7 @@ fn select(snapshot: &Snapshot, uplinks: &[&str], bridges: &[&str]) -> View {
         uplinks: owned(uplinks),
         bridges: owned(bridges),
     };
-    picture(snapshot, &selection, &BTreeSet::new(), &Places::new()).view
+    picture(snapshot, &selection, &BTreeSet::new(), &Picture::default()).view
 }
 
 fn endpoint_of(picture: &Picture, address: Ipv4Addr) -> Option<Endpoint> {
@@ -366,4 +370,22 @@ fn a_link_takes_everything_with_it() {
     snapshot.apply(Event::LinkGone(UP));
     assert!(snapshot.neighbours.is_empty() && snapshot.stations.is_empty() && snapshot.routes.is_empty());
     assert_eq!(snapshot.addresses.keys().copied().collect::<Vec<_>>(), [LO]);
+}
+
+#[test]
+fn an_uplink_that_was_found_by_its_default_route_outlives_the_route() {
+    let mut snapshot = Snapshot::default();
+    snapshot.links.insert(UP, link("up0", LinkKind::Other, None));
+    snapshot.routes.push(default_route(UP, 0));
+    let none = BTreeSet::new();
+    let first = picture(&snapshot, &Selection::default(), &none, &Picture::default());
+    assert_eq!(first.view.uplinks(), [UP]);
+
+    snapshot.routes.clear();
+    let second = picture(&snapshot, &Selection::default(), &none, &first);
+    assert_eq!(second.view.uplinks(), [UP]);
+
+    snapshot.links.remove(&UP);
+    let third = picture(&snapshot, &Selection::default(), &none, &second);
+    assert_eq!(third.view.uplinks(), []);
 }

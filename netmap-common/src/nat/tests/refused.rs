@@ -1,0 +1,133 @@
+//! Row 8: what must not pass, and what is none of netmap's business.
+
+use super::*;
+
+#[test]
+fn a_containers_own_address_is_not_reached_from_outside() {
+    let host = Host::with_8080();
+    for packet in [
+        tcp(SYN, r(40_000), c1(80)),
+        tcp(ACK, r(40_000), c1(80)),
+        udp(r(40_000), c1(80)),
+        ping(r(77), c1(0)),
+    ] {
+        host.refuses(UPLINK_IN, &packet, Reason::DirectAccess);
+    }
+    // The network's broadcast address, and an address that no container has.
+    host.refuses(
+        UPLINK_IN,
+        &udp(r(40_000), "172.17.255.255:80".parse().unwrap()),
+        Reason::DirectAccess,
+    );
+    host.refuses(
+        UPLINK_IN,
+        &udp(r(40_000), "172.18.3.4:80".parse().unwrap()),
+        Reason::DirectAccess,
+    );
+}
+
+#[test]
+fn nor_by_what_cannot_be_translated() {
+    let host = Host::new();
+    for (offset, byte) in [(20, 0x20), (21, 0x01), (23, 132)] {
+        let mut frame = udp(r(40_000), c1(80)).bytes();
+        frame[offset] = byte;
+        host.leaves_bytes(UPLINK_IN, &frame, Reason::DirectAccess);
+    }
+}
+
+#[test]
+fn bridges_do_not_reach_each_others_containers() {
+    let host = Host::with_8080();
+    host.refuses(C2_PORT, &tcp(SYN, c2(40_000), c1(80)), Reason::DirectAccess);
+    host.refuses(C2_PORT, &ping(c2(77), c1(0)), Reason::DirectAccess);
+    host.refuses(
+        (Hook::BridgeIn, BRIDGE_1),
+        &udp(c1(40_000), c2(80)),
+        Reason::DirectAccess,
+    );
+}
+
+#[test]
+fn neighbours_on_one_bridge_are_left_alone() {
+    let host = Host::with_8080();
+    for to in ["172.17.0.2:80", "172.17.0.9:80", "172.17.255.255:138"] {
+        host.refuses(C1B_PORT, &udp(c1b(40_000), to.parse().unwrap()), Reason::OnLink);
+    }
+    host.refuses(C1B_PORT, &tcp(ACK, c1b(40_000), c1(80)), Reason::OnLink);
+}
+
+#[test]
+fn multicast_broadcast_and_link_local_are_not_translated() {
+    let host = Host::new();
+    for to in [
+        "224.0.0.251:5353",
+        "239.255.255.250:1900",
+        "255.255.255.255:67",
+        "240.0.0.1:9",
+        "169.254.169.254:80",
+        "0.0.0.0:9",
+    ] {
+        host.refuses(
+            C1_PORT,
+            &udp(c1(30_000), to.parse().unwrap()),
+            Reason::NotRoutable,
+        );
+    }
+}
+
+#[test]
+fn a_broadcast_of_the_uplinks_subnet_goes_where_the_routing_table_says_which_is_nowhere() {
+    // The kernel's look-up answers for unicast routes only.
+    let mut host = Host::new();
+    host.world.route = Some(Route::Nowhere);
+    host.refuses(
+        C1_PORT,
+        &udp(c1(30_000), "192.0.2.255:138".parse().unwrap()),
+        Reason::NotOurRoute,
+    );
+}
+
+#[test]
+fn loopback_addresses_on_a_wire_are_dropped() {
+    let host = Host::with_8080();
+    let loopback = "127.0.0.1:8080".parse().unwrap();
+    for place in [UPLINK_IN, C1_PORT, (Hook::BridgeIn, BRIDGE_1)] {
+        host.refuses(place, &tcp(SYN, c1(30_000), loopback), Reason::LoopbackOnWire);
+        host.refuses(place, &udp(loopback, h(8_080)), Reason::LoopbackOnWire);
+        host.refuses(
+            place,
+            &udp(r(40_000), "127.255.255.255:8080".parse().unwrap()),
+            Reason::LoopbackOnWire,
+        );
+    }
+}
+
+#[test]
+fn a_source_outside_the_bridges_networks_is_not_masqueraded() {
+    let host = Host::new();
+    host.refuses(
+        C1_PORT,
+        &udp(r(30_000), "203.0.113.9:53".parse().unwrap()),
+        Reason::ForeignSource,
+    );
+    host.refuses(C1_PORT, &udp(c2(30_000), r(53)), Reason::ForeignSource);
+    host.refuses(
+        C1_PORT,
+        &udp("0.0.0.0:68".parse().unwrap(), r(67)),
+        Reason::ForeignSource,
+    );
+}
+
+#[test]
+fn a_packet_that_claims_to_come_from_this_host_is_dropped() {
+    let host = Host::with_8080();
+    for src in [h(40_000), h2(40_000), gw1(40_000), gw2(40_000)] {
+        for place in [UPLINK_IN, C1_PORT, C2_PORT, (Hook::BridgeIn, BRIDGE_1)] {
+            host.refuses(place, &udp(src, h(8_080)), Reason::SpoofedSource);
+        }
+    }
+    host.refuses(C1_PORT, &udp(gw1(40_000), r(53)), Reason::SpoofedSource);
+    // A host that accepts its own addresses from a wire does not let them through to containers.
+    host.refuses(UPLINK_IN, &udp(h(40_000), c1(80)), Reason::DirectAccess);
+}

@@ -1,0 +1,154 @@
+//! From nothing, or from what a former daemon left, to a data plane that carries packets.
+
+use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+use arc_swap::ArcSwap;
+use netmap_common::maps::socket;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tracing::warn;
+
+use super::{Daemon, SOCKET_MARK, down, ports, topology::Topology};
+use crate::{
+    binding::Binding,
+    dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
+    host::{Host, Selection},
+    maps::Maps,
+    options::RunOptions,
+    proxy::{self, Limits, Proxy, Reservations, Timeouts},
+    publish::Publisher,
+    sys,
+};
+
+impl Daemon {
+    pub(super) async fn start(options: &RunOptions) -> anyhow::Result<Self> {
+        let selection = Selection {
+            uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
+            bridges: options.bridges.iter().map(ToString::to_string).collect(),
+        };
+        let host = Host::open(selection)
+            .await
+            .context("the host's interfaces cannot be read")?;
+        check_uplinks(&host, options)?;
+        let dataplane = Dataplane::load(&LoadOptions {
+            pin_dir: options.pin_dir.clone(),
+            flow_entries: options.flow_entries,
+            mark: options.mark(),
+            force_clsact: false,
+        })?;
+        let adopted = dataplane.adopted();
+        let started = Self::attach(host, dataplane, options);
+        if started.is_err() && !adopted {
+            // What is half attached would carry packets that nobody looks after.
+            for error in down(&options.pin_dir).err().into_iter().flatten() {
+                warn!("cleaning up: {error}");
+            }
+        }
+        started
+    }
+
+    fn attach(host: Host, dataplane: Dataplane, options: &RunOptions) -> anyhow::Result<Self> {
+        let mut maps = Maps::open(&options.pin_dir)?;
+        let publisher = Publisher::adopt(&mut maps)?;
+        ports::write_settings(&mut maps, SOCKET_MARK)?;
+        ports::refresh(&mut maps, &publisher)?;
+        let locals = Arc::new(ArcSwap::default());
+        let proxy = start_proxy(Arc::clone(&locals))?;
+        // Before any port is held: what a former daemon's socket hook steers waits here, not in a hold that nobody
+        // accepts from.
+        maps.sockets.set(socket::TCP4, proxy.tcp4())?;
+        maps.sockets.set(socket::UDP4, proxy.udp4())?;
+        let reservations = Reservations::new(ports::ranges(&publisher));
+        let mut daemon = Self {
+            host,
+            topology: Topology::adopt(&maps)?,
+            dataplane,
+            maps,
+            publisher,
+            proxy,
+            reservations,
+            locals,
+            started: Instant::now(),
+        };
+        daemon.hold_adopted()?;
+        daemon.want();
+        daemon.follow_host()?;
+        daemon.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
+        daemon.attach_hold(options);
+        Ok(daemon)
+    }
+
+    /// Takes the ports of what a former daemon published. A port that another program has taken meanwhile stays that
+    /// program's on this host, and the container's for everybody else.
+    fn hold_adopted(&mut self) -> anyhow::Result<()> {
+        let bindings: Vec<Binding> = self.publisher.bindings().cloned().collect();
+        for binding in bindings {
+            if ports::is_range(&binding)
+                && let Err(error) = self.reservations.reserve(binding.published.ports)
+            {
+                warn!("the ports of {binding} are not reserved: {error}");
+            }
+            let hold = self.proxy.hold(&binding.published);
+            self.publisher
+                .set_yields(&mut self.maps, &binding.published, hold.is_err())?;
+            match hold {
+                Ok(hold) => self.proxy.publish(binding, hold),
+                Err(error) => warn!("{binding} is published for other hosts and containers only: {error}"),
+            }
+        }
+        if let Err(error) = self.reservations.tidy() {
+            warn!("ports of a former netmap stay reserved: {error}");
+        }
+        Ok(())
+    }
+
+    /// Keeps the ports of large ranges from other programs, where the kernel can.
+    fn attach_hold(&mut self, options: &RunOptions) {
+        let cgroup = match &options.cgroup {
+            Some(cgroup) => Ok(Some(cgroup.clone())),
+            None => sys::cgroup2_root(),
+        };
+        let attached = match cgroup {
+            Ok(Some(cgroup)) => self.dataplane.attach_hold(&cgroup).map(drop).map_err(Into::into),
+            Ok(None) => Err(anyhow!("there is no cgroup2 hierarchy")),
+            Err(error) => Err(error.into()),
+        };
+        attached.unwrap_or_else(|error| {
+            warn!("other programs can bind ports of large published ranges: {error:#}");
+        });
+    }
+}
+
+/// A published port takes a file, and a proxied connection six: as many as the kernel lets us have.
+pub(super) fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    raised.unwrap_or_else(|error| warn!("the limit of open files stays as it is: {error}"));
+}
+
+fn start_proxy(locals: Arc<ArcSwap<BTreeSet<IpAddr>>>) -> anyhow::Result<Proxy> {
+    Ok(Proxy::start(proxy::Config {
+        mark: SOCKET_MARK,
+        is_local: Arc::new(move |address| locals.load().contains(&address)),
+        limits: Limits::for_this_process().context("the limit of open files cannot be read")?,
+        timeouts: Timeouts::default(),
+    })?)
+}
+
+fn check_uplinks(host: &Host, options: &RunOptions) -> anyhow::Result<()> {
+    let view = host.view();
+    for note in &view.notes {
+        warn!("{note}");
+    }
+    if let Some(uplink) = options
+        .uplinks
+        .iter()
+        .find(|uplink| view.missing.iter().any(|name| name == uplink.as_str()))
+    {
+        bail!("there is no interface {uplink} to take as uplink");
+    }
+    if view.default_uplink.is_none() {
+        bail!("no interface has a default route; name the uplink with --uplink");
+    }
+    Ok(())
+}

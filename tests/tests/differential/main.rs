@@ -1,0 +1,140 @@
+//! The NAT's two builds, the one for the host that all other tests of it rely on and the one in the kernel's programs,
+//! make the same of the same packets.
+
+mod packets;
+mod worlds;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use netmap_common::maps::{Class, Reason};
+use netmap_tests::programs::scenery::Scenery;
+use proptest::{
+    strategy::{Strategy as _, ValueTree as _},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+use packets::Step;
+use worlds::Worlds;
+
+const PACKETS: usize = 50_000;
+/// After so many packets flows expire or lose a half, and a rule is published or taken away.
+const ROUND: usize = 500;
+/// Room for flow entries: odd, so that the table can be full between a flow's two entries, and soon full.
+const CAPACITY: usize = 701;
+/// How many packets are remembered, for others to answer them.
+const REMEMBERED: usize = 400;
+
+#[test]
+fn host_build_and_kernel_agree_on_50_000_packets() -> Result<()> {
+    let seed = seed()?;
+    println!("seed {seed}; NETMAP_SEED={seed} in the environment runs the same packets");
+    Scenery::run(|scenery| agree(scenery, seed)).with_context(|| format!("seed {seed}"))
+}
+
+fn agree(scenery: &Scenery, seed: u64) -> Result<()> {
+    let mut worlds = Worlds::new(scenery, CAPACITY)?;
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng(seed));
+    let steps = Step::any();
+    let mut records = Vec::new();
+    for number in 0..PACKETS {
+        let step = steps
+            .new_tree(&mut runner)
+            .map_err(|why| anyhow!("{why}"))?
+            .current();
+        let Some(arrival) = step.arrival(&records) else {
+            continue;
+        };
+        let shown = worlds.show(&arrival);
+        let record = shown.with_context(|| format!("packet {number}, {arrival:x?}, from {step:?}"))?;
+        if let Some(record) = record {
+            // The oldest make room, so that flows of every age are answered.
+            if records.len() == REMEMBERED {
+                records.remove(number % REMEMBERED);
+            }
+            records.push(record);
+        }
+        if number % ROUND == ROUND - 1 {
+            worlds
+                .compare()
+                .with_context(|| format!("after packet {number}"))?;
+            change(&mut worlds, number / ROUND)?;
+        }
+    }
+    let counted = worlds
+        .counted()
+        .fold(BTreeMap::new(), |mut sum, (reason, packets)| {
+            *sum.entry(reason).or_insert(0) += packets;
+            sum
+        });
+    ensure_all_seen(&counted)
+}
+
+/// The world moves on.
+fn change(worlds: &mut Worlds<'_>, round: usize) -> Result<()> {
+    match round % 4 {
+        0 => worlds.turn(round / 4)?,
+        1 => worlds.halve(9, round % 8 == 1)?,
+        // Two rounds later the rule is published again.
+        2 => worlds.turn(round.saturating_sub(2) / 4)?,
+        _ => worlds.expire(2)?,
+    }
+    Ok(())
+}
+
+/// The packets were worth the name: many were carried, and every reason was given that one packet can get.
+fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
+    const NEVER: &[Reason] = &[
+        // Of the socket hooks.
+        Reason::Proxied,
+        Reason::NoProxy,
+        Reason::PortHeld,
+        // No tag outlives a test run.
+        Reason::Vlan,
+        // Would be a fault.
+        Reason::RewriteFailed,
+    ];
+    let seen: BTreeSet<_> = counted.keys().copied().collect();
+    let expected: BTreeSet<_> = Reason::ALL
+        .iter()
+        .copied()
+        .filter(|reason| !NEVER.contains(reason))
+        .collect();
+    ensure!(
+        seen == expected,
+        "never seen: {:?}; not expected: {:?}",
+        expected.difference(&seen).collect::<Vec<_>>(),
+        seen.difference(&expected).collect::<Vec<_>>()
+    );
+    let total: u64 = counted.values().sum();
+    let carried: u64 = counted
+        .iter()
+        .filter(|(reason, _)| reason.class() == Class::Carried)
+        .map(|(_, packets)| packets)
+        .sum();
+    println!("{total} packets, {carried} carried: {counted:?}");
+    ensure!(
+        carried * 3 > total,
+        "only {carried} of {total} packets were carried"
+    );
+    Ok(())
+}
+
+/// The same packets for the same seed.
+fn rng(seed: u64) -> TestRng {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRng::from_seed(RngAlgorithm::XorShift, &bytes)
+}
+
+fn seed() -> Result<u64> {
+    match std::env::var("NETMAP_SEED") {
+        Ok(seed) => seed.parse().context("NETMAP_SEED is not a number"),
+        Err(_) => Ok(u64::try_from(
+            SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
+        )?),
+    }
+}

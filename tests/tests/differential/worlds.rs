@@ -1,0 +1,200 @@
+//! Both builds of the NAT, side by side.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use netmap_common::{
+    maps::{Class, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, Side},
+    nat::{self, Verdict, testing::World},
+};
+use netmap_tests::programs::{
+    DROP, HOOKS, MARK, NEXT, Outcome, Programs, REDIRECT,
+    scenery::{self, Scenery},
+};
+
+use crate::packets::{Arrival, Record};
+
+/// The host build and the kernel's programs, with the same tables.
+pub(crate) struct Worlds<'scenery> {
+    scenery: &'scenery Scenery,
+    host: World,
+    kernel: Programs,
+    counted: BTreeMap<(Hook, Reason), (u64, u64)>,
+}
+
+impl<'scenery> Worlds<'scenery> {
+    pub(crate) fn new(scenery: &'scenery Scenery, flow_capacity: usize) -> Result<Self> {
+        let mut host = scenery::world();
+        host.flow_capacity = flow_capacity;
+        Ok(Self {
+            scenery,
+            kernel: Programs::load(&host)?,
+            host,
+            counted: BTreeMap::new(),
+        })
+    }
+
+    /// Shows both the same packet; what they agree that it becomes, if it was translated.
+    pub(crate) fn show(&mut self, arrival: &Arrival) -> Result<Option<Record>> {
+        let Arrival { place, mark, frame } = arrival;
+        let (hook, interface) = *place;
+        self.scenery.surround(&mut self.host, interface, frame);
+        // A later second for every packet, so that the host build never skips its look at a twin. The kernel, whose
+        // clock is real, does so rarely. That must make no difference.
+        let now = self.host.now.get();
+        self.host.now.set(Seconds(now.0 + 1));
+
+        let (carried, expected) = on_the_host(&self.host, hook, *mark, frame);
+        let reason = carried.map_or_else(|reason| reason, |carried| carried.reason);
+        let (packets, bytes) = self.counted.entry((hook, reason)).or_default();
+        *packets += 1;
+        *bytes += frame.len() as u64;
+
+        let found = self.kernel.run(hook, interface, *mark, frame)?;
+        ensure!(
+            found == expected,
+            "the host build says {carried:?} and\n  {expected:x?},\nthe kernel\n  {found:x?}"
+        );
+        Ok(carried.ok().map(|carried| Record {
+            place: *place,
+            before: frame.clone(),
+            after: found.frame,
+            verdict: carried.verdict,
+        }))
+    }
+
+    /// How many packets became what.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = (Reason, u64)> {
+        self.counted
+            .iter()
+            .map(|((_, reason), (packets, _))| (*reason, *packets))
+    }
+
+    /// Both have the same flows and have counted the same.
+    pub(crate) fn compare(&self) -> Result<()> {
+        let kernel = self.kernel.tables.flows()?;
+        let host = self.host.flows.borrow();
+        for (key, flow) in &kernel {
+            let expected = host
+                .get(key)
+                .with_context(|| format!("only the kernel has {key:?}: {flow:?}"))?;
+            ensure!(
+                comparable(*flow) == comparable(*expected),
+                "at {key:?} the kernel has\n  {flow:?}, the host build\n  {expected:?}"
+            );
+        }
+        for (key, flow) in host.iter() {
+            ensure!(
+                kernel.contains_key(key),
+                "only the host build has {key:?}: {flow:?}"
+            );
+        }
+        for hook in HOOKS {
+            for reason in Reason::ALL {
+                let found = self.kernel.tables.count(hook, *reason)?;
+                let expected = self.counted.get(&(hook, *reason)).copied().unwrap_or_default();
+                ensure!(
+                    (found.packets, found.bytes) == expected,
+                    "{} {}: the kernel counted {found:?}, the host build {expected:?}",
+                    hook.name(),
+                    reason.name()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every `one_in`th flow, as expiry does.
+    pub(crate) fn expire(&mut self, one_in: usize) -> Result<()> {
+        for (original, reply) in self.pairs(one_in) {
+            self.remove(&original)?;
+            self.remove(&reply)?;
+        }
+        Ok(())
+    }
+
+    /// Removes one half of every `one_in`th flow. The other half was last seen so long ago that both builds look for
+    /// its twin at the next packet.
+    pub(crate) fn halve(&mut self, one_in: usize, keep_reply: bool) -> Result<()> {
+        for (original, reply) in self.pairs(one_in) {
+            let (gone, left) = if keep_reply {
+                (original, reply)
+            } else {
+                (reply, original)
+            };
+            self.remove(&gone)?;
+            let mut flows = self.host.flows.borrow_mut();
+            let half = flows.get_mut(&left).context("a pair has two halves")?;
+            half.last_seen = Seconds(0);
+            self.kernel.tables.set_flow(left, *half)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a rule anew, under another generation, or takes it away if it is published.
+    pub(crate) fn turn(&mut self, index: usize) -> Result<()> {
+        let mut rules = self.host.rules.borrow_mut();
+        let id = RuleId(u32::try_from(index % rules.len())? + 1);
+        let rule = rules.get_mut(&id).context("rules are numbered from 1")?;
+        rule.generation.0 += 1;
+        rule.flags ^= Rule::LIVE;
+        self.kernel.tables.set_rule(id, *rule)
+    }
+
+    /// The keys of every `one_in`th flow that has both entries.
+    fn pairs(&self, one_in: usize) -> Vec<(FlowKey, FlowKey)> {
+        let flows = self.host.flows.borrow();
+        let is_whole = |flow: &Flow| {
+            flows
+                .get(&flow.twin())
+                .is_some_and(|twin| twin.nonce == flow.nonce)
+        };
+        flows
+            .iter()
+            .filter(|(_, flow)| flow.side() == Side::Original && is_whole(flow))
+            .map(|(key, flow)| (*key, flow.twin()))
+            .step_by(one_in)
+            .collect()
+    }
+
+    fn remove(&mut self, key: &FlowKey) -> Result<()> {
+        self.host.flows.borrow_mut().remove(key);
+        self.kernel.tables.remove_flow(key)
+    }
+}
+
+/// What the programs do around the NAT.
+fn on_the_host(
+    world: &World,
+    hook: Hook,
+    mark: u32,
+    frame: &[u8],
+) -> (Result<nat::Carried, Reason>, Outcome) {
+    let mut frame = frame.to_vec();
+    let done = matches!(hook, Hook::UplinkOut | Hook::BridgeIn) && mark & MARK != 0;
+    let carried = if done {
+        Err(Reason::Done)
+    } else {
+        nat::process(frame.as_mut_slice(), world, hook)
+    };
+    let (verdict, mark) = match carried {
+        Ok(carried) => match carried.verdict {
+            Verdict::Peer(_) => (REDIRECT, 0),
+            Verdict::Neigh(_) => (REDIRECT, mark | MARK),
+            Verdict::Stack => (NEXT, mark),
+        },
+        Err(reason) if reason.class() == Class::Dropped => (DROP, mark),
+        Err(_) => (NEXT, mark),
+    };
+    (carried, Outcome { verdict, mark, frame })
+}
+
+/// A flow without what must differ: chance and clock.
+fn comparable(flow: Flow) -> Flow {
+    Flow {
+        nonce: 0,
+        last_seen: Seconds(0),
+        created: Seconds(0),
+        ..flow
+    }
+}

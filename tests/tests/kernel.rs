@@ -1,0 +1,248 @@
+//! What the flow table promises, asked of the real programs and the real map.
+
+use std::{
+    collections::BTreeMap,
+    hint,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use netmap_common::{
+    maps::{Address, Flow, FlowKey, Hook, Port, PortRange, Protocol, Reason},
+    nat::testing::World,
+};
+use netmap_tests::programs::{
+    DROP, Frame, Outcome, Programs, REDIRECT, flag,
+    scenery::{self, Scenery, address::*, interface::*},
+};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+
+#[test]
+fn ports_towards_one_destination_last_to_the_end_of_the_pool() -> Result<()> {
+    Scenery::run(|_| {
+        let world = with_default_pool();
+        let programs = Programs::load(&world)?;
+        // One is reserved, one is a socket's of the host.
+        let ports: u32 = world.settings.pool.iter().map(|range| range.len()).sum::<u32>() - 2;
+        let failed = || {
+            Ok::<_, anyhow::Error>(
+                programs
+                    .tables
+                    .count(Hook::PortIn, Reason::PortsExhausted)?
+                    .packets,
+            )
+        };
+        for number in 0..ports {
+            if number == ports / 4 * 3 {
+                ensure!(
+                    failed()? == 0,
+                    "{} flows failed before 75 % of the ports were taken",
+                    failed()?
+                );
+            }
+            open(&programs, client(number))?;
+        }
+        println!("{} of {ports} flows failed", failed()?);
+        ensure!(
+            failed()? * 1_000 < u64::from(ports) * 25,
+            "{} of {ports} flows failed",
+            failed()?
+        );
+        ensure_whole(&programs.tables.flows()?)
+    })
+}
+
+#[test]
+fn a_run_of_ports_that_clients_keep_leaves_the_others_to_be_found() -> Result<()> {
+    Scenery::run(|_| {
+        let programs = Programs::load(&with_default_pool())?;
+        // Two clients want each of these ports: one keeps it, the other gets a port elsewhere.
+        for port in 1_031..16_000 {
+            for container in [C1, C1B] {
+                let key = FlowKey::new(Protocol::Udp, container, Port(port), FAR, Port(53));
+                open(&programs, key)?;
+            }
+        }
+        let failed = programs
+            .tables
+            .count(Hook::PortIn, Reason::PortsExhausted)?
+            .packets;
+        ensure!(failed == 0, "{failed} of 29,938 flows failed");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_full_table_refuses_new_flows_and_keeps_the_old() -> Result<()> {
+    // With room for an odd number of entries it is a flow's second entry that does not fit.
+    [64, 65]
+        .into_iter()
+        .try_for_each(|capacity| Scenery::run(|_| fill(capacity)))
+}
+
+fn fill(capacity: usize) -> Result<()> {
+    let mut world = with_default_pool();
+    world.flow_capacity = capacity;
+    let mut programs = Programs::load(&world)?;
+    let opened: Vec<_> = (0..32)
+        .map(|number| open(&programs, client(number)))
+        .collect::<Result<_>>()?;
+    ensure!(
+        opened.iter().all(|outcome| outcome.verdict == REDIRECT),
+        "{opened:?}"
+    );
+
+    for number in 32..64 {
+        let refused = open(&programs, client(number))?;
+        ensure!(refused.verdict == DROP, "{refused:?}");
+    }
+    ensure!(programs.tables.count(Hook::PortIn, Reason::TableFull)?.packets == 32);
+    let flows = programs.tables.flows()?;
+    ensure!(flows.len() == 64, "{} entries", flows.len());
+    ensure_whole(&flows)?;
+
+    for (number, first) in (0..).zip(&opened) {
+        let next = open(&programs, client(number))?;
+        ensure!(next == *first, "{next:?} after {first:?}");
+        let flow = flows.get(&client(number)).context("the flow is gone")?;
+        let answer = programs.run(Hook::UplinkIn, UP0, 0, &Frame::new(flow.twin(), 0).bytes()?)?;
+        ensure!(answer.verdict == REDIRECT, "{answer:?}");
+    }
+
+    let ended = flows.get(&client(0)).context("the flow is gone")?;
+    programs.tables.remove_flow(&client(0))?;
+    programs.tables.remove_flow(&ended.twin())?;
+    let opened = open(&programs, client(64))?;
+    ensure!(opened.verdict == REDIRECT, "{opened:?}");
+    ensure_whole(&programs.tables.flows()?)
+}
+
+#[test]
+fn flows_that_two_cpus_open_at_once_are_whole() -> Result<()> {
+    Scenery::run(|_| {
+        let programs = Programs::load(&with_default_pool())?;
+        let turn = AtomicUsize::new(0);
+        let outcomes = thread::scope(|scope| {
+            [0, 1]
+                .map(|cpu| {
+                    let (programs, turn) = (&programs, &turn);
+                    scope.spawn(move || race(programs, turn, cpu))
+                })
+                .map(|thread| thread.join().unwrap())
+        });
+        let [one, other] = outcomes;
+        for (number, (one, other)) in one?.iter().zip(&other?).enumerate() {
+            ensure!(
+                one.verdict == REDIRECT && other.verdict == REDIRECT,
+                "{number}: {one:?} {other:?}"
+            );
+            ensure!(
+                (one.frame == other.frame) == is_one_flow(number),
+                "packet {number} became\n  {one:x?} on one CPU and\n  {other:x?} on the other"
+            );
+        }
+        ensure_whole(&programs.tables.flows()?)
+    })
+}
+
+/// How many packets each of two CPUs shows.
+const RACES: usize = 30_000;
+
+/// Shows packets from one CPU, each at the same moment as the other CPU shows its own.
+fn race(programs: &Programs, turn: &AtomicUsize, cpu: usize) -> Result<Vec<Outcome>> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &cpus).context("two CPUs are needed")?;
+    (0..RACES)
+        .map(|number| {
+            let (hook, frame) = contender(number, cpu)?;
+            turn.fetch_add(1, Ordering::AcqRel);
+            while turn.load(Ordering::Acquire) < 2 * number + 2 {
+                hint::spin_loop();
+            }
+            let arrival = if hook == Hook::PortIn { VC1 } else { UP0 };
+            programs.run(hook, arrival, 0, &frame)
+        })
+        .collect()
+}
+
+/// Two of three packets open the same flow on both CPUs, the third opens two that want the same port.
+fn contender(number: usize, cpu: usize) -> Result<(Hook, Vec<u8>)> {
+    let flow = u16::try_from(number / 3)?;
+    let client = Port(1_031 + flow);
+    let (hook, key) = match number % 3 {
+        0 => (
+            Hook::PortIn,
+            FlowKey::new(Protocol::Tcp, C1, client, FAR, Port(80)),
+        ),
+        1 => (
+            Hook::UplinkIn,
+            FlowKey::new(Protocol::Tcp, FAR, client, HOST, Port(8_080)),
+        ),
+        _ => {
+            let container = if cpu == 0 { C1 } else { C1B };
+            (
+                Hook::PortIn,
+                FlowKey::new(Protocol::Udp, container, client, FAR, Port(53)),
+            )
+        }
+    };
+    Ok((hook, Frame::new(key, flag::SYN).bytes()?))
+}
+
+fn is_one_flow(number: usize) -> bool {
+    number % 3 != 2
+}
+
+/// Shows the first packet of a container's flow to the outside.
+fn open(programs: &Programs, key: FlowKey) -> Result<Outcome> {
+    programs.run(Hook::PortIn, VC1, 0, &Frame::new(key, 0).bytes()?)
+}
+
+/// One of many clients of one server, with a port that the host does not keep.
+fn client(number: u32) -> FlowKey {
+    const PORTS: u32 = 28_000;
+    let address = Address(C1.0 + number / PORTS);
+    let port = 32_768 + number % PORTS;
+    FlowKey::new(
+        Protocol::Udp,
+        address,
+        Port(u16::try_from(port).unwrap()),
+        FAR,
+        Port(53),
+    )
+}
+
+/// The host's tables, with the ports that masquerading has by default.
+fn with_default_pool() -> World {
+    let mut world = scenery::world();
+    world.settings.pool = [(1_024, 32_767), (61_000, 65_535)].map(|(first, last)| PortRange {
+        first: Port(first),
+        last: Port(last),
+    });
+    world
+}
+
+/// Every entry has a twin that points back.
+fn ensure_whole(flows: &BTreeMap<FlowKey, Flow>) -> Result<()> {
+    let broken: Vec<_> = flows
+        .iter()
+        .filter(|(key, flow)| {
+            !flows
+                .get(&flow.twin())
+                .is_some_and(|twin| twin.nonce == flow.nonce && twin.twin() == **key)
+        })
+        .collect();
+    ensure!(
+        broken.is_empty(),
+        "{} of {} entries are orphans, {:?} the first",
+        broken.len(),
+        flows.len(),
+        broken[0]
+    );
+    Ok(())
+}
