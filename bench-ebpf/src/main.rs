@@ -5,6 +5,15 @@
     clippy::needless_pass_by_value,
     reason = "aya's macros hand contexts over by value"
 )]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a packet's fields are pieces of wider words, and helpers return 64-bit words that hold less"
+)]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a field is one thing: its address and the volatile access to it"
+)]
 
 mod frame;
 mod pace;

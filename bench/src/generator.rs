@@ -87,7 +87,7 @@ pub(crate) fn generate() -> Result<()> {
         let sent = program.test_run(TestRunOptions {
             data_in: template.frame.get(..60),
             repeat: u32::MAX,
-            attrs: TestRunAttrs::new().xdp_live_frames(BURST as u32),
+            attrs: TestRunAttrs::new().xdp_live_frames(BURST),
             ..TestRunOptions::default()
         });
         match sent {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The payload of every packet; the first 8 bytes tell the generator's packets from others.
 pub(crate) const PAYLOAD: [u8; 18] = *b"netmap bench 01234";
 /// Frames that the generator sends in one go.
-pub(crate) const BURST: u64 = 64;
+pub(crate) const BURST: u32 = 64;
 
 /// A stream of packets, as it is handed to the process that generates it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,7 +84,8 @@ pub(crate) struct Template {
 impl Traffic {
     /// Its packets' template.
     pub(crate) fn template(&self) -> Template {
-        const UDP_LENGTH: u16 = 8 + PAYLOAD.len() as u16;
+        // The UDP header and the payload.
+        const UDP_LENGTH: u16 = 8 + 18;
         let mut bytes = Vec::with_capacity(64);
         bytes.extend(self.next_hop);
         bytes.extend([0x02, 0, 0, 0, 0, 0x99]);
@@ -114,8 +115,9 @@ impl Traffic {
 
     /// Nanoseconds between bursts that make its rate.
     pub(crate) fn interval(&self) -> u64 {
-        self.rate
-            .map_or(0, |rate| BURST * 1_000_000_000 / rate.clamp(1, 1_000_000_000))
+        self.rate.map_or(0, |rate| {
+            u64::from(BURST) * 1_000_000_000 / rate.clamp(1, 1_000_000_000)
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! one core.
 //!
 //! A TCP client's first byte says what the connection is for: `r` a request that is answered before the server closes
-//! (so that the client keeps no TIME_WAIT), `p` requests and answers without end, `u` bytes to the server, `d` bytes
+//! (so that the client keeps no `TIME_WAIT`), `p` requests and answers without end, `u` bytes to the server, `d` bytes
 //! from it. Requests and answers are 64 bytes, and every answer is compared with its request.
 
 mod bulk;
