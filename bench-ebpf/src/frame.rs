@@ -70,12 +70,6 @@ pub(crate) fn write_next(start: usize, end: usize) -> bool {
     true
 }
 
-/// How many packets have been made.
-#[inline(always)]
-pub(crate) fn made() -> u64 {
-    MADE.get(0).copied().unwrap_or(0)
-}
-
 /// Ones' complement of the ones' complement sum.
 #[inline(always)]
 pub(crate) fn checksum(mut sum: u32) -> u16 {

@@ -1,8 +1,6 @@
-//! When the generator sends: always, or a burst at every interval, and up to a number of packets.
+//! When the generator sends: always, or a burst at every interval.
 
 use aya_ebpf::{Global, btf_maps::Array, helpers::generated::bpf_ktime_get_ns, macros::btf_map};
-
-use crate::frame;
 
 /// Frames that the kernel runs in one go, of which all or none are sent.
 const BURST: u64 = 64;
@@ -12,9 +10,6 @@ const LATE: u64 = 2_000_000;
 /// Nanoseconds between bursts; 0 for no pause.
 #[unsafe(no_mangle)]
 static INTERVAL: Global<u64> = Global::new(0);
-/// Packets after which it sends no more.
-#[unsafe(no_mangle)]
-static LIMIT: Global<u64> = Global::new(u64::MAX);
 
 /// Frames seen, when the next burst is due, and whether this burst is sent.
 #[btf_map]
@@ -23,9 +18,6 @@ static STATE: Array<[u64; 3], 1> = Array::new();
 /// Whether this frame is sent.
 #[inline(always)]
 pub(crate) fn is_open() -> bool {
-    if frame::made() >= LIMIT.load() {
-        return false;
-    }
     if INTERVAL.load() == 0 {
         return true;
     }

@@ -129,6 +129,22 @@ impl Metric {
         )
     }
 
+    /// Whether a plot is made of it.
+    pub(crate) const fn is_plotted(self) -> bool {
+        matches!(
+            self,
+            Self::Kpps
+                | Self::NsPerPacket
+                | Self::KiloFlows
+                | Self::Connections
+                | Self::UsPerConnection
+                | Self::Gbps
+                | Self::P50
+                | Self::PublishMs
+                | Self::ProcessMb
+        )
+    }
+
     /// Whether it says how far other figures can be trusted, and is no result itself.
     pub(crate) const fn is_quality(self) -> bool {
         matches!(self, Self::ForwardingCores | Self::ForeignCores)

@@ -101,7 +101,7 @@ pub(crate) fn generate() -> Result<()> {
 
 /// Loads the programs with a stream's globals, sending to `interface`.
 pub(crate) fn load(traffic: &Traffic, template: &Template, interface: u32) -> Result<Ebpf> {
-    let (interval, limit) = (traffic.interval(), traffic.limit.unwrap_or(u64::MAX));
+    let interval = traffic.interval();
     let address = traffic.from.address.to_bits();
     let (port, ports) = (u32::from(traffic.from.port), u32::from(traffic.from.ports));
     programs::load(|loader| {
@@ -114,7 +114,6 @@ pub(crate) fn load(traffic: &Traffic, template: &Template, interface: u32) -> Re
             .override_global("PORT", &port, true)
             .override_global("PORTS", &ports, true)
             .override_global("INTERVAL", &interval, true)
-            .override_global("LIMIT", &limit, true)
             .override_global("INTERFACE", &interface, true);
     })
 }

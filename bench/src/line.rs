@@ -110,7 +110,6 @@ impl<'stage> Line<'stage> {
             to,
             from,
             rate,
-            limit: None,
         }
     }
 

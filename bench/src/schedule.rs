@@ -56,7 +56,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 measure,
                 backend,
                 effort,
-                features,
                 figures: &mut figures,
             }
             .go();
@@ -116,6 +115,11 @@ fn choose(arguments: &Arguments, features: Features) -> (Vec<Step>, Vec<String>)
     if arguments.effort() == Effort::Quick && arguments.backends.is_empty() {
         absent.push(refuse(Backend::IptLegacy, "--quick leaves it out"));
     }
+    // Its proxy carries localhost, then, which is measured as such.
+    let has_hook = features.connect_hook;
+    if !has_hook {
+        skipped.push("Without netmap for localhost: this netmap has no connect hook.".to_owned());
+    }
     let wanted = |measure: &Measure| arguments.only.is_empty() || arguments.only.contains(measure);
     let named = |backend: &Backend| arguments.backends.is_empty() || arguments.backends.contains(backend);
     let steps = Measure::ALL
@@ -123,6 +127,7 @@ fn choose(arguments: &Arguments, features: Features) -> (Vec<Step>, Vec<String>)
         .filter(wanted)
         .flat_map(|measure| measure.backends().iter().map(move |backend| (measure, *backend)))
         .filter(|(_, backend)| named(backend) && !absent.contains(backend))
+        .filter(|step| has_hook || *step != (Measure::Localhost, Backend::Netmap))
         .collect();
     (steps, skipped)
 }

@@ -31,8 +31,6 @@ pub(crate) struct Traffic {
     pub(crate) from: Sources,
     /// Packets a second, in bursts of 64; none for as many as possible.
     pub(crate) rate: Option<u64>,
-    /// How many packets in all, if not without end.
-    pub(crate) limit: Option<u64>,
 }
 
 /// The flows of a stream: every port of every address, in turn.
@@ -143,7 +141,6 @@ mod tests {
             to: SocketAddrV4::new(Ipv4Addr::new(192, 168, 50, 2), 8080),
             from: Sources::flows(Ipv4Addr::new(192, 168, 50, 3), 20_000, 1),
             rate: Some(150_000),
-            limit: None,
         }
     }
 

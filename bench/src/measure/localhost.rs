@@ -4,16 +4,12 @@ use anyhow::Result;
 
 use super::{Run, tcp};
 use crate::{
-    backend::{Backend, Stage},
+    backend::Stage,
     machine::{CLIENT_CORE, SERVER_CORE},
     ports::Ports,
 };
 
 pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
-    if run.backend == Backend::Netmap && !run.features.connect_hook {
-        // The same as netmap-proxy, then.
-        return Ok(());
-    }
     let stage = Stage::new(run.backend, Ports::FEW)?;
     for (column, work) in [("in", "upload"), ("out", "download")] {
         tcp::bulk(run, &stage, column, work)?;

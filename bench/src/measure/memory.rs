@@ -22,7 +22,7 @@ use crate::{
     traffic::Sources,
 };
 
-/// Packets a second at which flows are opened, few enough that none is lost.
+/// Packets a second at which flows are opened, few enough to stop in time.
 const RATE: u64 = 100_000;
 
 pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
@@ -105,11 +105,9 @@ fn flows(run: &mut Run<'_>) -> Result<()> {
         let entries = entries.to_string();
         let stage = Stage::with(Backend::Netmap, Ports::FEW, &["--flow-entries", &entries])?;
         let line = Line::new(&stage, Direction::In, 1, run.effort)?;
-        let mut traffic = line.traffic(Sources::always_new(), Some(RATE));
-        traffic.limit = Some(u64::from(*count));
         if *count > 0 {
-            let _generator = Generator::start(&traffic)?;
-            line.wait_for(u64::from(*count) / 100 * 99)?;
+            let _generator = Generator::start(&line.traffic(Sources::always_new(), Some(RATE)))?;
+            line.wait_for(u64::from(*count))?;
         }
         let netmap = stage.netmap().context("netmap does not run")?;
         measure(run, netmap, "flows", numbered(*count))?;

@@ -11,7 +11,7 @@ mod udp;
 use anyhow::Result;
 
 use crate::{
-    backend::{Backend, Features},
+    backend::Backend,
     effort::Effort,
     figures::{Figures, Measure, Metric, Place},
     line::Window,
@@ -26,8 +26,6 @@ pub(crate) struct Run<'figures> {
     pub(crate) backend: Backend,
     /// How much.
     pub(crate) effort: Effort,
-    /// What netmap can do.
-    pub(crate) features: Features,
     /// Where figures go.
     pub(crate) figures: &'figures mut Figures,
 }

@@ -23,7 +23,7 @@ struct Chart<'figures> {
 pub(super) fn write(figures: &Figures, folder: &Path) -> Result<Vec<String>> {
     let mut charts: BTreeMap<(Measure, &str, Metric), Chart<'_>> = BTreeMap::new();
     for (place, backends) in figures.iter() {
-        if place.metric.is_quality() || place.measure == Measure::Prog {
+        if !place.metric.is_plotted() {
             continue;
         }
         let chart = charts
