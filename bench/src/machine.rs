@@ -5,6 +5,7 @@ use std::{fs, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
+    sys::resource::{Resource, getrlimit, setrlimit},
     unistd::Pid,
 };
 
@@ -29,6 +30,18 @@ pub(crate) fn ensure_fit() -> Result<()> {
         "the benchmarks make network namespaces: run them as root"
     );
     Ok(())
+}
+
+/// Lets every process that is started from here open as many files as may be; how many that is.
+pub(crate) fn allow_many_files() -> Result<u64> {
+    const WANTED: u64 = 1 << 17;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // Above the hard limit only CAP_SYS_RESOURCE leads, which a container's root lacks.
+    if hard < WANTED && setrlimit(Resource::RLIMIT_NOFILE, WANTED, WANTED).is_ok() {
+        return Ok(WANTED);
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
 }
 
 /// Keeps a thread, or this one with 0, on one core.
