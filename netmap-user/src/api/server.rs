@@ -26,8 +26,8 @@ use super::{
     types::{DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
 };
 
-/// The longest body, in bytes: some 50,000 bindings.
-pub const MAX_BODY: usize = 8 << 20;
+/// The longest body, in bytes: some 200,000 bindings.
+pub const MAX_BODY: usize = 32 << 20;
 
 /// How long a client may take for its headers, and again for its body.
 pub const PATIENCE: Duration = Duration::from_secs(5);

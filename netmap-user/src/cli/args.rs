@@ -123,22 +123,37 @@ pub struct RunArgs {
 #[derive(Args, Debug)]
 pub struct PublishArgs {
     /// What to publish, in the words of the command line.
-    #[arg(value_name = "SPEC", help = "[HOSTIP:]PORT[-END]:CPORT[-CEND][/tcp|udp]")]
-    pub spec: PublishSpec,
+    #[arg(
+        value_name = "SPEC",
+        help = "[HOSTIP:]PORT[-END]:CPORT[-CEND][/tcp|udp]",
+        required_unless_present = "file",
+        requires = "target"
+    )]
+    pub spec: Option<PublishSpec>,
     /// The container's address
-    #[arg(long = "to", value_name = "CONTAINER_IP", value_parser = spec::parse_target)]
-    pub target: Ipv4Addr,
+    #[arg(long = "to", value_name = "CONTAINER_IP", value_parser = spec::parse_target, requires = "spec")]
+    pub target: Option<Ipv4Addr>,
     /// Let only these sources connect; may be given several times
-    #[arg(long, value_name = "CIDR", value_parser = spec::parse_source, value_delimiter = ',')]
+    #[arg(long, value_name = "CIDR", value_parser = spec::parse_source, value_delimiter = ',', requires = "spec")]
     pub allow: Vec<Ipv4Net>,
+    /// Publish all that a file lists, or nothing: a line each of SPEC CONTAINER_IP [CIDR,..]; - reads from stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spec", "target", "allow"])]
+    pub file: Option<PathBuf>,
 }
 
 /// `netmap unpublish`.
 #[derive(Args, Debug)]
 pub struct UnpublishArgs {
     /// What to take back, in the words of the command line.
-    #[arg(value_name = "SPEC", help = "[HOSTIP:]PORT[-END][/tcp|udp]")]
-    pub published: Published,
+    #[arg(
+        value_name = "SPEC",
+        help = "[HOSTIP:]PORT[-END][/tcp|udp]",
+        required_unless_present = "file"
+    )]
+    pub published: Option<Published>,
+    /// Take back all that a file lists, or nothing: a SPEC a line; - reads from stdin
+    #[arg(long, value_name = "FILE", conflicts_with = "published")]
+    pub file: Option<PathBuf>,
 }
 
 /// A listing without filters.

@@ -59,7 +59,10 @@ Examples:
   netmap publish 192.0.2.1:53:53/udp --to 172.17.0.2    on one address of this host
   netmap publish 127.0.0.1:5432:5432 --to 172.17.0.3    for this host alone
   netmap publish 20000-29999:20000-29999/udp --to 172.17.0.4
-  netmap publish 22:22 --to 172.17.0.5 --allow 10.0.0.0/8 --allow 192.0.2.7";
+  netmap publish 22:22 --to 172.17.0.5 --allow 10.0.0.0/8 --allow 192.0.2.7
+  netmap publish --file ports.list                      all of its lines or none, such as
+                                                        8080:80 172.17.0.2
+                                                        22:22 172.17.0.5 10.0.0.0/8,192.0.2.7";
 
 pub(super) const UNPUBLISH: &str = "\
     Takes back what was published: [HOSTIP:]PORT[-END][/tcp|udp], as `netmap ports` prints it. A range \
@@ -69,7 +72,8 @@ pub(super) const UNPUBLISH_EXAMPLES: &str = "\
 Examples:
   netmap unpublish 8080
   netmap unpublish 192.0.2.1:53/udp
-  netmap unpublish 20000-29999/udp";
+  netmap unpublish 20000-29999/udp
+  netmap unpublish --file ports.list                    a SPEC a line, all or none";
 
 pub(super) const PORTS: &str = "\
     Lists what is published, from the kernel's tables: the published ports, the container's, who may \

@@ -1,9 +1,12 @@
 //! `netmap publish` and `netmap unpublish`.
 
-use std::io::Write;
+use std::{fmt::Display, io::Write};
+
+use anyhow::anyhow;
 
 use super::{
     args::{Instance, PublishArgs, UnpublishArgs},
+    batch,
     failure::Failure,
     output,
 };
@@ -14,13 +17,14 @@ use crate::api::{
 
 /// Asks the daemon to publish, and says what is published.
 pub(super) fn publish(args: PublishArgs, instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
-    let binding = args.spec.bind(args.target, args.allow).map_err(Failure::usage)?;
-    let line = format!("published {binding}");
-    let request = PublishRequest {
-        bindings: vec![binding],
+    let bindings = match (args.file, args.spec, args.target) {
+        (Some(file), _, _) => batch::bindings(&file).map_err(Failure::usage)?,
+        (None, Some(spec), Some(target)) => vec![spec.bind(target, args.allow).map_err(Failure::usage)?],
+        (None, _, _) => return Err(Failure::usage(anyhow!("a SPEC with --to, or --file, is needed"))),
     };
+    let line = summary("published", &bindings);
     let client = Client::new(instance.socket());
-    let done = wait(client.publish(&request))??;
+    let done = wait(client.publish(&PublishRequest { bindings }))??;
     report(&line, &done, out)
 }
 
@@ -30,13 +34,23 @@ pub(super) fn unpublish(
     instance: &Instance,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let line = format!("unpublished {}", args.published);
-    let request = UnpublishRequest {
-        published: vec![args.published],
+    let published = match (&args.file, args.published) {
+        (Some(file), _) => batch::published(file).map_err(Failure::usage)?,
+        (None, Some(published)) => vec![published],
+        (None, None) => return Err(Failure::usage(anyhow!("a SPEC or --file is needed"))),
     };
+    let line = summary("unpublished", &published);
     let client = Client::new(instance.socket());
-    let done = wait(client.unpublish(&request))??;
+    let done = wait(client.unpublish(&UnpublishRequest { published }))??;
     report(&line, &done, out)
+}
+
+/// One is named, many are counted.
+fn summary(done: &str, what: &[impl Display]) -> String {
+    match what {
+        [one] => format!("{done} {one}"),
+        many => format!("{done} {} rules", many.len()),
+    }
 }
 
 /// Waits for the daemon's answer.

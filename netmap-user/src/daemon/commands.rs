@@ -38,8 +38,8 @@ impl Daemon {
             .collect::<Result<_, _>>()?;
         self.publisher.publish(&mut self.maps, &bindings)?;
         let mut warnings = Vec::new();
+        log("published", &bindings);
         for (binding, hold) in bindings.into_iter().zip(holds) {
-            info!("published {binding}");
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.reserve(binding.published.ports)
             {
@@ -61,8 +61,9 @@ impl Daemon {
             self.proxy.unpublish(published);
         }
         let mut warnings = Vec::new();
-        for binding in self.publisher.unpublish(&mut self.maps, &request.published)? {
-            info!("unpublished {binding}");
+        let bindings = self.publisher.unpublish(&mut self.maps, &request.published)?;
+        log("unpublished", &bindings);
+        for binding in bindings {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)
             {
@@ -113,6 +114,18 @@ impl Daemon {
             missing_interfaces: view.missing.clone(),
             unresolved_containers: view.unresolved.clone(),
         }
+    }
+}
+
+/// A line a rule, unless there are so many that nobody would read them.
+fn log(done: &str, bindings: &[Binding]) {
+    const MOST: usize = 16;
+    if bindings.len() > MOST {
+        info!("{done} {} rules", bindings.len());
+        return;
+    }
+    for binding in bindings {
+        info!("{done} {binding}");
     }
 }
 

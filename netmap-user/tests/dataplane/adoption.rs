@@ -170,7 +170,7 @@ fn down_leaves_neither_pin_nor_program() {
             Removed {
                 attachments: 5,
                 programs: 6,
-                maps: 13
+                maps: netmap_common::maps::name::ALL.len()
             }
         );
         assert!(!lab.pin_dir.exists(), "{:?}", tree(&lab.pin_dir));

@@ -125,19 +125,25 @@ fn addresses_and_default_routes_that_come_and_go_are_followed() {
         .await;
         // The kernel says nothing about a route that goes with the last address, or with the link.
         lab.ip("h", "addr flush dev up0");
-        until(&mut host, "no uplink", |view| view.default_uplink.is_none()).await;
+        until(&mut host, "uplink without an address", |view| {
+            view.interfaces.get(&up).is_some_and(|uplink| uplink.value.address == Address::ANY)
+        })
+        .await;
         lab.ip(
             "h",
             "addr add 192.168.50.2/24 dev up0\n\
              addr add 192.168.50.77/32 dev up0\n\
              route add default via 192.168.50.1",
         );
-        until(&mut host, "uplink again", |view| view.default_uplink == Some(up)).await;
-        lab.ip("h", "link set up0 down");
-        until(&mut host, "no uplink", |view| {
-            view.default_uplink.is_none() && named(view, "up0").is_none()
+        until(&mut host, "uplink with its address again", |view| {
+            view.interfaces[&up].value.address == HOST.into()
         })
         .await;
+        // An interface that is down for a while is still the uplink.
+        lab.ip("h", "link set up0 down\naddr add 192.168.50.78/32 dev up0");
+        let third = Ipv4Addr::new(192, 168, 50, 78);
+        until(&mut host, "what came after", |view| view.locals.contains_key(&third.into())).await;
+        assert_eq!(named(host.view(), "up0").map(|uplink| uplink.role), Some(Role::Uplink));
         lab.ip(
             "h",
             "link set up0 up\nroute add default via 192.168.50.1 metric 5\naddr del 192.168.50.77/32 dev up0",

@@ -32,7 +32,7 @@ fn publish_reads_its_target_and_sources() {
     let Command::Publish(args) = cli.unwrap().command else {
         panic!("another command");
     };
-    let binding = args.spec.bind(args.target, args.allow).unwrap();
+    let binding = args.spec.unwrap().bind(args.target.unwrap(), args.allow).unwrap();
     assert_eq!(binding.to_string(), "127.0.0.1:53->172.30.1.2:5353/udp");
     let allow: Vec<_> = binding.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["10.0.0.0/8", "192.0.2.7/32", "0.0.0.0/0"]);

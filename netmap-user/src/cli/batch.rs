@@ -1,0 +1,156 @@
+//! Many bindings at once, a line each: `netmap publish --file`, `netmap unpublish --file`.
+
+use std::{fs, io, path::Path, str::FromStr};
+
+use crate::{
+    binding::{Binding, Published},
+    spec::{self, PublishSpec, SpecError},
+};
+
+/// A list that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BatchError {
+    /// The file.
+    #[error("{file} cannot be read: {source}")]
+    Read {
+        /// Its name.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// One of its lines.
+    #[error("{file}, line {line}: {source}")]
+    Line {
+        /// The file's name.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: LineError,
+    },
+    /// Nothing to do.
+    #[error("{0} lists nothing")]
+    Empty(String),
+}
+
+/// What is wrong with a line.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LineError {
+    /// One of its words.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// Too few or too many words.
+    #[error("{0:?} is not SPEC CONTAINER_IP [CIDR,..]")]
+    Publish(String),
+    /// Not one word.
+    #[error("{0:?} is not one SPEC")]
+    Unpublish(String),
+}
+
+/// The bindings that a file lists.
+pub(super) fn bindings(file: &Path) -> Result<Vec<Binding>, BatchError> {
+    read(file, binding)
+}
+
+/// The published sides that a file lists.
+pub(super) fn published(file: &Path) -> Result<Vec<Published>, BatchError> {
+    read(
+        file,
+        |line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [spec] => Ok(Published::from_str(spec)?),
+            _ => Err(LineError::Unpublish(line.to_owned())),
+        },
+    )
+}
+
+fn read<T>(file: &Path, parse: impl Fn(&str) -> Result<T, LineError>) -> Result<Vec<T>, BatchError> {
+    let (name, text) = if file == Path::new("-") {
+        ("stdin".to_owned(), io::read_to_string(io::stdin()))
+    } else {
+        (file.display().to_string(), fs::read_to_string(file))
+    };
+    let text = text.map_err(|source| BatchError::Read {
+        file: name.clone(),
+        source,
+    })?;
+    let items = lines(&text)
+        .map(|(line, words)| {
+            parse(words).map_err(|source| BatchError::Line {
+                file: name.clone(),
+                line,
+                source,
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if items.is_empty() {
+        Err(BatchError::Empty(name))
+    } else {
+        Ok(items)
+    }
+}
+
+/// What is neither empty nor a comment, with the numbers of the lines.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = (1..).zip(text.lines());
+    numbered
+        .map(|(number, line)| (number, line.split('#').next().unwrap_or_default().trim()))
+        .filter(|(_, line)| !line.is_empty())
+}
+
+fn binding(line: &str) -> Result<Binding, LineError> {
+    let (spec, target, allow) = match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [spec, target] => (spec, target, ""),
+        [spec, target, allow] => (spec, target, allow),
+        _ => return Err(LineError::Publish(line.to_owned())),
+    };
+    let sources = allow.split(',').filter(|source| !source.is_empty());
+    let allow = sources.map(spec::parse_source).collect::<Result<_, _>>()?;
+    Ok(PublishSpec::from_str(spec)?.bind(spec::parse_target(target)?, allow)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list");
+        fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_line_is_what_the_command_line_would_say() {
+        let (_folder, path) =
+            file("# web\n8080:80 172.17.0.2\n\n53:53/udp 172.17.0.3 10.0.0.0/8,192.0.2.7 # inside\n");
+        let listed: Vec<String> = bindings(&path).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            listed,
+            ["0.0.0.0:8080->172.17.0.2:80/tcp", "0.0.0.0:53->172.17.0.3:53/udp"]
+        );
+        assert_eq!(bindings(&path).unwrap()[1].allow.len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let told = |text: &str| {
+            let (_folder, path) = file(text);
+            let error = bindings(&path).unwrap_err().to_string();
+            error.replace(path.to_str().unwrap(), "list")
+        };
+        assert_eq!(
+            told("8080:80 172.17.0.2\n8081:80\n"),
+            "list, line 2: \"8081:80\" is not SPEC CONTAINER_IP [CIDR,..]"
+        );
+        assert!(told("0:80 172.17.0.2").starts_with("list, line 1: port 0"));
+        assert_eq!(told("# nothing\n"), "list lists nothing");
+    }
+
+    #[test]
+    fn what_to_take_back_is_one_word_a_line() {
+        let (_folder, path) = file("8080\n192.0.2.1:53/udp\n");
+        assert_eq!(published(&path).unwrap().len(), 2);
+        let (_folder, path) = file("8080 172.17.0.2\n");
+        assert!(published(&path).is_err());
+    }
+}
