@@ -41,7 +41,10 @@ fn ten_thousand_rules_are_published_within_seconds_and_taken_back() -> Result<()
     let mut scene = Scene::new()?;
     let rules = scene.netmap.ports()?.len();
     let ports = 20_000..30_000;
-    let publish = List::new("publish", ports.clone().map(|port| format!("{port}:{port}/udp {C1}")))?;
+    let publish = List::new(
+        "publish",
+        ports.clone().map(|port| format!("{port}:{port}/udp {C1}")),
+    )?;
     let start = Instant::now();
     let said = scene.netmap.done(&["publish", "--file", publish.path()])?;
     let took = start.elapsed();
@@ -52,7 +55,8 @@ fn ten_thousand_rules_are_published_within_seconds_and_taken_back() -> Result<()
 
     for port in [20_000, 24_999, 29_999] {
         scene.serve(&scene.lab.c1.clone(), SocketAddrV4::new(C1, port))?;
-        let answer = Transport::Udp.request(&scene.lab.remote, SocketAddrV4::new(HOST, port), "one of many")?;
+        let answer =
+            Transport::Udp.request(&scene.lab.remote, SocketAddrV4::new(HOST, port), "one of many")?;
         ensure!(answer.client.ip() == REMOTE, "{answer:?}");
     }
 
@@ -73,7 +77,12 @@ fn one_line_that_cannot_be_published_keeps_all_others_from_it() -> Result<()> {
     ensure!(said.contains("0.0.0.0:8080/tcp overlaps with"), "{said}");
     ensure!(scene.netmap.ports()? == before);
 
-    let twice = List::new("twice", ["9001:80", "9001:81"].map(|spec| format!("{spec} {C1}")).into_iter())?;
+    let twice = List::new(
+        "twice",
+        ["9001:80", "9001:81"]
+            .map(|spec| format!("{spec} {C1}"))
+            .into_iter(),
+    )?;
     let said = scene.netmap.refused(&["publish", "--file", twice.path()], 1)?;
     ensure!(said.contains("9001"), "{said}");
     ensure!(scene.netmap.ports()? == before);

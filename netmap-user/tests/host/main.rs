@@ -126,7 +126,9 @@ fn addresses_and_default_routes_that_come_and_go_are_followed() {
         // The kernel says nothing about a route that goes with the last address, or with the link.
         lab.ip("h", "addr flush dev up0");
         until(&mut host, "uplink without an address", |view| {
-            view.interfaces.get(&up).is_some_and(|uplink| uplink.value.address == Address::ANY)
+            view.interfaces
+                .get(&up)
+                .is_some_and(|uplink| uplink.value.address == Address::ANY)
         })
         .await;
         lab.ip(
@@ -142,8 +144,14 @@ fn addresses_and_default_routes_that_come_and_go_are_followed() {
         // An interface that is down for a while is still the uplink.
         lab.ip("h", "link set up0 down\naddr add 192.168.50.78/32 dev up0");
         let third = Ipv4Addr::new(192, 168, 50, 78);
-        until(&mut host, "what came after", |view| view.locals.contains_key(&third.into())).await;
-        assert_eq!(named(host.view(), "up0").map(|uplink| uplink.role), Some(Role::Uplink));
+        until(&mut host, "what came after", |view| {
+            view.locals.contains_key(&third.into())
+        })
+        .await;
+        assert_eq!(
+            named(host.view(), "up0").map(|uplink| uplink.role),
+            Some(Role::Uplink)
+        );
         lab.ip(
             "h",
             "link set up0 up\nroute add default via 192.168.50.1 metric 5\naddr del 192.168.50.77/32 dev up0",
