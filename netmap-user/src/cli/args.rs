@@ -136,8 +136,13 @@ pub struct PublishArgs {
     /// Let only these sources connect; may be given several times
     #[arg(long, value_name = "CIDR", value_parser = spec::parse_source, value_delimiter = ',', requires = "spec")]
     pub allow: Vec<Ipv4Net>,
-    /// Publish all that a file lists, or nothing: a line each of SPEC CONTAINER_IP [CIDR,..]; - reads from stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["spec", "target", "allow"])]
+    /// Many at once.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["spec", "target", "allow"],
+        help = "Publish all that a file lists, or nothing: SPEC CONTAINER_IP [CIDR,..] a line; - reads from stdin"
+    )]
     pub file: Option<PathBuf>,
 }
 
