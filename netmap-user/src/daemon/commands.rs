@@ -1,5 +1,7 @@
 //! What the API asks for. A refused command changes nothing.
 
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
 use tracing::{info, warn};
 
 use super::{Daemon, ports};
@@ -55,7 +57,9 @@ impl Daemon {
     }
 
     fn unpublish(&mut self, request: &UnpublishRequest) -> anyhow::Result<Done> {
-        for binding in self.publisher.unpublish(&mut self.maps, &request.published)? {
+        let removed = self.publisher.unpublish(&mut self.maps, &request.published)?;
+        let containers: BTreeSet<Ipv4Addr> = removed.iter().map(|binding| binding.target).collect();
+        for binding in removed {
             info!("unpublished {binding}");
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)
@@ -65,7 +69,13 @@ impl Daemon {
             self.proxy.unpublish(&binding.published);
         }
         self.settle()?;
-        Ok(Done::default())
+        let mut warnings = Vec::new();
+        if let Err(error) = self.cut_strays(&containers) {
+            warnings.push(format!(
+                "connections of this host's own processes to these ports go on: the kernel does not end them ({error})"
+            ));
+        }
+        Ok(Done { warnings })
     }
 
     /// After a change of what is published.

@@ -5,6 +5,7 @@
 
 mod commands;
 mod ports;
+mod strays;
 mod topology;
 
 use std::{
@@ -32,7 +33,7 @@ use tracing::{debug, info, warn};
 use self::topology::Topology;
 use crate::{
     api::server::{Command, Server},
-    dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
+    dataplane::{CURRENT_NETNS, Dataplane, DataplaneError, LoadOptions},
     expiry,
     host::{Host, Selection},
     maps::{self, Maps},
@@ -97,6 +98,8 @@ struct Daemon {
     reservations: Reservations,
     /// Addresses of this host, for the proxy.
     locals: Arc<ArcSwap<BTreeSet<IpAddr>>>,
+    /// Containers to which a published port led until a moment ago.
+    stray_containers: BTreeSet<Ipv4Addr>,
     started: Instant,
 }
 
@@ -131,12 +134,18 @@ impl Daemon {
             proxy,
             reservations,
             locals,
+            stray_containers: BTreeSet::new(),
             started: Instant::now(),
         };
         daemon.hold_adopted();
         daemon.want();
         daemon.follow_host()?;
         daemon.attach_sockets(options)?;
+        if daemon.dataplane.adopted()
+            && let Err(error) = strays::cut(&daemon.maps.detours, &daemon.publisher, None)
+        {
+            debug!("connections of this host's own processes cannot be looked at: {error}");
+        }
         daemon.refresh_ports();
         Ok(daemon)
     }
@@ -169,10 +178,38 @@ impl Daemon {
             None => sys::cgroup2_root().context("/proc/self/mounts cannot be read")?,
         };
         let Some(cgroup) = cgroup else {
-            warn!("there is no cgroup2 hierarchy: ports of large ranges are not kept from other programs");
+            warn!(
+                "there is no cgroup2 hierarchy: ports of large ranges are not kept from other programs, and the proxy \
+                 carries all connections of this host's own processes"
+            );
             return Ok(());
         };
-        self.dataplane.attach_hold(&cgroup)?;
+        match self.dataplane.attach_hold(&cgroup) {
+            Err(error @ DataplaneError::Unavailable { .. }) => {
+                warn!("ports of large ranges are not kept from other programs: {error}");
+            }
+            result => drop(result?),
+        }
+        if !options.socket_hooks {
+            return Ok(self.dataplane.detach_detours()?);
+        }
+        match self.dataplane.attach_detours(&cgroup) {
+            Err(error @ DataplaneError::Unavailable { .. }) => {
+                warn!("the proxy carries all connections of this host's own processes: {error}");
+            }
+            result => drop(result?),
+        }
+        Ok(())
+    }
+
+    /// Ends connections of this host's own that lead to a container by a rule that is no more. One that was about to be
+    /// made when its rule went is found at the next sweep.
+    fn cut_strays(&mut self, containers: &BTreeSet<Ipv4Addr>) -> io::Result<()> {
+        let cut = strays::cut(&self.maps.detours, &self.publisher, Some(containers))?;
+        if cut > 0 {
+            info!("ended {cut} connections of this host's own processes whose port is no longer published");
+        }
+        self.stray_containers.extend(containers);
         Ok(())
     }
 
@@ -220,6 +257,12 @@ impl Daemon {
     fn sweep(&mut self) {
         if let Err(error) = expiry::sweep(&mut self.maps, maps::now()) {
             warn!("idle flows cannot be ended: {error}");
+        }
+        let containers = std::mem::take(&mut self.stray_containers);
+        if !containers.is_empty()
+            && let Err(error) = strays::cut(&self.maps.detours, &self.publisher, Some(&containers))
+        {
+            debug!("connections of this host's own processes cannot be ended: {error}");
         }
     }
 

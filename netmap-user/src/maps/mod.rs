@@ -8,6 +8,7 @@ mod allow;
 mod cells;
 mod changes;
 mod counters;
+mod detours;
 mod error;
 mod flows;
 mod layout;
@@ -28,6 +29,7 @@ pub use allow::Allow;
 pub use cells::Cells;
 pub use changes::Changes;
 pub use counters::Counters;
+pub use detours::DetourStorage;
 pub use error::MapsError;
 pub use flows::Flows;
 pub use layout::{Entries, Layout, LayoutMismatch};
@@ -69,6 +71,8 @@ pub struct Maps {
     pub counters: Counters,
     /// The proxy's sockets.
     pub sockets: Sockets,
+    /// Which sockets of this host go straight to a container.
+    pub detours: DetourStorage,
 }
 
 impl Maps {
@@ -94,6 +98,7 @@ impl Maps {
             settings: Cells::open(&pins, name::SETTINGS)?,
             counters: Counters::open(&pins)?,
             sockets: Sockets::open(&pins)?,
+            detours: DetourStorage::open(&pins)?,
         })
     }
 
