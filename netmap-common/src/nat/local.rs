@@ -73,27 +73,12 @@ impl Detours {
     /// then it must not be taken.
     #[inline(always)]
     pub fn take(&mut self, detour: &Detour) -> bool {
-        let mut chosen = None;
-        let mut replaces = false;
-        for index in 0..Self::ROOM {
-            let Some(slot) = self.0.get(index) else { break };
-            if slot.target == detour.target && slot.origin != detour.origin {
-                return false;
-            }
-            // The same port as before, perhaps to another container by now.
-            if slot.origin == detour.origin {
-                replaces = true;
-                chosen = Some(index);
-            }
-            if !replaces && chosen.is_none() && *slot == Detour::NONE {
-                chosen = Some(index);
-            }
-        }
-        let Some(slot) = chosen.and_then(|index| self.0.get_mut(index)) else {
+        if self.has(|slot| slot.target == detour.target && slot.origin != detour.origin) {
             return false;
-        };
-        *slot = *detour;
-        true
+        }
+        // The same port as before, perhaps to another container by now, or else a free place.
+        self.put(detour, |slot| slot.origin == detour.origin)
+            || self.put(detour, |slot| slot.target == Place::default())
     }
 
     /// Forgets the detour to `target`: the socket talks to it under its own address from now on.
@@ -112,11 +97,36 @@ impl Detours {
     pub fn to(&self, target: Place) -> Option<Detour> {
         for index in 0..Self::ROOM {
             let slot = self.0.get(index)?;
-            if slot.target == target && *slot != Detour::NONE {
-                return Some(*slot);
+            if slot.target == target {
+                // An empty slot is a detour to nowhere.
+                return (slot.origin != Place::default()).then_some(*slot);
             }
         }
         None
+    }
+
+    #[inline(always)]
+    fn has(&self, is_it: impl Fn(&Detour) -> bool) -> bool {
+        for index in 0..Self::ROOM {
+            if self.0.get(index).is_some_and(&is_it) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Writes over the first that is it. In the loop, where the index is a constant to the verifier.
+    #[inline(always)]
+    fn put(&mut self, detour: &Detour, is_it: impl Fn(&Detour) -> bool) -> bool {
+        for index in 0..Self::ROOM {
+            if let Some(slot) = self.0.get_mut(index)
+                && is_it(slot)
+            {
+                *slot = *detour;
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -168,8 +168,8 @@ fn down_leaves_neither_pin_nor_program() {
             removed,
             Removed {
                 attachments: 5,
-                programs: 6,
-                maps: 13
+                programs: 13,
+                maps: 15
             }
         );
         assert!(!lab.pin_dir.exists(), "{:?}", tree(&lab.pin_dir));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::maps::{PortSlots, Rule, RuleId, SharedKey, Slot};
+use crate::maps::{Port, PortSlots, Rule, RuleId, SharedKey, Slot};
 
 const HOST: Address = Address(0xc0a8_3202);
 const LOCALHOST: Address = Address(0x7f00_0001);
