@@ -7,19 +7,21 @@ use core::{
 };
 
 use aya_ebpf::{
+    EbpfContext as _,
     bindings::{__sk_buff, BPF_F_CURRENT_NETNS, BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_fib_lookup},
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, SkStorage, SockMap, lpm_trie::Key},
     helpers::generated::{
-        bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop,
-        bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
+        bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_get_prandom_u32, bpf_get_socket_cookie,
+        bpf_ktime_get_coarse_ns, bpf_loop, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
     },
     macros::btf_map,
     programs::SockAddrContext,
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Count, Detours, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface, Network,
-        NetworkKey, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, capacity,
+        Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface,
+        Network, NetworkKey, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+        capacity,
     },
     nat::{Env, HostSocket, InsertError, Route, Rules, local::Host},
 };
@@ -57,6 +59,8 @@ static PROBING: PerCpuArray<u32, 1> = PerCpuArray::new();
 pub(crate) static SOCKETS: SockMap<{ capacity::SOCKETS }> = SockMap::new();
 #[btf_map]
 static DETOURS: SkStorage<Detours> = SkStorage::new();
+#[btf_map]
+static CLIENTS: HashMap<Cookie, Detour, { capacity::CLIENTS }, SPARSE> = HashMap::new();
 
 /// The detours of the socket whose hook runs.
 #[inline(always)]
@@ -74,6 +78,25 @@ pub(crate) fn detours_or_new(ctx: &SockAddrContext) -> Option<&mut Detours> {
     let detours = unsafe { DETOURS.get_or_insert_ptr_mut(ctx, None) };
     // SAFETY: as above.
     unsafe { detours.as_mut() }
+}
+
+/// Makes a connected UDP socket known to the daemon. Where there is no room, it stays connected when its port is taken
+/// back.
+#[inline(always)]
+pub(crate) fn remember_client(ctx: &SockAddrContext, detour: &Detour) {
+    let _full = CLIENTS.insert(&cookie(ctx), detour, 0);
+}
+
+/// The opposite; most sockets are not known.
+#[inline(always)]
+pub(crate) fn forget_client(ctx: &SockAddrContext) {
+    let _unknown = CLIENTS.remove(&cookie(ctx));
+}
+
+#[inline(always)]
+fn cookie(ctx: &SockAddrContext) -> Cookie {
+    // SAFETY: the context is the program's own.
+    Cookie(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) })
 }
 
 /// Counts a packet, or for the socket hooks (0 bytes) a connection or datagram.

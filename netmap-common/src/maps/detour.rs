@@ -53,6 +53,11 @@ impl Detour {
     };
 }
 
+/// A number that the kernel gives to one socket alone (`SO_COOKIE`).
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+pub struct Cookie(pub u64);
+
 /// The detours of one socket, kept by the kernel with the socket: one for a connected socket, one for each published
 /// port that an unconnected one sends to. No two have the same target, or answers could not be told apart.
 ///

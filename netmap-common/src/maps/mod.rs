@@ -12,7 +12,7 @@ mod rule;
 mod settings;
 mod units;
 
-pub use detour::{Detour, Detours, Place};
+pub use detour::{Cookie, Detour, Detours, Place};
 pub use endpoint::{Endpoint, Interface, Network, NetworkKey, Role, Way};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use reason::{Class, Count, Hook, Reason};
@@ -52,11 +52,13 @@ pub mod name {
     pub const SOCKETS: &str = "SOCKETS";
     /// `SK_STORAGE` of [`super::Detours`]: which sockets of this host go straight to a container.
     pub const DETOURS: &str = "DETOURS";
+    /// `HASH` from [`super::Cookie`] to [`super::Detour`]: connected UDP sockets among them, until they are swept.
+    pub const CLIENTS: &str = "CLIENTS";
 
     /// Every map, in the order in which they are created.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         SLOTS, SHARED, RULES, ALLOW, FLOWS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED, SETTINGS,
-        COUNTERS, PROBING, SOCKETS, DETOURS,
+        COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS,
     ];
 }
 
@@ -124,4 +126,6 @@ pub mod capacity {
     pub const COUNTERS: usize = super::Hook::ALL.len() * super::Reason::COUNT;
     /// The proxy's sockets.
     pub const SOCKETS: usize = 4;
+    /// Connected UDP sockets of this host that go straight to a container.
+    pub const CLIENTS: usize = 65_536;
 }

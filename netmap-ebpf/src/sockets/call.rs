@@ -4,7 +4,7 @@ use core::ptr::{addr_of, read_volatile};
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_get_netns_cookie, programs::SockAddrContext};
 use netmap_common::{
-    maps::{Address, Detour, IfIndex, Place, Protocol},
+    maps::{Address, Detour, IfIndex, Place, Port, Protocol},
     nat::local::{self, Caller},
 };
 
@@ -16,6 +16,8 @@ pub(super) struct Call<'ctx> {
     ctx: &'ctx SockAddrContext,
     protocol: Protocol,
     to: Place,
+    /// Whom the socket is connected to already.
+    peer: Place,
     source: Address,
     device: IfIndex,
     mark: u32,
@@ -33,6 +35,10 @@ impl<'ctx> Call<'ctx> {
         }
         // SAFETY: not null, and the kernel's verifier knows its fields. Network byte order.
         let source = unsafe { read_volatile(addr_of!((*sk).src_ip4)) };
+        // SAFETY: as above. Network byte order.
+        let peer = unsafe { read_volatile(addr_of!((*sk).dst_ip4)) };
+        // SAFETY: as above. Network byte order.
+        let peer_port = unsafe { read_volatile(addr_of!((*sk).dst_port)) };
         // SAFETY: as above.
         let device = unsafe { read_volatile(addr_of!((*sk).bound_dev_if)) };
         // SAFETY: as above.
@@ -41,6 +47,7 @@ impl<'ctx> Call<'ctx> {
             ctx,
             protocol: protocol?,
             to: F::place(ctx)?,
+            peer: Place::new(Address(u32::from_be(peer)), Port(u16::from_be(peer_port))),
             source: Address(u32::from_be(source)),
             device: IfIndex(device),
             mark,
@@ -53,6 +60,12 @@ impl<'ctx> Call<'ctx> {
         Self { source, ..self }
     }
 
+    /// Whether it names whom the socket is connected to: so do the datagrams of connected IPv6 sockets to IPv4 peers.
+    #[inline(always)]
+    pub(super) fn is_to_its_peer(&self) -> bool {
+        self.to == self.peer
+    }
+
     /// Where the call goes instead, which the socket remembers from now on; `None` leaves it alone.
     #[inline(always)]
     pub(super) fn detour(&self) -> Option<Detour> {
@@ -60,11 +73,20 @@ impl<'ctx> Call<'ctx> {
             // Answers of this peer must not be shown as another's.
             if let Some(detours) = maps::detours(self.ctx) {
                 detours.forget(self.to);
+                maps::forget_client(self.ctx);
             }
             return None;
         };
         let is_taken = maps::detours_or_new(self.ctx)?.take(&detour);
         is_taken.then_some(detour)
+    }
+
+    /// Lets the daemon know of a connected UDP socket. For TCP it asks the kernel, which does not say so much of UDP.
+    #[inline(always)]
+    pub(super) fn remember_client(&self, detour: &Detour) {
+        if self.protocol == Protocol::Udp {
+            maps::remember_client(self.ctx, detour);
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
         F::bind(ctx, source);
     }
     F::set_place(ctx, detour.target);
+    call.remember_client(&detour);
     maps::count(Hook::Socket, Reason::Connected, 0);
     ALLOW
 }
@@ -41,6 +42,9 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext) -> i32 {
     let Some(call) = Call::read::<V4>(ctx) else {
         return ALLOW;
     };
+    if call.is_to_its_peer() {
+        return ALLOW;
+    }
     let call = call.with_source(Address(u32::from_be(source)));
     let Some(detour) = call.detour() else {
         return ALLOW;

@@ -72,7 +72,7 @@ impl Daemon {
         let mut warnings = Vec::new();
         if let Err(error) = self.cut_strays(&containers) {
             warnings.push(format!(
-                "connections of this host's own processes to these ports go on: the kernel does not end them ({error})"
+                "connections of this host's own processes to these ports go on: {error}"
             ));
         }
         Ok(Done { warnings })

@@ -30,7 +30,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::topology::Topology;
+use self::{strays::StrayError, topology::Topology};
 use crate::{
     api::server::{Command, Server},
     dataplane::{CURRENT_NETNS, Dataplane, DataplaneError, LoadOptions},
@@ -142,9 +142,9 @@ impl Daemon {
         daemon.follow_host()?;
         daemon.attach_sockets(options)?;
         if daemon.dataplane.adopted()
-            && let Err(error) = strays::cut(&daemon.maps.detours, &daemon.publisher, None)
+            && let Err(error) = strays::cut(&daemon.maps, &daemon.publisher, None)
         {
-            debug!("connections of this host's own processes cannot be looked at: {error}");
+            debug!("connections of this host's own processes: {error}");
         }
         daemon.refresh_ports();
         Ok(daemon)
@@ -204,12 +204,12 @@ impl Daemon {
 
     /// Ends connections of this host's own that lead to a container by a rule that is no more. One that was about to be
     /// made when its rule went is found at the next sweep.
-    fn cut_strays(&mut self, containers: &BTreeSet<Ipv4Addr>) -> io::Result<()> {
-        let cut = strays::cut(&self.maps.detours, &self.publisher, Some(containers))?;
+    fn cut_strays(&mut self, containers: &BTreeSet<Ipv4Addr>) -> Result<(), StrayError> {
+        self.stray_containers.extend(containers);
+        let cut = strays::cut(&self.maps, &self.publisher, Some(containers))?;
         if cut > 0 {
             info!("ended {cut} connections of this host's own processes whose port is no longer published");
         }
-        self.stray_containers.extend(containers);
         Ok(())
     }
 
@@ -260,9 +260,12 @@ impl Daemon {
         }
         let containers = std::mem::take(&mut self.stray_containers);
         if !containers.is_empty()
-            && let Err(error) = strays::cut(&self.maps.detours, &self.publisher, Some(&containers))
+            && let Err(error) = strays::cut(&self.maps, &self.publisher, Some(&containers))
         {
-            debug!("connections of this host's own processes cannot be ended: {error}");
+            debug!("connections of this host's own processes: {error}");
+        }
+        if let Err(error) = strays::sweep(&mut self.maps) {
+            debug!("connected UDP sockets of this host's own processes: {error}");
         }
     }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use aya::maps::{MapData, MapType};
 use netmap_common::maps::{
-    Address, AllowKey, Count, Detours, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, NetworkKey,
-    Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
+    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, IfIndex, Interface, Network,
+    NetworkKey, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
 };
 
 use super::MapsError;
@@ -74,6 +74,7 @@ impl Layout {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<u32>(1)
             },
+            name::CLIENTS => Self::sparse::<Cookie, Detour>(capacity::CLIENTS),
             name::DETOURS => Self::of_sockets::<Detours>(),
             // The last of them, and what no other name gets past: a socket map holds descriptors.
             _ => Self {

@@ -23,7 +23,9 @@ mod table;
 use std::path::Path;
 
 use aya::maps::{Map, MapData};
-use netmap_common::maps::{Address, Endpoint, IfIndex, Interface, RuleId, Settings, SharedKey, name};
+use netmap_common::maps::{
+    Address, Cookie, Detour, Endpoint, IfIndex, Interface, RuleId, Settings, SharedKey, name,
+};
 
 pub use allow::Allow;
 pub use cells::Cells;
@@ -73,6 +75,8 @@ pub struct Maps {
     pub sockets: Sockets,
     /// Which sockets of this host go straight to a container.
     pub detours: DetourStorage,
+    /// Connected UDP sockets among them, and some that are closed since.
+    pub clients: Table<Cookie, Detour>,
 }
 
 impl Maps {
@@ -99,6 +103,7 @@ impl Maps {
             counters: Counters::open(&pins)?,
             sockets: Sockets::open(&pins)?,
             detours: DetourStorage::open(&pins)?,
+            clients: Table::open(&pins, name::CLIENTS)?,
         })
     }
 

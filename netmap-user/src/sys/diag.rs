@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytemuck::{Pod, Zeroable};
-use netmap_common::maps::Protocol;
+use netmap_common::maps::{Cookie, Protocol};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
@@ -39,6 +39,12 @@ pub struct Connected {
 }
 
 impl Connected {
+    /// The number that no other socket has.
+    pub fn cookie(&self) -> Cookie {
+        let [low, high] = self.id.cookie.map(u64::from);
+        Cookie(high << 32 | low)
+    }
+
     /// Its peer; `None` when that has no IPv4 address.
     pub fn peer(&self) -> Option<SocketAddrV4> {
         let port = u16::from_be_bytes(self.id.destination_port);
@@ -68,59 +74,43 @@ impl SocketDiag {
         Ok(Self(socket))
     }
 
-    /// Shows every connected socket, IPv4 or IPv6, that has a value in the socket storage `map`, with that value; with
-    /// `peer`, only those that are connected to it.
+    /// Shows every connected socket, IPv4 or IPv6; with `peer`, only those that are connected to it.
     ///
     /// # Errors
     ///
-    /// What the request fails with: `EPERM` without `CAP_BPF`, `EINVAL` on a kernel before 5.7, `ENOENT` without the
-    /// kernel's module for this protocol.
-    pub fn each<V: Pod>(
+    /// What the request fails with: `ENOENT` without the kernel's module for this protocol.
+    pub fn each(
         &self,
         protocol: Protocol,
+        peer: Option<Ipv4Addr>,
+        mut visit: impl FnMut(Connected),
+    ) -> io::Result<()> {
+        self.dump(protocol, peer, Vec::new(), |connected, _| visit(connected))
+    }
+
+    /// Shows every TCP connection that has a value in the socket storage `map`, with that value. Of UDP sockets the kernel
+    /// does not tell what is stored with them.
+    ///
+    /// # Errors
+    ///
+    /// What the request fails with: `EPERM` without `CAP_BPF`, `EINVAL` on a kernel before 5.7.
+    pub fn each_stored<V: Pod>(
+        &self,
         peer: Option<Ipv4Addr>,
         map: BorrowedFd<'_>,
         mut visit: impl FnMut(Connected, V),
     ) -> io::Result<()> {
-        let mut attributes = attribute(
-            REQUEST_STORAGES,
-            &attribute(REQUEST_MAP, &map.as_raw_fd().to_ne_bytes()),
-        );
-        if let Some(peer) = peer {
-            attributes.extend(attribute(
-                REQUEST_BYTECODE,
-                bytemuck::bytes_of(&Condition::destination(peer)),
-            ));
-        }
-        for family in [libc::AF_INET, libc::AF_INET6] {
-            let request = Request {
-                family: u8::try_from(family).unwrap_or_default(),
-                protocol: protocol.number(),
-                states: states(protocol),
-                ..Request::zeroed()
-            };
-            let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
-            self.ask(SOCK_DIAG_BY_FAMILY, flags, &request, &attributes, |message| {
-                let Some(answer) = message.get(..size_of::<Answer>()) else {
-                    return;
-                };
-                let answer: Answer = bytemuck::pod_read_unaligned(answer);
-                let rest = message.get(size_of::<Answer>()..).unwrap_or_default();
-                let value = find(rest, ANSWER_STORAGES)
-                    .and_then(|storages| find(storages, ANSWER_STORAGE))
-                    .and_then(|storage| find(storage, ANSWER_VALUE))
-                    .and_then(|value| value.get(..size_of::<V>()));
-                if let Some(value) = value {
-                    let connected = Connected {
-                        family: answer.family,
-                        protocol,
-                        id: answer.id,
-                    };
-                    visit(connected, bytemuck::pod_read_unaligned(value));
-                }
-            })?;
-        }
-        Ok(())
+        let map = attribute(REQUEST_MAP, &map.as_raw_fd().to_ne_bytes());
+        let storages = attribute(REQUEST_STORAGES, &map);
+        self.dump(Protocol::Tcp, peer, storages, |connected, attributes| {
+            let value = find(attributes, ANSWER_STORAGES)
+                .and_then(|storages| find(storages, ANSWER_STORAGE))
+                .and_then(|storage| find(storage, ANSWER_VALUE))
+                .and_then(|value| value.get(..size_of::<V>()));
+            if let Some(value) = value {
+                visit(connected, bytemuck::pod_read_unaligned(value));
+            }
+        })
     }
 
     /// Ends a connection: its owner gets `ECONNABORTED`, a TCP peer a reset. Says whether it was still there.
@@ -147,6 +137,41 @@ impl SocketDiag {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn dump(
+        &self,
+        protocol: Protocol,
+        peer: Option<Ipv4Addr>,
+        mut attributes: Vec<u8>,
+        mut visit: impl FnMut(Connected, &[u8]),
+    ) -> io::Result<()> {
+        if let Some(peer) = peer {
+            let condition = Condition::destination(peer);
+            attributes.extend(attribute(REQUEST_BYTECODE, bytemuck::bytes_of(&condition)));
+        }
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let request = Request {
+                family: u8::try_from(family).unwrap_or_default(),
+                protocol: protocol.number(),
+                states: states(protocol),
+                ..Request::zeroed()
+            };
+            let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
+            self.ask(SOCK_DIAG_BY_FAMILY, flags, &request, &attributes, |message| {
+                let Some((answer, attributes)) = message.split_at_checked(size_of::<Answer>()) else {
+                    return;
+                };
+                let answer: Answer = bytemuck::pod_read_unaligned(answer);
+                let connected = Connected {
+                    family: answer.family,
+                    protocol,
+                    id: answer.id,
+                };
+                visit(connected, attributes);
+            })?;
+        }
+        Ok(())
     }
 
     fn ask(
