@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use netmap_common::maps::socket;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::{Daemon, SOCKET_MARK, down, ports, topology::Topology};
+use super::{Daemon, SOCKET_MARK, down, ports, strays, topology::Topology};
 use crate::{
     binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -19,6 +19,9 @@ use crate::{
     publish::Publisher,
     sys,
 };
+
+/// What is missing without a cgroup to attach to.
+const WITHOUT_CGROUP: &str = "other programs can bind ports of large published ranges, and the proxy carries this host's own connections";
 
 impl Daemon {
     pub(super) async fn start(options: &RunOptions) -> anyhow::Result<Self> {
@@ -68,13 +71,19 @@ impl Daemon {
             proxy,
             reservations,
             locals,
+            stray_containers: BTreeSet::new(),
             started: Instant::now(),
         };
         daemon.hold_adopted()?;
         daemon.want();
         daemon.follow_host()?;
         daemon.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
-        daemon.attach_hold(options);
+        daemon.attach_cgroup(options);
+        if daemon.dataplane.adopted()
+            && let Err(error) = strays::cut(&daemon.maps, &daemon.publisher, None)
+        {
+            debug!("connections of this host's own processes: {error}");
+        }
         Ok(daemon)
     }
 
@@ -102,20 +111,27 @@ impl Daemon {
         Ok(())
     }
 
-    /// Keeps the ports of large ranges from other programs, where the kernel can.
-    fn attach_hold(&mut self, options: &RunOptions) {
+    /// Keeps the ports of large ranges from other programs, and takes the host's own processes straight to containers,
+    /// where the kernel can.
+    fn attach_cgroup(&mut self, options: &RunOptions) {
         let cgroup = match &options.cgroup {
             Some(cgroup) => Ok(Some(cgroup.clone())),
             None => sys::cgroup2_root(),
         };
-        let attached = match cgroup {
-            Ok(Some(cgroup)) => self.dataplane.attach_hold(&cgroup).map(drop).map_err(Into::into),
-            Ok(None) => Err(anyhow!("there is no cgroup2 hierarchy")),
-            Err(error) => Err(error.into()),
+        let cgroup = match cgroup {
+            Ok(Some(cgroup)) => cgroup,
+            Ok(None) => return warn!("{WITHOUT_CGROUP}: there is no cgroup2 hierarchy"),
+            Err(error) => return warn!("{WITHOUT_CGROUP}: /proc/self/mounts cannot be read: {error}"),
         };
-        attached.unwrap_or_else(|error| {
-            warn!("other programs can bind ports of large published ranges: {error:#}");
-        });
+        if let Err(error) = self.dataplane.attach_hold(&cgroup) {
+            warn!("other programs can bind ports of large published ranges: {error}");
+        }
+        let detours = if options.socket_hooks {
+            self.dataplane.attach_detours(&cgroup).map(drop)
+        } else {
+            self.dataplane.detach_detours().map(drop)
+        };
+        detours.unwrap_or_else(|error| warn!("the proxy carries this host's own connections: {error}"));
     }
 }
 

@@ -1,0 +1,34 @@
+//! What a socket on a detour sees: the peer that it asked for.
+
+use aya_ebpf::programs::SockAddrContext;
+use netmap_common::nat::local;
+
+use super::{ALLOW, call, family::Family};
+use crate::maps::{self, Tables};
+
+/// The source of a datagram, as the receiver is told it. One that comes after its port was taken back, or given to
+/// another container, is not an answer of that port any more.
+#[inline(always)]
+pub(crate) fn recvmsg<F: Family>(ctx: &SockAddrContext) -> i32 {
+    if let Some(detours) = maps::detours(ctx)
+        && let Some(from) = F::place(ctx)
+        && let Some(detour) = detours.to(from)
+        && let Some(protocol) = call::protocol(ctx)
+        && local::is_current(&Tables, protocol, &detour)
+    {
+        F::set_place(ctx, detour.origin);
+    }
+    ALLOW
+}
+
+/// The peer of a connected socket.
+#[inline(always)]
+pub(crate) fn getpeername<F: Family>(ctx: &SockAddrContext) -> i32 {
+    if let Some(detours) = maps::detours(ctx)
+        && let Some(peer) = F::place(ctx)
+        && let Some(detour) = detours.to(peer)
+    {
+        F::set_place(ctx, detour.origin);
+    }
+    ALLOW
+}
