@@ -62,35 +62,38 @@ static DETOURS: SkStorage<Detours> = SkStorage::new();
 #[btf_map]
 static CLIENTS: HashMap<Cookie, Detour, { capacity::CLIENTS }, SPARSE> = HashMap::new();
 
-/// The detours of the socket whose hook runs.
+/// Looks at the detours of the socket whose hook runs; `None` when it has none.
 #[inline(always)]
-pub(crate) fn detours(ctx: &SockAddrContext) -> Option<&mut Detours> {
+pub(crate) fn with_detours<T>(ctx: &SockAddrContext, look: impl FnOnce(&mut Detours) -> T) -> Option<T> {
     // SAFETY: the kernel never runs a hook of these without its socket.
     let detours = unsafe { DETOURS.get_ptr_mut(ctx) };
     // SAFETY: null or valid as long as the program runs (RCU), and the kernel holds the socket's lock meanwhile.
-    unsafe { detours.as_mut() }
+    unsafe { detours.as_mut() }.map(look)
 }
 
 /// The same, made if need be; `None` when there is no memory for it.
 #[inline(always)]
-pub(crate) fn detours_or_new(ctx: &SockAddrContext) -> Option<&mut Detours> {
+pub(crate) fn with_detours_or_new<T>(
+    ctx: &SockAddrContext,
+    look: impl FnOnce(&mut Detours) -> T,
+) -> Option<T> {
     // SAFETY: as above. Without a value to begin with, the kernel gives zeros.
     let detours = unsafe { DETOURS.get_or_insert_ptr_mut(ctx, None) };
     // SAFETY: as above.
-    unsafe { detours.as_mut() }
+    unsafe { detours.as_mut() }.map(look)
 }
 
 /// Makes a connected UDP socket known to the daemon. Where there is no room, it stays connected when its port is taken
 /// back.
 #[inline(always)]
 pub(crate) fn remember_client(ctx: &SockAddrContext, detour: &Detour) {
-    let _full = CLIENTS.insert(&cookie(ctx), detour, 0);
+    let _full = CLIENTS.insert(cookie(ctx), detour, 0);
 }
 
 /// The opposite; most sockets are not known.
 #[inline(always)]
 pub(crate) fn forget_client(ctx: &SockAddrContext) {
-    let _unknown = CLIENTS.remove(&cookie(ctx));
+    let _unknown = CLIENTS.remove(cookie(ctx));
 }
 
 #[inline(always)]

@@ -71,13 +71,12 @@ impl<'ctx> Call<'ctx> {
     pub(super) fn detour(&self) -> Option<Detour> {
         let Some(detour) = local::detour(&Tables, self, self.protocol, self.to) else {
             // Answers of this peer must not be shown as another's.
-            if let Some(detours) = maps::detours(self.ctx) {
-                detours.forget(self.to);
+            if maps::with_detours(self.ctx, |detours| detours.forget(self.to)).is_some() {
                 maps::forget_client(self.ctx);
             }
             return None;
         };
-        let is_taken = maps::detours_or_new(self.ctx)?.take(&detour);
+        let is_taken = maps::with_detours_or_new(self.ctx, |detours| detours.take(&detour))?;
         is_taken.then_some(detour)
     }
 

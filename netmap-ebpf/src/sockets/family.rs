@@ -127,6 +127,6 @@ fn set_port(ctx: &SockAddrContext, port: Port) {
         write_volatile(
             addr_of_mut!((*ctx.sock_addr).user_port),
             u32::from(port.0.to_be()),
-        )
+        );
     };
 }

@@ -299,7 +299,8 @@ struct Condition {
 
 impl Condition {
     fn destination(address: Ipv4Addr) -> Self {
-        const SIZE: u8 = size_of::<Condition>() as u8;
+        const SIZE: u8 = 16;
+        const { assert!(size_of::<Condition>() == SIZE as usize) };
         Self {
             code: DESTINATION_CONDITION,
             // To the end of the program, which accepts, or beyond it, which does not.

@@ -2,7 +2,7 @@
 //! whoever made it. Each request on its standard input is two bytes, the address family and the type; the answer is an
 //! error number, 0 for none, with the socket.
 
-use std::{io::IoSlice, os::fd::AsRawFd as _};
+use std::{io::IoSlice, os::fd::AsRawFd};
 
 use anyhow::Result;
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
@@ -15,7 +15,7 @@ fn main() -> Result<()> {
         let [family, kind] = request.map(i32::from);
         let made = Socket::new(Domain::from(family), Type::from(kind), None);
         let code = made.as_ref().err().and_then(std::io::Error::raw_os_error);
-        let descriptors: Vec<_> = made.iter().map(|socket| socket.as_raw_fd()).collect();
+        let descriptors: Vec<_> = made.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&descriptors)];
         let rights = if descriptors.is_empty() {
             &[][..]
