@@ -94,6 +94,7 @@ fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
     const NEVER: &[Reason] = &[
         // Of the socket hooks.
         Reason::Proxied,
+        Reason::Connected,
         Reason::NoProxy,
         Reason::PortHeld,
         // No tag outlives a test run.
