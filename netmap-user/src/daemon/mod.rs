@@ -5,6 +5,7 @@
 
 mod commands;
 mod ports;
+mod sockets;
 mod strays;
 mod topology;
 
@@ -20,7 +21,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
-use netmap_common::maps::{IfIndex, socket};
+use netmap_common::maps::IfIndex;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
@@ -30,17 +31,16 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::{strays::StrayError, topology::Topology};
+use self::topology::Topology;
 use crate::{
     api::server::{Command, Server},
-    dataplane::{CURRENT_NETNS, Dataplane, DataplaneError, LoadOptions},
+    dataplane::{Dataplane, LoadOptions},
     expiry,
     host::{Host, Selection},
     maps::{self, Maps},
     options::RunOptions,
     proxy::{self, Hold, Limits, Mark, Proxy, Reservations, Timeouts},
     publish::Publisher,
-    sys,
 };
 
 /// The mark of the daemon's own sockets, which may bind published ports.
@@ -141,11 +141,6 @@ impl Daemon {
         daemon.want();
         daemon.follow_host()?;
         daemon.attach_sockets(options)?;
-        if daemon.dataplane.adopted()
-            && let Err(error) = strays::cut(&daemon.maps, &daemon.publisher, None)
-        {
-            debug!("connections of this host's own processes: {error}");
-        }
         daemon.refresh_ports();
         Ok(daemon)
     }
@@ -167,50 +162,6 @@ impl Daemon {
         if let Err(error) = self.reservations.tidy() {
             warn!("ports of a former netmap stay reserved: {error}");
         }
-    }
-
-    fn attach_sockets(&mut self, options: &RunOptions) -> anyhow::Result<()> {
-        self.maps.sockets.set(socket::TCP4, self.proxy.tcp4())?;
-        self.maps.sockets.set(socket::UDP4, self.proxy.udp4())?;
-        self.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
-        let cgroup = match &options.cgroup {
-            Some(cgroup) => Some(cgroup.clone()),
-            None => sys::cgroup2_root().context("/proc/self/mounts cannot be read")?,
-        };
-        let Some(cgroup) = cgroup else {
-            warn!(
-                "there is no cgroup2 hierarchy: ports of large ranges are not kept from other programs, and the proxy \
-                 carries all connections of this host's own processes"
-            );
-            return Ok(());
-        };
-        match self.dataplane.attach_hold(&cgroup) {
-            Err(error @ DataplaneError::Unavailable { .. }) => {
-                warn!("ports of large ranges are not kept from other programs: {error}");
-            }
-            result => drop(result?),
-        }
-        if !options.socket_hooks {
-            return Ok(self.dataplane.detach_detours()?);
-        }
-        match self.dataplane.attach_detours(&cgroup) {
-            Err(error @ DataplaneError::Unavailable { .. }) => {
-                warn!("the proxy carries all connections of this host's own processes: {error}");
-            }
-            result => drop(result?),
-        }
-        Ok(())
-    }
-
-    /// Ends connections of this host's own that lead to a container by a rule that is no more. One that was about to be
-    /// made when its rule went is found at the next sweep.
-    fn cut_strays(&mut self, containers: &BTreeSet<Ipv4Addr>) -> Result<(), StrayError> {
-        self.stray_containers.extend(containers);
-        let cut = strays::cut(&self.maps, &self.publisher, Some(containers))?;
-        if cut > 0 {
-            info!("ended {cut} connections of this host's own processes whose port is no longer published");
-        }
-        Ok(())
     }
 
     /// Tells systemd and whoever reads the output that packets are carried.
@@ -258,15 +209,7 @@ impl Daemon {
         if let Err(error) = expiry::sweep(&mut self.maps, maps::now()) {
             warn!("idle flows cannot be ended: {error}");
         }
-        let containers = std::mem::take(&mut self.stray_containers);
-        if !containers.is_empty()
-            && let Err(error) = strays::cut(&self.maps, &self.publisher, Some(&containers))
-        {
-            debug!("connections of this host's own processes: {error}");
-        }
-        if let Err(error) = strays::sweep(&mut self.maps) {
-            debug!("connected UDP sockets of this host's own processes: {error}");
-        }
+        self.sweep_sockets();
     }
 
     fn refresh_ports(&mut self) {
