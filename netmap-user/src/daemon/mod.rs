@@ -5,6 +5,7 @@
 
 mod commands;
 mod ports;
+mod sockets;
 mod start;
 mod strays;
 mod topology;
@@ -28,7 +29,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::{strays::StrayError, topology::Topology};
+use self::topology::Topology;
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
@@ -107,17 +108,6 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Ends connections of this host's own that lead to a container by a rule that is no more. One that was about to be
-    /// made when its rule went is found at the next sweep.
-    fn cut_strays(&mut self, containers: &BTreeSet<Ipv4Addr>) -> Result<(), StrayError> {
-        self.stray_containers.extend(containers);
-        let cut = strays::cut(&self.maps, &self.publisher, Some(containers))?;
-        if cut > 0 {
-            info!("ended {cut} connections of this host's own processes whose port is no longer published");
-        }
-        Ok(())
-    }
-
     /// Tells systemd and whoever reads the output that packets are carried.
     fn announce(&self, options: &RunOptions) {
         sd_notify::notify(&[NotifyState::Ready])
@@ -161,15 +151,7 @@ impl Daemon {
         if let Err(error) = sweeper.sweep(&mut self.maps, maps::now()) {
             warn!("idle flows cannot be ended: {error}");
         }
-        let containers = std::mem::take(&mut self.stray_containers);
-        if !containers.is_empty()
-            && let Err(error) = strays::cut(&self.maps, &self.publisher, Some(&containers))
-        {
-            debug!("connections of this host's own processes: {error}");
-        }
-        if let Err(error) = strays::sweep(&mut self.maps) {
-            debug!("connected UDP sockets of this host's own processes: {error}");
-        }
+        self.sweep_sockets();
     }
 
     /// What nobody tells of: the host's own ports. And what went wrong last time.

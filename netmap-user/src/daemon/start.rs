@@ -6,9 +6,9 @@ use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use netmap_common::maps::socket;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::{Daemon, SOCKET_MARK, down, ports, strays, topology::Topology};
+use super::{Daemon, SOCKET_MARK, down, ports, topology::Topology};
 use crate::{
     binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -17,11 +17,7 @@ use crate::{
     options::RunOptions,
     proxy::{self, Limits, Proxy, Reservations, Timeouts},
     publish::Publisher,
-    sys,
 };
-
-/// What is missing without a cgroup to attach to.
-const WITHOUT_CGROUP: &str = "other programs can bind ports of large published ranges, and the proxy carries this host's own connections";
 
 impl Daemon {
     pub(super) async fn start(options: &RunOptions) -> anyhow::Result<Self> {
@@ -78,12 +74,7 @@ impl Daemon {
         daemon.want();
         daemon.follow_host()?;
         daemon.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
-        daemon.attach_cgroup(options);
-        if daemon.dataplane.adopted()
-            && let Err(error) = strays::cut(&daemon.maps, &daemon.publisher, None)
-        {
-            debug!("connections of this host's own processes: {error}");
-        }
+        daemon.attach_sockets(options);
         Ok(daemon)
     }
 
@@ -109,29 +100,6 @@ impl Daemon {
             warn!("ports of a former netmap stay reserved: {error}");
         }
         Ok(())
-    }
-
-    /// Keeps the ports of large ranges from other programs, and takes the host's own processes straight to containers,
-    /// where the kernel can.
-    fn attach_cgroup(&mut self, options: &RunOptions) {
-        let cgroup = match &options.cgroup {
-            Some(cgroup) => Ok(Some(cgroup.clone())),
-            None => sys::cgroup2_root(),
-        };
-        let cgroup = match cgroup {
-            Ok(Some(cgroup)) => cgroup,
-            Ok(None) => return warn!("{WITHOUT_CGROUP}: there is no cgroup2 hierarchy"),
-            Err(error) => return warn!("{WITHOUT_CGROUP}: /proc/self/mounts cannot be read: {error}"),
-        };
-        if let Err(error) = self.dataplane.attach_hold(&cgroup) {
-            warn!("other programs can bind ports of large published ranges: {error}");
-        }
-        let detours = if options.socket_hooks {
-            self.dataplane.attach_detours(&cgroup).map(drop)
-        } else {
-            self.dataplane.detach_detours().map(drop)
-        };
-        detours.unwrap_or_else(|error| warn!("the proxy carries this host's own connections: {error}"));
     }
 }
 

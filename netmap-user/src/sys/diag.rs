@@ -1,29 +1,24 @@
 //! Connected sockets of this network namespace, whoever owns them: found by what BPF programs keep with them, and ended
 //! (`sock_diag(7)`). netmap knows which those are that its hooks led to a container; this finds them.
 
+mod wire;
+
 use std::{
     io,
     net::{Ipv4Addr, SocketAddrV4},
     os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::{Pod, Zeroable as _};
 use netmap_common::maps::{Cookie, Protocol};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
 
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
-/// Linux 4.5, if it was built with `CONFIG_INET_DIAG_DESTROY`.
-const SOCK_DESTROY: u16 = 21;
-const REQUEST_BYTECODE: u16 = 1;
-/// Linux 5.7.
-const REQUEST_STORAGES: u16 = 2;
-const REQUEST_MAP: u16 = 1;
-const DESTINATION_CONDITION: u8 = 8;
-const ANSWER_STORAGES: u16 = 20;
-const ANSWER_STORAGE: u16 = 1;
-const ANSWER_VALUE: u16 = 3;
+use self::wire::{
+    ANSWER_STORAGE, ANSWER_STORAGES, ANSWER_VALUE, Answer, Condition, Header, Id, REQUEST_BYTECODE,
+    REQUEST_MAP, REQUEST_STORAGES, Request, SOCK_DESTROY, SOCK_DIAG_BY_FAMILY, attribute, find, states, step,
+};
 
 /// A connection to the kernel's socket monitor.
 #[derive(Debug)]
@@ -231,153 +226,9 @@ impl SocketDiag {
     }
 }
 
-/// `struct nlmsghdr`.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Header {
-    length: u32,
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    port: u32,
-}
-
-/// `struct inet_diag_sockid`: ports and addresses in network byte order.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-struct Id {
-    source_port: [u8; 2],
-    destination_port: [u8; 2],
-    source: [u8; 16],
-    destination: [u8; 16],
-    interface: u32,
-    cookie: [u32; 2],
-}
-
-/// `struct inet_diag_req_v2`.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Request {
-    family: u8,
-    protocol: u8,
-    extensions: u8,
-    pad: u8,
-    states: u32,
-    id: Id,
-}
-
-/// `struct inet_diag_msg`.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Answer {
-    family: u8,
-    state: u8,
-    timer: u8,
-    retransmits: u8,
-    id: Id,
-    expires: u32,
-    receive_queue: u32,
-    write_queue: u32,
-    user: u32,
-    inode: u32,
-}
-
-/// `struct inet_diag_bc_op` and `struct inet_diag_hostcond` with an IPv4 address, which mapped IPv6 addresses match as
-/// well: accepts what it is true of.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Condition {
-    code: u8,
-    yes: u8,
-    no: u16,
-    family: u8,
-    prefix: u8,
-    pad: [u8; 2],
-    port: i32,
-    address: [u8; 4],
-}
-
-impl Condition {
-    fn destination(address: Ipv4Addr) -> Self {
-        const SIZE: u8 = 16;
-        const { assert!(size_of::<Condition>() == SIZE as usize) };
-        Self {
-            code: DESTINATION_CONDITION,
-            // To the end of the program, which accepts, or beyond it, which does not.
-            yes: SIZE,
-            no: u16::from(SIZE) + 4,
-            family: u8::try_from(libc::AF_INET).unwrap_or_default(),
-            prefix: 32,
-            pad: [0; 2],
-            port: -1,
-            address: address.octets(),
-        }
-    }
-}
-
-/// The states in which a socket has a peer, as a mask (`net/tcp_states.h`): for UDP, established.
-fn states(protocol: Protocol) -> u32 {
-    const ESTABLISHED: u32 = 1;
-    /// Time-wait, which no process holds any more, no connection at all, and listening.
-    const WITHOUT: [u32; 3] = [6, 7, 10];
-    match protocol {
-        Protocol::Tcp => WITHOUT
-            .iter()
-            .fold((1 << 12) - 2, |mask, state| mask & !(1 << state)),
-        Protocol::Udp | Protocol::Icmp => 1 << ESTABLISHED,
-    }
-}
-
-/// A netlink attribute, padded.
-fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(payload.len() + 4).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend_from_slice(payload);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-/// The payload of the first attribute of a kind.
-fn find(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    /// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
-    const FLAGS: u16 = 0xc000;
-    loop {
-        let [l0, l1, k0, k1, ..] = attributes else {
-            return None;
-        };
-        let length = usize::from(u16::from_ne_bytes([*l0, *l1]));
-        if u16::from_ne_bytes([*k0, *k1]) & !FLAGS == kind {
-            return attributes.get(4..length);
-        }
-        attributes = attributes.get(step(length, 4)..)?;
-    }
-}
-
-/// Messages and attributes begin at multiples of four bytes, and are never shorter than their header.
-fn step(length: usize, header: usize) -> usize {
-    length.next_multiple_of(4).max(header)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_was_put_into_attributes_is_found_in_them() {
-        let inner = attribute(ANSWER_VALUE, &[1, 2, 3, 4, 5]);
-        let mut outer = attribute(7, &[9; 6]);
-        outer.extend(attribute(ANSWER_STORAGES | 0x8000, &inner));
-        let value = find(&outer, ANSWER_STORAGES).and_then(|inner| find(inner, ANSWER_VALUE));
-        assert_eq!(value, Some(&[1, 2, 3, 4, 5][..]));
-        assert_eq!(find(&outer, 8), None);
-        assert_eq!(find(&[0; 4], 8), None);
-    }
-
-    #[test]
-    fn only_states_with_a_peer_are_asked_for() {
-        assert_eq!(states(Protocol::Udp), 0b10);
-        assert_eq!(states(Protocol::Tcp), 0b1011_0011_1110);
-    }
 
     #[test]
     fn a_mapped_peer_is_its_ipv4_address() {
