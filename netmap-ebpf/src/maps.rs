@@ -7,20 +7,23 @@ use core::{
 };
 
 use aya_ebpf::{
+    EbpfContext as _,
     bindings::{__sk_buff, BPF_F_CURRENT_NETNS, BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_fib_lookup},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, SockMap, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, SkStorage, SockMap, lpm_trie::Key},
     helpers::generated::{
-        bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop,
-        bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
+        bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_get_prandom_u32, bpf_get_socket_cookie,
+        bpf_ktime_get_coarse_ns, bpf_loop, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
     },
     macros::btf_map,
+    programs::SockAddrContext,
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Count, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface, Network, NetworkKey,
-        Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, capacity,
+        Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface,
+        Network, NetworkKey, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+        capacity,
     },
-    nat::{Env, HostSocket, InsertError, Route, Rules},
+    nat::{Env, HostSocket, InsertError, Route, Rules, local::Host},
 };
 
 const SPARSE: usize = BPF_F_NO_PREALLOC as usize;
@@ -54,6 +57,50 @@ static COUNTERS: PerCpuArray<Count, { capacity::COUNTERS }> = PerCpuArray::new()
 static PROBING: PerCpuArray<u32, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static SOCKETS: SockMap<{ capacity::SOCKETS }> = SockMap::new();
+#[btf_map]
+static DETOURS: SkStorage<Detours> = SkStorage::new();
+#[btf_map]
+static CLIENTS: HashMap<Cookie, Detour, { capacity::CLIENTS }, SPARSE> = HashMap::new();
+
+/// Looks at the detours of the socket whose hook runs; `None` when it has none.
+#[inline(always)]
+pub(crate) fn with_detours<T>(ctx: &SockAddrContext, look: impl FnOnce(&mut Detours) -> T) -> Option<T> {
+    // SAFETY: the kernel never runs a hook of these without its socket.
+    let detours = unsafe { DETOURS.get_ptr_mut(ctx) };
+    // SAFETY: null or valid as long as the program runs (RCU), and the kernel holds the socket's lock meanwhile.
+    unsafe { detours.as_mut() }.map(look)
+}
+
+/// The same, made if need be; `None` when there is no memory for it.
+#[inline(always)]
+pub(crate) fn with_detours_or_new<T>(
+    ctx: &SockAddrContext,
+    look: impl FnOnce(&mut Detours) -> T,
+) -> Option<T> {
+    // SAFETY: as above. Without a value to begin with, the kernel gives zeros.
+    let detours = unsafe { DETOURS.get_or_insert_ptr_mut(ctx, None) };
+    // SAFETY: as above.
+    unsafe { detours.as_mut() }.map(look)
+}
+
+/// Makes a connected UDP socket known to the daemon. Where there is no room, it stays connected when its port is taken
+/// back.
+#[inline(always)]
+pub(crate) fn remember_client(ctx: &SockAddrContext, detour: &Detour) {
+    let _full = CLIENTS.insert(cookie(ctx), detour, 0);
+}
+
+/// The opposite; most sockets are not known.
+#[inline(always)]
+pub(crate) fn forget_client(ctx: &SockAddrContext) {
+    let _unknown = CLIENTS.remove(cookie(ctx));
+}
+
+#[inline(always)]
+fn cookie(ctx: &SockAddrContext) -> Cookie {
+    // SAFETY: the context is the program's own.
+    Cookie(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) })
+}
 
 /// Counts a packet, or for the socket hooks (0 bytes) a connection or datagram.
 #[inline(always)]
@@ -103,9 +150,19 @@ impl Rules for Tables {
     }
 }
 
-impl Tables {
+impl Host for Tables {
     #[inline(always)]
-    pub(crate) fn settings() -> Settings {
+    fn has_address(&self, address: Address) -> bool {
+        LOCALS.get_ptr(address).is_some()
+    }
+
+    #[inline(always)]
+    fn knows_container(&self, address: Address) -> bool {
+        ENDPOINTS.get_ptr(address).is_some()
+    }
+
+    #[inline(always)]
+    fn settings(&self) -> Settings {
         SETTINGS.get(0).copied().unwrap_or_default()
     }
 }
@@ -201,7 +258,7 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn settings(&self) -> Settings {
-        Tables::settings()
+        Tables.settings()
     }
 
     #[inline(always)]
@@ -249,7 +306,7 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn is_local(&self, address: Address) -> bool {
-        LOCALS.get_ptr(address).is_some()
+        Tables.has_address(address)
     }
 
     #[inline(always)]

@@ -1,6 +1,9 @@
 //! What a user asks to publish, checked once at the edge.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 use ipnet::Ipv4Net;
 use netmap_common::maps::Protocol;
@@ -165,6 +168,21 @@ pub struct Binding {
     /// Sources that may connect; empty for everybody.
     #[serde(default)]
     pub allow: Vec<Ipv4Net>,
+}
+
+impl Binding {
+    /// The container's port behind a published one, if `host` and `port` are covered.
+    pub fn target_of(&self, host: Ipv4Addr, port: u16) -> Option<SocketAddrV4> {
+        let Published {
+            host: published,
+            ports,
+            ..
+        } = self.published;
+        let covers = ports.contains(port) && (published.is_unspecified() || published == host);
+        let offset = port.checked_sub(ports.first())?;
+        let port = self.target_ports.first().checked_add(offset)?;
+        covers.then_some(SocketAddrV4::new(self.target, port))
+    }
 }
 
 impl fmt::Display for Binding {

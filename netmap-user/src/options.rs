@@ -34,8 +34,12 @@ pub struct RunOptions {
     pub socket: PathBuf,
     /// Where programs and maps are pinned, a folder of a bpffs.
     pub pin_dir: PathBuf,
-    /// The cgroup whose processes may not bind published ports; none for the root of the cgroup2 hierarchy.
+    /// The cgroup whose processes go straight to containers and may not bind published ports; none for the root of the
+    /// cgroup2 hierarchy.
     pub cgroup: Option<PathBuf>,
+    /// Whether the host's own processes go straight to containers where they ask for a published port; else the proxy
+    /// serves them.
+    pub socket_hooks: bool,
     /// Entries of the flow table, two a flow; none for as many as the table has that is pinned, else
     /// [`netmap_common::maps::capacity::FLOWS`].
     pub flow_entries: Option<u32>,
@@ -59,6 +63,7 @@ impl Default for RunOptions {
             socket: DEFAULT_SOCKET.into(),
             pin_dir: DEFAULT_PIN_DIR.into(),
             cgroup: None,
+            socket_hooks: true,
             flow_entries: None,
             mark_bit: DEFAULT_MARK_BIT,
         }

@@ -35,7 +35,7 @@ pub struct Netmap {
     socket: PathBuf,
     pins: PathBuf,
     cgroup: PathBuf,
-    interfaces: Vec<String>,
+    arguments: Vec<String>,
     daemon: Option<Daemon>,
     log: Arc<Mutex<String>>,
     /// Prints the daemons' log when it goes: in a test, which keeps it to itself unless it fails.
@@ -51,13 +51,17 @@ struct Daemon {
 impl Netmap {
     /// Runs with `up0` as uplink and both bridges, and waits until it is ready.
     pub fn start(lab: &Lab) -> Result<Self> {
-        Self::start_with(lab, &["--uplink", "up0", "--bridge", "br1", "--bridge", "br2"])
+        let mut arguments = vec!["--uplink", "up0", "--bridge", "br1", "--bridge", "br2"];
+        if !lab.options().socket_hooks {
+            arguments.push("--no-socket-hooks");
+        }
+        Self::start_with(lab, &arguments)
     }
 
     /// Runs with these arguments beside those for its socket, pins and control group.
     pub fn start_with(lab: &Lab, arguments: &[&str]) -> Result<Self> {
         let mut netmap = Self::prepare(lab)?;
-        netmap.interfaces = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        netmap.set_arguments(arguments);
         netmap.run()?;
         Ok(netmap)
     }
@@ -74,11 +78,21 @@ impl Netmap {
             socket: std::env::temp_dir().join(format!("netmap-{name}.sock")),
             pins: Path::new(ground::BPFFS).join(format!("netmap-{name}")),
             cgroup,
-            interfaces: Vec::new(),
+            arguments: Vec::new(),
             daemon: None,
             log: Arc::default(),
             shows_log: true,
         })
+    }
+
+    /// The arguments of [`Netmap::run`] from now on.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
+    /// Its arguments.
+    pub fn arguments(&self) -> Vec<&str> {
+        self.arguments.iter().map(String::as_str).collect()
     }
 
     /// Starts the daemon and waits for the line that says it is ready.
@@ -86,7 +100,7 @@ impl Netmap {
         ensure!(self.daemon.is_none(), "the daemon runs already");
         let mut command = self.command("run");
         command
-            .args(&self.interfaces)
+            .args(&self.arguments)
             .arg("--cgroup")
             .arg(&self.cgroup)
             .stdin(Stdio::null())
@@ -159,6 +173,14 @@ impl Netmap {
         &self.cgroup
     }
 
+    /// This namespace with clients in the control group, as processes of the host are: the socket hooks see them.
+    pub fn clients(&self, namespace: &Namespace) -> Result<Namespace> {
+        let cgroup = self.cgroup.join(ground::CLIENTS);
+        fs::create_dir_all(&cgroup)
+            .with_context(|| format!("cannot make control group {}", cgroup.display()))?;
+        namespace.within(|program| enter(&cgroup, namespace, program))
+    }
+
     /// The `netmap` command in the host, not yet run, with `subcommand` as its first argument.
     pub fn command(&self, subcommand: impl AsRef<OsStr>) -> Command {
         let mut command = self.host_command(&self.binary);
@@ -168,13 +190,7 @@ impl Netmap {
 
     /// A command of the host: in its network namespace and in its control group, not yet run.
     pub fn host_command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec nsenter "$@""#])
-            .arg(&self.cgroup)
-            .arg(format!("--net={}", self.host.path().display()))
-            .arg(program);
-        command
+        enter(&self.cgroup, &self.host, program)
     }
 
     fn with_instance(&self, mut command: Command) -> Command {
@@ -332,6 +348,17 @@ impl Daemon {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// A command in a control group and a network namespace.
+fn enter(cgroup: &Path, namespace: &Namespace, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec nsenter "$@""#])
+        .arg(cgroup)
+        .arg(format!("--net={}", namespace.path().display()))
+        .arg(program);
+    command
 }
 
 fn keep(mut from: impl Read + Send + 'static, log: Arc<Mutex<String>>) {

@@ -15,6 +15,9 @@ use crate::{DEADLINE, namespace};
 /// Where the BPF file system is.
 pub const BPFFS: &str = "/sys/fs/bpf";
 
+/// The control group below a netmap's own where clients live, apart from the daemon and what else the host runs.
+pub(crate) const CLIENTS: &str = "clients";
+
 /// Ends what labs of dead processes have left running, and removes their pins and control groups.
 pub fn sweep() {
     let Ok(root) = cgroup_root() else {
@@ -57,6 +60,19 @@ pub fn binary() -> Result<PathBuf> {
         )
 }
 
+/// A program that cargo builds beside the tests.
+pub(crate) fn sibling(name: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    this.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| {
+            format!("there is no program {name} beside the tests: build all of package netmap-tests")
+        })
+}
+
 /// Where the cgroup2 file system is mounted, beside v1 or alone.
 pub(crate) fn cgroup_root() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/mounts")?;
@@ -88,7 +104,11 @@ pub(crate) fn end_cgroup(cgroup: &Path) {
     // Nothing can be done about a failure; a later sweep tries again.
     let _killed = fs::write(cgroup.join("cgroup.kill"), "1");
     let start = Instant::now();
-    while fs::remove_dir(cgroup).is_err() && start.elapsed() < DEADLINE {
+    while start.elapsed() < DEADLINE {
+        let _removed = fs::remove_dir(cgroup.join(CLIENTS));
+        if fs::remove_dir(cgroup).is_ok() {
+            return;
+        }
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! - [`command`]: runs `ip`, `tc`, `ethtool`, `nft`;
 //! - [`namespace`]: one network namespace, and code that runs inside it;
+//! - `insider`: sockets of a control group, in any namespace;
 //! - [`ground`]: the BPF file system, control groups and the binary under test;
 //! - [`topology`]: the [`Lab`]: who is there and under which address;
 //! - [`answer`]: what the servers say to whoever asks;
@@ -28,6 +29,7 @@ pub mod counters;
 pub mod daemon;
 pub mod ground;
 pub mod http;
+mod insider;
 pub mod namespace;
 pub mod ping;
 pub mod programs;

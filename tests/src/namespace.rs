@@ -13,8 +13,9 @@ use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
 };
+use socket2::{Domain, Socket, Type};
 
-use crate::command;
+use crate::{command, insider::Insider};
 
 /// Where `ip netns` keeps names of namespaces.
 const DIRECTORY: &str = "/run/netns";
@@ -24,6 +25,9 @@ const DIRECTORY: &str = "/run/netns";
 pub struct Namespace {
     name: String,
     path: PathBuf,
+    /// Who makes its clients' sockets, if that is not the test itself.
+    insider: Option<Insider>,
+    is_borrowed: bool,
 }
 
 impl Namespace {
@@ -36,6 +40,8 @@ impl Namespace {
         let namespace = Self {
             name: name.to_owned(),
             path,
+            insider: None,
+            is_borrowed: false,
         };
         let path = namespace.path.clone();
         thread::spawn(move || {
@@ -53,6 +59,26 @@ impl Namespace {
         .with_context(|| format!("cannot make namespace {name}; the tests must run as root"))?;
         namespace.batch("link set lo up")?;
         Ok(namespace)
+    }
+
+    /// The same namespace with clients whose sockets belong to a control group: `command` makes a command that runs a
+    /// program inside both. It must not outlive `self`.
+    pub fn within(&self, command: impl FnOnce(&Path) -> Command) -> Result<Self> {
+        Ok(Self {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            insider: Some(Insider::start(command)?),
+            is_borrowed: true,
+        })
+    }
+
+    /// A client's socket, not bound to anything.
+    pub fn socket(&self, domain: Domain, kind: Type) -> Result<Socket> {
+        let made = match &self.insider {
+            Some(insider) => insider.socket(domain, kind),
+            None => self.run(|| Socket::new(domain, kind, None))?,
+        };
+        made.with_context(|| format!("cannot make a socket in {}", self.name))
     }
 
     /// Its name, as `ip netns` and `ip -n` know it.
@@ -123,7 +149,9 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        remove(&self.path);
+        if !self.is_borrowed {
+            remove(&self.path);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use anyhow::Result;
 
 use crate::{
-    Answer, Lab, Netmap, Options, tcp,
+    Answer, Lab, Namespace, Netmap, Options, tcp,
     topology::{C1, REMOTE},
     udp,
 };
@@ -37,7 +37,7 @@ impl Transport {
     }
 
     /// Asks the server at `to` once, as a client in `namespace`.
-    pub fn request(self, namespace: &crate::Namespace, to: SocketAddrV4, payload: &str) -> Result<Answer> {
+    pub fn request(self, namespace: &Namespace, to: SocketAddrV4, payload: &str) -> Result<Answer> {
         match self {
             Self::Tcp => tcp::request(namespace, to, payload),
             Self::Udp => udp::request(namespace, to, payload),
@@ -52,6 +52,8 @@ pub struct Scene {
     /// The netmap under test; goes before the lab does.
     pub netmap: Netmap,
     servers: Vec<Server>,
+    /// The host with its processes in netmap's control group, as on any host; `lab.host` is for those outside.
+    pub host: Namespace,
     /// The lab.
     pub lab: Lab,
 }
@@ -78,6 +80,7 @@ impl Scene {
     pub fn in_lab(lab: Lab) -> Result<Self> {
         let netmap = Netmap::start(&lab)?;
         let mut scene = Self {
+            host: netmap.clients(&lab.host)?,
             netmap,
             servers: Vec::new(),
             lab,
@@ -93,7 +96,7 @@ impl Scene {
     }
 
     /// Starts a TCP and a UDP server at `address` in `namespace`, until the scene ends.
-    pub fn serve(&mut self, namespace: &crate::Namespace, address: SocketAddrV4) -> Result<()> {
+    pub fn serve(&mut self, namespace: &Namespace, address: SocketAddrV4) -> Result<()> {
         self.servers
             .push(Server::Tcp(tcp::Server::start(namespace, address)?));
         self.servers

@@ -58,6 +58,8 @@ pub struct Options {
     pub br_netfilter: bool,
     /// The remote host has [`REMOTE2`], too.
     pub second_remote: bool,
+    /// netmap leads the host's own processes straight to containers; off, its proxy serves them.
+    pub socket_hooks: bool,
 }
 
 impl Default for Options {
@@ -69,6 +71,7 @@ impl Default for Options {
             strict_rp_filter: false,
             br_netfilter: false,
             second_remote: false,
+            socket_hooks: true,
         }
     }
 }

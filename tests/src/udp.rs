@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Type};
 
 use crate::{Answer, DEADLINE, Namespace};
 
@@ -67,23 +67,32 @@ impl Client {
         Self::open(namespace, SocketAddrV4::new(0.into(), 0), to, true)
     }
 
+    /// The same, bound to `from` before it is connected.
+    pub fn connected_from(namespace: &Namespace, from: SocketAddrV4, to: SocketAddrV4) -> Result<Self> {
+        Self::open(namespace, from, to, true)
+    }
+
     /// An unconnected socket in `namespace`, bound to `from`, which gets answers from anybody and checks them itself.
     pub fn unconnected(namespace: &Namespace, from: SocketAddrV4, to: SocketAddrV4) -> Result<Self> {
         Self::open(namespace, from, to, false)
     }
 
     fn open(namespace: &Namespace, from: SocketAddrV4, to: SocketAddrV4, connected: bool) -> Result<Self> {
-        let socket = namespace
-            .try_run(|| {
-                let socket = UdpSocket::bind(from)?;
-                if connected {
-                    socket.connect(to)?;
-                }
-                Ok(socket)
-            })
+        let socket = namespace.socket(Domain::IPV4, Type::DGRAM)?;
+        let open = || {
+            // Who connects without a bind leaves address and port to the kernel at once.
+            if !connected || from != SocketAddrV4::new(0.into(), 0) {
+                socket.bind(&SocketAddr::from(from).into())?;
+            }
+            if connected {
+                socket.connect(&SocketAddr::from(to).into())?;
+            }
+            io::Result::Ok(())
+        };
+        open()
             .with_context(|| format!("cannot open a socket from {from} to {to} in {}", namespace.name()))?;
         Ok(Self {
-            socket,
+            socket: socket.into(),
             to: to.into(),
             connected,
         })

@@ -61,7 +61,7 @@ fn a_run_of_ports_that_clients_keep_leaves_the_others_to_be_found() -> Result<()
     Scenery::run(|_| {
         let programs = Programs::load(&with_default_pool())?;
         // Two clients want each of these ports: one keeps it, the other gets a port elsewhere.
-        for port in 1_031..16_000 {
+        for port in 1_031..14_000 {
             for container in [C1, C1B] {
                 let key = FlowKey::new(Protocol::Udp, container, Port(port), FAR, Port(53));
                 open(&programs, key)?;
@@ -71,7 +71,7 @@ fn a_run_of_ports_that_clients_keep_leaves_the_others_to_be_found() -> Result<()
             .tables
             .count(Hook::PortIn, Reason::PortsExhausted)?
             .packets;
-        ensure!(failed == 0, "{failed} of 29,938 flows failed");
+        ensure!(failed == 0, "{failed} of 25,938 flows failed");
         Ok(())
     })
 }
@@ -154,20 +154,25 @@ const RACES: usize = 30_000;
 
 /// Shows packets from one CPU, each at the same moment as the other CPU shows its own.
 fn race(programs: &Programs, turn: &AtomicUsize, cpu: usize) -> Result<Vec<Outcome>> {
+    let show = |number| {
+        let (hook, frame) = contender(number, cpu)?;
+        let arrival = if hook == Hook::PortIn { VC1 } else { UP0 };
+        turn.fetch_add(1, Ordering::AcqRel);
+        while turn.load(Ordering::Acquire) < 2 * number + 2 {
+            hint::spin_loop();
+        }
+        programs.run(hook, arrival, 0, &frame)
+    };
+    let outcomes = pin(cpu).and_then(|()| (0..RACES).map(show).collect());
+    // Whatever went wrong, the other does not wait for this one.
+    turn.fetch_add(2 * RACES, Ordering::AcqRel);
+    outcomes
+}
+
+fn pin(cpu: usize) -> Result<()> {
     let mut cpus = CpuSet::new();
     cpus.set(cpu)?;
-    sched_setaffinity(Pid::from_raw(0), &cpus).context("two CPUs are needed")?;
-    (0..RACES)
-        .map(|number| {
-            let (hook, frame) = contender(number, cpu)?;
-            turn.fetch_add(1, Ordering::AcqRel);
-            while turn.load(Ordering::Acquire) < 2 * number + 2 {
-                hint::spin_loop();
-            }
-            let arrival = if hook == Hook::PortIn { VC1 } else { UP0 };
-            programs.run(hook, arrival, 0, &frame)
-        })
-        .collect()
+    sched_setaffinity(Pid::from_raw(0), &cpus).context("two CPUs are needed")
 }
 
 /// Two of three packets open the same flow on both CPUs, the third opens two that want the same port.
@@ -207,14 +212,9 @@ fn open(programs: &Programs, key: FlowKey) -> Result<Outcome> {
 fn client(number: u32) -> FlowKey {
     const PORTS: u32 = 28_000;
     let address = Address(C1.0 + number / PORTS);
-    let port = 32_768 + number % PORTS;
-    FlowKey::new(
-        Protocol::Udp,
-        address,
-        Port(u16::try_from(port).unwrap()),
-        FAR,
-        Port(53),
-    )
+    let [_, _, high, low] = (32_768 + number % PORTS).to_be_bytes();
+    let port = Port(u16::from_be_bytes([high, low]));
+    FlowKey::new(Protocol::Udp, address, port, FAR, Port(53))
 }
 
 /// The host's tables, with the ports that masquerading has by default.

@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     setup::for_building()?;
     setup::for_running()?;
     let netmap = build::netmap(true)?;
-    succeed(cargo("build").args(["--package", "netmap-tests", "--bin", "demo"]))?;
+    succeed(cargo("build").args(["--package", "netmap-tests", "--bin", "demo", "--bin", "insider"]))?;
     let demo = build::binary("debug", "demo")?;
 
     // In place of this process, so that every signal reaches the demo itself and its exit status is ours.

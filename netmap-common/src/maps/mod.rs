@@ -4,6 +4,7 @@
 //! where a type says otherwise (keys of longest-prefix maps are big-endian because the kernel matches bits from the
 //! first byte).
 
+mod detour;
 mod endpoint;
 mod flow;
 mod reason;
@@ -11,6 +12,7 @@ mod rule;
 mod settings;
 mod units;
 
+pub use detour::{Cookie, Detour, Detours, Place};
 pub use endpoint::{Endpoint, Interface, Network, NetworkKey, Role, Way};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use reason::{Class, Count, Hook, Reason};
@@ -48,11 +50,15 @@ pub mod name {
     pub const PROBING: &str = "PROBING";
     /// `SOCKMAP`: the proxy's sockets, index [`super::socket`].
     pub const SOCKETS: &str = "SOCKETS";
+    /// `SK_STORAGE` of [`super::Detours`]: which sockets of this host go straight to a container.
+    pub const DETOURS: &str = "DETOURS";
+    /// `HASH` from [`super::Cookie`] to [`super::Detour`]: connected UDP sockets among them, until they are swept.
+    pub const CLIENTS: &str = "CLIENTS";
 
     /// Every map, in the order in which they are created.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 16] = [
         SLOTS, SHARED, RULES, ALLOW, FLOWS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED, SETTINGS,
-        COUNTERS, PROBING, SOCKETS,
+        COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS,
     ];
 }
 
@@ -70,6 +76,20 @@ pub mod program {
     pub const STEER: &str = "steer";
     /// `cgroup/bind4`: keeps the ports of published ranges from other programs.
     pub const HOLD: &str = "hold";
+    /// `cgroup/connect4`: the host's own sockets straight to containers.
+    pub const CONNECT4: &str = "connect4";
+    /// `cgroup/connect6`: the same for IPv4 destinations of IPv6 sockets.
+    pub const CONNECT6: &str = "connect6";
+    /// `cgroup/sendmsg4`: the same for datagrams of unconnected sockets, IPv6 sockets' IPv4 datagrams included.
+    pub const SENDMSG4: &str = "sendmsg4";
+    /// `cgroup/recvmsg4`: their answers, from the address that was asked.
+    pub const RECVMSG4: &str = "recvmsg4";
+    /// `cgroup/recvmsg6`: the same for IPv4 answers to IPv6 sockets.
+    pub const RECVMSG6: &str = "recvmsg6";
+    /// `cgroup/getpeername4`: the peer that was asked for.
+    pub const GETPEERNAME4: &str = "getpeername4";
+    /// `cgroup/getpeername6`: the same for IPv4 peers of IPv6 sockets.
+    pub const GETPEERNAME6: &str = "getpeername6";
 }
 
 /// Indexes into the map of the proxy's sockets.
@@ -106,4 +126,6 @@ pub mod capacity {
     pub const COUNTERS: usize = super::Hook::ALL.len() * super::Reason::COUNT;
     /// The proxy's sockets.
     pub const SOCKETS: usize = 4;
+    /// Connected UDP sockets of this host that go straight to a container.
+    pub const CLIENTS: usize = 65_536;
 }

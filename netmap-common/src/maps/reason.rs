@@ -83,6 +83,8 @@ reasons! {
     StackEgressReply = 11, "stack-egress-reply";
     /// A connection or datagram that the socket hook gave to the proxy.
     Proxied = 16, "proxied";
+    /// A connection or datagram of the host that the socket hooks sent straight to the container.
+    Connected = 17, "connected";
 
     /// Not IPv4.
     NotIpv4 = 32, "not-ipv4";

@@ -26,7 +26,7 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         bytes: datagram.length,
         tcp: datagram.tcp,
     };
-    let Some(flow) = env.touch(&datagram.key, seen, |flow| is_carried_at(hook, flow)) else {
+    let Some(flow) = env.touch(&datagram.key, seen, |flow| counts_at(hook, flow)) else {
         return Ok(None);
     };
     // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
@@ -59,6 +59,15 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         way,
         out: flow.out,
     }))
+}
+
+/// Whether a packet counts for the flow at this hook: what is forged elsewhere neither keeps it alive nor resets it.
+#[inline(always)]
+fn counts_at(hook: Hook, flow: &Flow) -> bool {
+    let comes_in = flow
+        .kind()
+        .is_some_and(|kind| comes_in_at(hook, kind, flow.side()));
+    comes_in && is_carried_at(hook, flow)
 }
 
 /// Whether packets of this kind and direction come in where the hook is. Elsewhere the addresses are forged, or another

@@ -11,6 +11,7 @@ mod env;
 mod flow;
 mod forward;
 mod lifetime;
+pub mod local;
 mod packet;
 mod parse;
 mod policy;

@@ -194,7 +194,7 @@ impl Places {
         let keeps =
             datagram.protocol != Protocol::Icmp && (self.low.contains(liked) || self.high.contains(liked));
         self.liked = keeps.then_some(liked);
-        // Places that nobody outside can guess (RFC 6056, 3.3.4: double hashing), the same ones for the same flow.
+        // Places that nobody outside can guess (RFC 6056, 3.3.4: two hashes), the same ones for the same flow.
         let hash = hash(settings.secret, &datagram.key);
         #[expect(clippy::cast_possible_truncation, reason = "takes the hash apart")]
         let (start, step) = (hash as u32, (hash >> 32) as u32 | 1);
@@ -214,16 +214,22 @@ impl Places {
             return self.liked;
         };
         let size = self.low.len() + self.high.len();
-        let place = self
-            .start
-            .wrapping_add(attempt.wrapping_mul(self.step))
-            .checked_rem(size)?;
+        let place = scatter(self.start.wrapping_add(attempt.wrapping_mul(self.step))).checked_rem(size)?;
         let port = match place.checked_sub(self.low.len()) {
             None => u32::from(self.low.first.0) + place,
             Some(place) => u32::from(self.high.first.0) + place,
         };
         u16::try_from(port).ok().map(Port)
     }
+}
+
+/// Where steps of one width would stay within a run of ports that are taken (clients keep theirs, and use neighbouring
+/// ones), these are all over the pool: the last step of `MurmurHash3`.
+#[inline(always)]
+const fn scatter(number: u32) -> u32 {
+    let number = (number ^ (number >> 16)).wrapping_mul(0x85eb_ca6b);
+    let number = (number ^ (number >> 13)).wrapping_mul(0xc2b2_ae35);
+    number ^ (number >> 16)
 }
 
 /// SipHash-1-3 of a key: made for short inputs and a secret, cheap without tables.

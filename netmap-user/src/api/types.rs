@@ -61,7 +61,8 @@ pub struct Attachment {
     pub interface: String,
     /// `uplink`, `port`, `bridge`, `netns`, `cgroup`.
     pub role: String,
-    /// `ingress`, `egress`, `sk_lookup`, `bind4`.
+    /// `ingress`, `egress`, `sk_lookup`, `bind4`, `connect4`, `connect6`, `sendmsg4`, `recvmsg4`, `recvmsg6`,
+    /// `getpeername4`, `getpeername6`.
     pub hook: String,
     /// `tcx`, `clsact`, `link`.
     pub mode: String,

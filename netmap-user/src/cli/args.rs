@@ -108,9 +108,13 @@ pub struct RunArgs {
     /// Whether uplinks may be carried by XDP: auto or off [default: auto]
     #[arg(long, value_name = "MODE")]
     pub xdp: Option<XdpMode>,
-    /// The cgroup whose processes may not bind published ports [default: the root of the cgroup2 hierarchy]
+    /// The cgroup whose processes go straight to containers and may not bind published ports [default: the root of the
+    /// cgroup2 hierarchy]
     #[arg(long, value_name = "DIR")]
     pub cgroup: Option<PathBuf>,
+    /// Carry this host's own connections to published ports by the socket proxy only
+    #[arg(long)]
+    pub no_socket_hooks: bool,
     /// Size of the flow table, two entries a flow [default: 262144, or as it is already]
     #[arg(long, value_name = "N", value_parser = options::parse_flow_entries)]
     pub flow_entries: Option<u32>,
@@ -136,8 +140,13 @@ pub struct PublishArgs {
     /// Let only these sources connect; may be given several times
     #[arg(long, value_name = "CIDR", value_parser = spec::parse_source, value_delimiter = ',', requires = "spec")]
     pub allow: Vec<Ipv4Net>,
-    /// Publish all that a file lists, or nothing: a line each of SPEC CONTAINER_IP [CIDR,..]; - reads from stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["spec", "target", "allow"])]
+    /// Many at once.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["spec", "target", "allow"],
+        help = "Publish all that a file lists, or nothing: SPEC CONTAINER_IP [CIDR,..] a line; - reads from stdin"
+    )]
     pub file: Option<PathBuf>,
 }
 

@@ -1,6 +1,6 @@
 //! Many bindings at once, a line each: `netmap publish --file`, `netmap unpublish --file`.
 
-use std::{fs, io, path::Path, str::FromStr};
+use std::{fs, io, path::Path, str::FromStr as _};
 
 use crate::{
     binding::{Binding, Published},

@@ -26,8 +26,10 @@ pub struct Config {
     pub socket: Option<PathBuf>,
     /// Where programs and maps are pinned.
     pub pin_dir: Option<PathBuf>,
-    /// The cgroup whose processes may not bind published ports.
+    /// The cgroup whose processes go straight to containers and may not bind published ports.
     pub cgroup: Option<PathBuf>,
+    /// Whether they go straight to containers.
+    pub socket_hooks: Option<bool>,
     /// Entries of the flow table.
     #[serde(deserialize_with = "flow_entries")]
     pub flow_entries: Option<u32>,
@@ -85,6 +87,7 @@ impl Config {
             socket: instance.socket.or(self.socket).unwrap_or(default.socket),
             pin_dir: instance.pin_dir.or(self.pin_dir).unwrap_or(default.pin_dir),
             cgroup: args.cgroup.or(self.cgroup).or(default.cgroup),
+            socket_hooks: !args.no_socket_hooks && self.socket_hooks.unwrap_or(default.socket_hooks),
             flow_entries: args.flow_entries.or(self.flow_entries),
             mark_bit: args.mark_bit.or(self.mark_bit).unwrap_or(default.mark_bit),
         }
@@ -137,6 +140,7 @@ mod tests {
         socket = "/run/x.sock"
         pin_dir = "/sys/fs/bpf/x"
         cgroup = "/sys/fs/cgroup/x"
+        socket_hooks = false
         flow_entries = 1000
         mark_bit = 3
     "#;
@@ -160,6 +164,7 @@ mod tests {
             socket: "/run/x.sock".into(),
             pin_dir: "/sys/fs/bpf/x".into(),
             cgroup: Some("/sys/fs/cgroup/x".into()),
+            socket_hooks: false,
             flow_entries: Some(1000),
             mark_bit: 3,
         };
@@ -170,6 +175,12 @@ mod tests {
     fn an_empty_file_changes_nothing() {
         let options = read("").unwrap().overridden(RunArgs::default(), NO_INSTANCE);
         assert_eq!(options, RunOptions::default());
+        let args = RunArgs {
+            no_socket_hooks: true,
+            ..RunArgs::default()
+        };
+        let options = read("socket_hooks = true").unwrap().overridden(args, NO_INSTANCE);
+        assert!(!options.socket_hooks && RunOptions::default().socket_hooks);
     }
 
     #[test]
@@ -190,6 +201,7 @@ mod tests {
         assert_eq!(options.xdp, XdpMode::Auto);
         assert_eq!((options.flow_entries, options.mark_bit), (Some(64), 3));
         assert_eq!(options.socket, Path::new("/flag.sock"));
+        assert!(!options.socket_hooks);
         assert_eq!(options.pin_dir, Path::new("/sys/fs/bpf/x"));
     }
 
@@ -199,7 +211,7 @@ mod tests {
         assert_eq!(
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
-             `socket`, `pin_dir`, `cgroup`, `flow_entries`, `mark_bit`"
+             `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`"
         );
         assert_eq!(
             error("\n\nxdp = \"native\""),

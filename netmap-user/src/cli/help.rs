@@ -28,8 +28,8 @@ pub(super) const RUN: &str = "\
     serves the API until it is stopped. Prints one line when it is attached and ready. Stopping it \
     leaves everything attached: translated traffic goes on, and the next `netmap run` takes over without \
     losing a packet.\n\n\
-    The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, flow_entries and \
-    mark_bit. Flags win over it. Where it says socket or pin_dir, the other commands need \
+    The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
+    flow_entries and mark_bit. Flags win over it. Where it says socket or pin_dir, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
 
 pub(super) const RUN_EXAMPLES: &str = "\

@@ -1,5 +1,7 @@
 //! What the API asks for. A refused command changes nothing.
 
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
 use tracing::{info, warn};
 
 use super::{Daemon, ports};
@@ -63,6 +65,7 @@ impl Daemon {
         let mut warnings = Vec::new();
         let bindings = self.publisher.unpublish(&mut self.maps, &request.published)?;
         log("unpublished", &bindings);
+        let containers: BTreeSet<Ipv4Addr> = bindings.iter().map(|binding| binding.target).collect();
         for binding in bindings {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)
@@ -71,6 +74,11 @@ impl Daemon {
             }
         }
         self.settle(&mut warnings);
+        if let Err(error) = self.cut_strays(&containers) {
+            warnings.push(format!(
+                "connections of this host's own processes to these ports go on: {error}"
+            ));
+        }
         Ok(Done { warnings })
     }
 

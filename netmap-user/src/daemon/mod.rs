@@ -5,7 +5,9 @@
 
 mod commands;
 mod ports;
+mod sockets;
 mod start;
+mod strays;
 mod topology;
 
 use std::{
@@ -100,6 +102,8 @@ struct Daemon {
     reservations: Reservations,
     /// Addresses of this host, for the proxy.
     locals: Arc<ArcSwap<BTreeSet<IpAddr>>>,
+    /// Containers to which a published port led until a moment ago.
+    stray_containers: BTreeSet<Ipv4Addr>,
     started: Instant,
 }
 
@@ -147,6 +151,7 @@ impl Daemon {
         if let Err(error) = sweeper.sweep(&mut self.maps, maps::now()) {
             warn!("idle flows cannot be ended: {error}");
         }
+        self.sweep_sockets();
     }
 
     /// What nobody tells of: the host's own ports. And what went wrong last time.

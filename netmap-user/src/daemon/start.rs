@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use netmap_common::maps::socket;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -17,7 +17,6 @@ use crate::{
     options::RunOptions,
     proxy::{self, Limits, Proxy, Reservations, Timeouts},
     publish::Publisher,
-    sys,
 };
 
 impl Daemon {
@@ -68,13 +67,14 @@ impl Daemon {
             proxy,
             reservations,
             locals,
+            stray_containers: BTreeSet::new(),
             started: Instant::now(),
         };
         daemon.hold_adopted()?;
         daemon.want();
         daemon.follow_host()?;
         daemon.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
-        daemon.attach_hold(options);
+        daemon.attach_sockets(options);
         Ok(daemon)
     }
 
@@ -100,22 +100,6 @@ impl Daemon {
             warn!("ports of a former netmap stay reserved: {error}");
         }
         Ok(())
-    }
-
-    /// Keeps the ports of large ranges from other programs, where the kernel can.
-    fn attach_hold(&mut self, options: &RunOptions) {
-        let cgroup = match &options.cgroup {
-            Some(cgroup) => Ok(Some(cgroup.clone())),
-            None => sys::cgroup2_root(),
-        };
-        let attached = match cgroup {
-            Ok(Some(cgroup)) => self.dataplane.attach_hold(&cgroup).map(drop).map_err(Into::into),
-            Ok(None) => Err(anyhow!("there is no cgroup2 hierarchy")),
-            Err(error) => Err(error.into()),
-        };
-        attached.unwrap_or_else(|error| {
-            warn!("other programs can bind ports of large published ranges: {error:#}");
-        });
     }
 }
 

@@ -6,7 +6,9 @@ use aya::programs::SchedClassifier;
 use netmap_common::maps::{IfIndex, Role, program};
 
 use super::{
-    DataplaneError, Direction, clsact,
+    DataplaneError, Direction,
+    cgroup::CgroupHook,
+    clsact,
     hook::{TcHook, interface_name},
     links, sockets,
 };
@@ -47,7 +49,10 @@ pub enum Place {
     /// The network namespace.
     Netns,
     /// A cgroup and all below it.
-    Cgroup,
+    Cgroup {
+        /// Which calls of its sockets, as in `connect4`.
+        hook: &'static str,
+    },
 }
 
 /// How a program is attached.
@@ -79,7 +84,7 @@ impl Place {
             Self::Interface { name: Some(name), .. } => name.clone(),
             Self::Interface { index, .. } => format!("index {}", index.0),
             Self::Netns => "netns".to_owned(),
-            Self::Cgroup => "cgroup".to_owned(),
+            Self::Cgroup { .. } => "cgroup".to_owned(),
         }
     }
 
@@ -92,16 +97,16 @@ impl Place {
                 Role::Bridge => "bridge",
             },
             Self::Netns => "netns",
-            Self::Cgroup => "cgroup",
+            Self::Cgroup { .. } => "cgroup",
         }
     }
 
-    /// `ingress`, `egress`, `sk_lookup` or `bind4`.
+    /// `ingress`, `egress`, `sk_lookup`, `bind4`, `connect4` and so on.
     pub const fn hook(&self) -> &'static str {
         match self {
             Self::Interface { direction, .. } => direction.name(),
             Self::Netns => "sk_lookup",
-            Self::Cgroup => "bind4",
+            Self::Cgroup { hook } => hook,
         }
     }
 }
@@ -141,15 +146,15 @@ pub(super) fn list(pins: &Pins) -> Result<Vec<Attachment>, DataplaneError> {
             in_front: Vec::new(),
         });
     }
-    let sockets = [
-        (sockets::steer_pin(pins), Place::Netns, program::STEER),
-        (sockets::hold_pin(pins), Place::Cgroup, program::HOLD),
-    ];
+    let steer = (sockets::steer_pin(pins), Place::Netns, program::STEER);
+    let in_cgroup = CgroupHook::ALL
+        .iter()
+        .map(|hook| (hook.link_pin(pins), hook.place(), hook.program));
     found.sort_by_key(|attachment| match attachment.place {
         Place::Interface { index, .. } => index,
-        Place::Netns | Place::Cgroup => IfIndex(u32::MAX),
+        Place::Netns | Place::Cgroup { .. } => IfIndex(u32::MAX),
     });
-    for (path, place, program) in sockets {
+    for (path, place, program) in std::iter::once(steer).chain(in_cgroup) {
         if let Some(state) = state(&path)? {
             found.push(Attachment {
                 place,

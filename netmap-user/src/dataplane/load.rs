@@ -11,7 +11,13 @@ use aya::{
 use netmap_common::maps::{name, program};
 
 use super::{
-    DataplaneError, LoadOptions, bpffs, feature, hook::TcHook, lock::Lock, namespace, programs::Programs,
+    DataplaneError, LoadOptions, bpffs,
+    cgroup::CgroupHook,
+    feature,
+    hook::TcHook,
+    lock::Lock,
+    namespace,
+    programs::{Programs, Unavailable},
 };
 use crate::maps::{Entries, Layout, MapsError, Pins};
 
@@ -45,12 +51,14 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
     steer
         .load()
         .map_err(|error| feature::explain(program::STEER, error))?;
-    let hold: &mut CgroupSockAddr = find(&mut ebpf, program::HOLD)?;
-    // bpf_set_retval, by which it says "address in use", came with Linux 5.18: the rest works without.
-    let hold_reason = match hold.load() {
-        Ok(()) => None,
-        Err(error) => Some(feature::explain(program::HOLD, error).to_string()),
-    };
+    let mut unavailable = Unavailable::new();
+    for hook in CgroupHook::ALL {
+        let program: &mut CgroupSockAddr = find(&mut ebpf, hook.program)?;
+        if let Err(error) = program.load() {
+            let reason = feature::explain(hook.program, error).to_string();
+            unavailable.insert(hook.purpose, (hook.program, reason));
+        }
+    }
     // All are loaded: from here on the new ones take the old ones' places.
     for hook in TcHook::ALL {
         let program: &mut SchedClassifier = find(&mut ebpf, hook.program)?;
@@ -58,15 +66,17 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
     }
     let steer: &mut SkLookup = find(&mut ebpf, program::STEER)?;
     pin(pins, program::STEER, |path| steer.pin(path))?;
-    if hold_reason.is_none() {
-        let hold: &mut CgroupSockAddr = find(&mut ebpf, program::HOLD)?;
-        pin(pins, program::HOLD, |path| hold.pin(path))?;
-    } else {
-        bpffs::remove_file(&pins.program(program::HOLD))?;
+    for hook in CgroupHook::ALL {
+        if unavailable.contains_key(&hook.purpose) {
+            bpffs::remove_file(&pins.program(hook.program))?;
+        } else {
+            let program: &mut CgroupSockAddr = find(&mut ebpf, hook.program)?;
+            pin(pins, hook.program, |path| program.pin(path))?;
+        }
     }
     // The pins keep the programs; aya would keep the object's bytes as well.
     drop(ebpf);
-    Programs::open(pins, hold_reason)
+    Programs::open(pins, unavailable)
 }
 
 /// Refuses maps that are not what the programs take them for; aya 0.14 would not look.

@@ -10,6 +10,7 @@
 
 mod attachment;
 mod bpffs;
+mod cgroup;
 mod clsact;
 mod down;
 mod error;
@@ -28,9 +29,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use netmap_common::maps::{IfIndex, Role};
+use netmap_common::maps::{IfIndex, Role, program};
 
-use self::{hook::TcHook, lock::Lock, programs::Programs};
+use self::{
+    cgroup::{CgroupHook, Purpose},
+    hook::TcHook,
+    lock::Lock,
+    programs::Programs,
+};
 use crate::maps::Pins;
 
 pub use attachment::{Attachment, Mode, Place, attachments};
@@ -183,7 +189,8 @@ impl Dataplane {
     ///
     /// What the kernel refuses; [`DataplaneError::Unavailable`] when it could not be loaded.
     pub fn attach_hold(&mut self, cgroup: &Path) -> Result<Attachment, DataplaneError> {
-        sockets::attach_hold(&self.pins, &mut self.programs, cgroup)
+        let mut attached = self.attach_in_cgroup(Purpose::Hold, cgroup)?;
+        attached.pop().ok_or(DataplaneError::NoProgram(program::HOLD))
     }
 
     /// Detaches the guard of published ports, if it is attached.
@@ -192,7 +199,50 @@ impl Dataplane {
     ///
     /// What the kernel refuses.
     pub fn detach_hold(&mut self) -> Result<(), DataplaneError> {
-        links::remove(&sockets::hold_pin(&self.pins)).map(drop)
+        self.detach_in_cgroup(Purpose::Hold)
+    }
+
+    /// Leads the sockets of a cgroup (of version 2), and of all below it, straight to containers where they ask for a
+    /// published port of their own host, or exchanges the programs that do so.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel refuses; [`DataplaneError::Unavailable`] when they could not be loaded. None of them is
+    /// attached then.
+    pub fn attach_detours(&mut self, cgroup: &Path) -> Result<Vec<Attachment>, DataplaneError> {
+        let attached = self.attach_in_cgroup(Purpose::Detour, cgroup);
+        if attached.is_err() {
+            self.detach_detours()?;
+        }
+        attached
+    }
+
+    /// Ends that, if it was so. Sockets that have been led to a container stay connected to it, and see it as their peer.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel refuses.
+    pub fn detach_detours(&mut self) -> Result<(), DataplaneError> {
+        self.detach_in_cgroup(Purpose::Detour)
+    }
+
+    fn attach_in_cgroup(
+        &mut self,
+        purpose: Purpose,
+        cgroup: &Path,
+    ) -> Result<Vec<Attachment>, DataplaneError> {
+        let programs = self.programs.in_cgroup(purpose)?;
+        programs
+            .map(|(hook, program)| hook.attach(&self.pins, program, cgroup))
+            .collect()
+    }
+
+    /// The last first: nobody is led astray who could not be told so.
+    fn detach_in_cgroup(&mut self, purpose: Purpose) -> Result<(), DataplaneError> {
+        for hook in CgroupHook::of(purpose).rev() {
+            links::remove(&hook.link_pin(&self.pins))?;
+        }
+        Ok(())
     }
 
     /// Forgets interfaces that are gone.

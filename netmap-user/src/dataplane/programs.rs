@@ -1,22 +1,28 @@
 //! The loaded programs, by their pins.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use aya::programs::{
-    CgroupSockAddr, CgroupSockAddrAttachType, ProgramError, ProgramInfo, SchedClassifier, SkLookup,
-};
+use aya::programs::{CgroupSockAddr, ProgramError, ProgramInfo, SchedClassifier, SkLookup};
 use netmap_common::maps::program;
 
-use super::{DataplaneError, bpffs, error::program_error, hook::TcHook};
+use super::{
+    DataplaneError, bpffs,
+    cgroup::{CgroupHook, Purpose},
+    error::program_error,
+    hook::TcHook,
+};
 use crate::maps::Pins;
 
 /// Handles of the pinned programs: descriptors, without the object's bytes that aya keeps for what it loads itself.
 pub(super) struct Programs {
     classifiers: Vec<(&'static str, SchedClassifier)>,
     pub(super) steer: SkLookup,
-    /// Or why it could not be loaded.
-    pub(super) hold: Result<CgroupSockAddr, String>,
+    in_cgroup: Vec<(&'static CgroupHook, CgroupSockAddr)>,
+    unavailable: Unavailable,
 }
+
+/// What the kernel did not take of the programs in a cgroup: which of them, and why.
+pub(super) type Unavailable = BTreeMap<Purpose, (&'static str, String)>;
 
 /// What the kernel says about a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +47,8 @@ pub fn program_stats(pin_dir: &Path) -> Result<Vec<ProgramStats>, DataplaneError
 }
 
 impl Programs {
-    /// Opens them all; `hold_reason` is why the guard of published ports was not loaded.
-    pub(super) fn open(pins: &Pins, hold_reason: Option<String>) -> Result<Self, DataplaneError> {
+    /// Opens them all but what is unavailable.
+    pub(super) fn open(pins: &Pins, unavailable: Unavailable) -> Result<Self, DataplaneError> {
         let mut classifiers = Vec::new();
         for hook in TcHook::ALL {
             let path = pins.program(hook.program);
@@ -50,15 +56,18 @@ impl Programs {
             classifiers.push((hook.program, program));
         }
         let steer = pins.program(program::STEER);
-        let hold = pins.program(program::HOLD);
+        let mut in_cgroup = Vec::new();
+        for hook in CgroupHook::ALL {
+            if !unavailable.contains_key(&hook.purpose) {
+                let program = hook.open(pins).map_err(reading(&pins.program(hook.program)))?;
+                in_cgroup.push((hook, program));
+            }
+        }
         Ok(Self {
             classifiers,
             steer: SkLookup::from_pin(&steer).map_err(reading(&steer))?,
-            hold: match hold_reason {
-                Some(reason) => Err(reason),
-                None => Ok(CgroupSockAddr::from_pin(&hold, CgroupSockAddrAttachType::Bind4)
-                    .map_err(reading(&hold))?),
-            },
+            in_cgroup,
+            unavailable,
         })
     }
 
@@ -69,6 +78,23 @@ impl Programs {
             .find_map(|(known, program)| (*known == name).then_some(program))
             .ok_or(DataplaneError::NoProgram(name))
     }
+
+    /// The programs in a cgroup that serve one purpose; [`DataplaneError::Unavailable`] if the kernel did not take them.
+    pub(super) fn in_cgroup(
+        &mut self,
+        purpose: Purpose,
+    ) -> Result<impl Iterator<Item = &mut (&'static CgroupHook, CgroupSockAddr)>, DataplaneError> {
+        if let Some((program, reason)) = self.unavailable.get(&purpose) {
+            return Err(DataplaneError::Unavailable {
+                program,
+                reason: reason.clone(),
+            });
+        }
+        Ok(self
+            .in_cgroup
+            .iter_mut()
+            .filter(move |(hook, _)| hook.purpose == purpose))
+    }
 }
 
 /// The pinned programs, in the order of the hooks.
@@ -76,7 +102,8 @@ pub(super) fn stats(pins: &Pins) -> Result<Vec<ProgramStats>, DataplaneError> {
     let pinned = bpffs::names(&pins.programs())?;
     let hooks = TcHook::ALL.iter().map(|hook| hook.program);
     let mut stats = Vec::new();
-    for name in hooks.chain([program::STEER, program::HOLD]) {
+    let in_cgroup = CgroupHook::ALL.iter().map(|hook| hook.program);
+    for name in hooks.chain([program::STEER]).chain(in_cgroup) {
         if !pinned.iter().any(|pin| pin == name) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The hooks of sockets: lookup in the network namespace, bind in a cgroup.
+//! The hook of sockets in the network namespace: lookup.
 
 use std::{
     fs::File,
@@ -7,15 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::programs::{CgroupAttachMode, links::FdLink};
+use aya::programs::links::FdLink;
 use netmap_common::maps::program;
 
-use super::{
-    Attachment, DataplaneError, Mode, Place,
-    error::{link_error, program_error},
-    links,
-    programs::Programs,
-};
+use super::{Attachment, DataplaneError, Mode, Place, error::program_error, links, programs::Programs};
 use crate::{
     maps::Pins,
     sys::{LinkState, LinkTarget},
@@ -27,11 +22,6 @@ pub const CURRENT_NETNS: &str = "/proc/thread-self/ns/net";
 /// Where the link of the socket lookup is pinned.
 pub(super) fn steer_pin(pins: &Pins) -> PathBuf {
     pins.links().join(program::STEER)
-}
-
-/// Where the link of the guard of published ports is pinned.
-pub(super) fn hold_pin(pins: &Pins) -> PathBuf {
-    pins.links().join(program::HOLD)
 }
 
 /// Attaches the socket lookup, or exchanges its program.
@@ -53,38 +43,8 @@ pub(super) fn attach_steer(
     attachment(attach(), Place::Netns, program::STEER, netns)
 }
 
-/// Attaches the guard of published ports, or exchanges its program.
-pub(super) fn attach_hold(
-    pins: &Pins,
-    programs: &mut Programs,
-    cgroup: &Path,
-) -> Result<Attachment, DataplaneError> {
-    let program = match &mut programs.hold {
-        Ok(program) => program,
-        Err(reason) => {
-            return Err(DataplaneError::Unavailable {
-                program: program::HOLD,
-                reason: reason.clone(),
-            });
-        }
-    };
-    let mut attach = || {
-        let file = File::open(cgroup)?;
-        let target = LinkTarget::Cgroup(file.metadata()?.ino());
-        let descriptor = links::clone(program.fd())?;
-        links::ensure(&hold_pin(pins), target, &descriptor, || {
-            // A link of a cgroup lets others be beside it by itself; the kernel takes no other mode (Linux 5.7).
-            let id = program
-                .attach(&file, CgroupAttachMode::Single)
-                .map_err(program_error)?;
-            let link = program.take_link(id).map_err(program_error)?;
-            FdLink::try_from(link).map_err(link_error)
-        })
-    };
-    attachment(attach(), Place::Cgroup, program::HOLD, cgroup)
-}
-
-fn attachment(
+/// What was attached, or why not.
+pub(super) fn attachment(
     state: io::Result<LinkState>,
     place: Place,
     program: &'static str,

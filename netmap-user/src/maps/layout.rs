@@ -4,8 +4,8 @@ use std::fmt;
 
 use aya::maps::{MapData, MapType};
 use netmap_common::maps::{
-    Address, AllowKey, Count, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, NetworkKey, Rule, RuleId,
-    Settings, SharedKey, Slot, capacity, name,
+    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, IfIndex, Interface, Network,
+    NetworkKey, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
 };
 
 use super::MapsError;
@@ -74,6 +74,8 @@ impl Layout {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<u32>(1)
             },
+            name::CLIENTS => Self::sparse::<Cookie, Detour>(capacity::CLIENTS),
+            name::DETOURS => Self::of_sockets::<Detours>(),
             // The last of them, and what no other name gets past: a socket map holds descriptors.
             _ => Self {
                 kind: MapType::SockMap,
@@ -131,6 +133,17 @@ impl Layout {
             key: size_of::<K>(),
             value: size_of::<V>(),
             entries: Entries::Exactly(entries),
+            flags: NO_PREALLOC,
+        }
+    }
+
+    /// Kept with each socket, so there is no number of entries.
+    const fn of_sockets<V>() -> Self {
+        Self {
+            kind: MapType::SkStorage,
+            key: size_of::<i32>(),
+            value: size_of::<V>(),
+            entries: Entries::Exactly(0),
             flags: NO_PREALLOC,
         }
     }

@@ -8,6 +8,7 @@ mod allow;
 mod cells;
 mod changes;
 mod counters;
+mod detours;
 mod error;
 mod flows;
 mod layout;
@@ -22,12 +23,15 @@ mod table;
 use std::path::Path;
 
 use aya::maps::{Map, MapData};
-use netmap_common::maps::{Address, Endpoint, IfIndex, Interface, RuleId, Settings, SharedKey, name};
+use netmap_common::maps::{
+    Address, Cookie, Detour, Endpoint, IfIndex, Interface, RuleId, Settings, SharedKey, name,
+};
 
 pub use allow::Allow;
 pub use cells::Cells;
 pub use changes::Changes;
 pub use counters::Counters;
+pub use detours::DetourStorage;
 pub use error::MapsError;
 pub use flows::Flows;
 pub use layout::{Entries, Layout, LayoutMismatch};
@@ -69,6 +73,10 @@ pub struct Maps {
     pub counters: Counters,
     /// The proxy's sockets.
     pub sockets: Sockets,
+    /// Which sockets of this host go straight to a container.
+    pub detours: DetourStorage,
+    /// Connected UDP sockets among them, and some that are closed since.
+    pub clients: Table<Cookie, Detour>,
 }
 
 impl Maps {
@@ -94,6 +102,8 @@ impl Maps {
             settings: Cells::open(&pins, name::SETTINGS)?,
             counters: Counters::open(&pins)?,
             sockets: Sockets::open(&pins)?,
+            detours: DetourStorage::open(&pins)?,
+            clients: Table::open(&pins, name::CLIENTS)?,
         })
     }
 

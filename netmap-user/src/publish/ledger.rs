@@ -1,11 +1,14 @@
 //! Which rule has which port: the daemon's own copy of the slots.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 use netmap_common::maps::{Port, PortSlots, RuleId, SharedKey, Slot, capacity};
 
 use super::Run;
-use crate::binding::{Binding, Published};
+use crate::binding::{Binding, Published, Transport};
 
 /// Every rule, and the rules at every port.
 #[derive(Debug)]
@@ -43,6 +46,16 @@ impl Ledger {
 
     pub(super) fn find(&self, published: &Published) -> Option<RuleId> {
         self.ids.get(published).copied()
+    }
+
+    /// Where a published port leads.
+    pub(super) fn target(&self, transport: Transport, host: Ipv4Addr, port: u16) -> Option<SocketAddrV4> {
+        let index = PortSlots::index(transport.protocol(), Port(port))?;
+        let rules = self.at(index);
+        rules
+            .iter()
+            .filter_map(|id| self.rules.get(id))
+            .find_map(|binding| binding.target_of(host, port))
     }
 
     /// The lowest number that no rule has.
@@ -192,7 +205,7 @@ fn runs(slots: impl Iterator<Item = (u32, Slot)>) -> Vec<Run> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binding::{PortSpan, Transport};
+    use crate::binding::PortSpan;
 
     fn binding(host: &str, first: u16, last: u16) -> Binding {
         let ports = PortSpan::new(first, last).unwrap();
@@ -252,6 +265,29 @@ mod tests {
         assert_eq!(ledger.runs(&one.published), [(index, 3, Slot(1))]);
         assert_eq!(ledger.shared(), BTreeMap::new());
         assert_eq!(ledger.free_id(), Some(RuleId(2)));
+    }
+
+    #[test]
+    fn a_port_leads_where_the_rule_of_its_address_says() {
+        let mut ledger = Ledger::default();
+        let target_ports = PortSpan::new(8_000, 8_002).unwrap();
+        let rule = |host, first, last| Binding {
+            target_ports,
+            ..binding(host, first, last)
+        };
+        ledger.insert(RuleId(1), rule("192.0.2.1", 80, 82)).unwrap();
+        ledger.insert(RuleId(2), rule("192.0.2.2", 81, 81)).unwrap();
+        ledger.insert(RuleId(3), rule("0.0.0.0", 90, 92)).unwrap();
+        let target = |host: &str, port| {
+            let target = ledger.target(Transport::Udp, host.parse().unwrap(), port);
+            target.map(|target| target.port())
+        };
+        assert_eq!(target("192.0.2.1", 81), Some(8_001));
+        assert_eq!(target("192.0.2.2", 81), Some(8_000));
+        assert_eq!(target("192.0.2.2", 82), None);
+        assert_eq!(target("127.0.0.1", 92), Some(8_002));
+        assert_eq!(target("127.0.0.1", 93), None);
+        assert_eq!(ledger.target(Transport::Tcp, Ipv4Addr::LOCALHOST, 92), None);
     }
 
     #[test]

@@ -6,7 +6,10 @@
 
 mod ledger;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 use ipnet::Ipv4Net;
 use netmap_common::maps::{Port, Protocol, Rule, RuleId, SharedKey, Slot, capacity};
@@ -88,6 +91,11 @@ impl Publisher {
     /// Every binding that is published.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
         self.ledger.bindings()
+    }
+
+    /// The container's address and port behind a published one.
+    pub fn target(&self, transport: Transport, host: Ipv4Addr, port: u16) -> Option<SocketAddrV4> {
+        self.ledger.target(transport, host, port)
     }
 
     /// Whether all of them could be published now, one beside the other.

@@ -2,7 +2,8 @@
 //!
 //! The only `unsafe` of this crate is here: batches over BPF maps and the update, detach and description of BPF links
 //! (bpf(2), missing in aya 0.14), the marker that lets aya carry the map types of `netmap_common`, and the
-//! monotonic clock and `SO_NETNS_COOKIE`. [`qdisc`] speaks netlink for the one message that aya does not send.
+//! monotonic clock and `SO_NETNS_COOKIE`. [`qdisc`] speaks netlink for the one message that aya does not send, [`diag`]
+//! for the sockets that BPF programs keep something with.
 
 mod batch;
 mod bpf;
@@ -12,6 +13,7 @@ mod link;
 mod netns;
 mod raw;
 
+pub mod diag;
 pub mod qdisc;
 
 pub use batch::Batch;

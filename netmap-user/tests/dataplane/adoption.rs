@@ -149,6 +149,42 @@ fn socket_hooks_keep_their_links_and_move_when_asked_to() {
 }
 
 #[test]
+fn detours_are_attached_together_and_keep_their_links() {
+    Lab::run(|lab| {
+        let cgroup = Cgroup::make("detours");
+        let mut dataplane = lab.load();
+        let attached = dataplane.attach_detours(cgroup.0.as_ref()).unwrap();
+        let hooks: Vec<_> = attached.iter().map(|one| one.place.hook()).collect();
+        assert_eq!(
+            hooks,
+            [
+                "getpeername4",
+                "getpeername6",
+                "recvmsg4",
+                "recvmsg6",
+                "sendmsg4",
+                "connect4",
+                "connect6"
+            ]
+        );
+        assert_eq!(dataplane.attachments().unwrap(), attached);
+        drop(dataplane);
+
+        let mut dataplane = lab.load();
+        let again = dataplane.attach_detours(cgroup.0.as_ref()).unwrap();
+        for (before, after) in attached.iter().zip(&again) {
+            assert_eq!(link_id(before), link_id(after));
+            assert_ne!(program_id(before), program_id(after));
+        }
+        assert!(dataplane.attach_detours("/nowhere".as_ref()).is_err());
+        assert!(dataplane.attachments().unwrap().is_empty(), "half attached");
+        dataplane.attach_detours(cgroup.0.as_ref()).unwrap();
+        dataplane.detach_detours().unwrap();
+        assert!(dataplane.attachments().unwrap().is_empty());
+    });
+}
+
+#[test]
 fn down_leaves_neither_pin_nor_program() {
     Lab::run(|lab| {
         let cgroup = Cgroup::make("down");
@@ -159,17 +195,18 @@ fn down_leaves_neither_pin_nor_program() {
         dataplane.attach(port, Role::Port).unwrap();
         dataplane.attach_steer(CURRENT_NETNS.as_ref()).unwrap();
         dataplane.attach_hold(cgroup.0.as_ref()).unwrap();
+        dataplane.attach_detours(cgroup.0.as_ref()).unwrap();
         let errors = down(&lab.pin_dir).unwrap_err();
         assert!(matches!(errors[..], [DataplaneError::Running(_)]), "{errors:?}");
-        assert_eq!(dataplane.attachments().unwrap().len(), 5);
+        assert_eq!(dataplane.attachments().unwrap().len(), 12);
         drop(dataplane);
 
         let removed = down(&lab.pin_dir).unwrap();
         assert_eq!(
             removed,
             Removed {
-                attachments: 5,
-                programs: 6,
+                attachments: 12,
+                programs: 13,
                 maps: netmap_common::maps::name::ALL.len()
             }
         );

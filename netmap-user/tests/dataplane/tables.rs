@@ -29,6 +29,13 @@ fn everything_is_loaded_pinned_and_counted() {
             program::BRIDGE_IN,
             program::STEER,
             program::HOLD,
+            program::GETPEERNAME4,
+            program::GETPEERNAME6,
+            program::RECVMSG4,
+            program::RECVMSG6,
+            program::SENDMSG4,
+            program::CONNECT4,
+            program::CONNECT6,
         ];
         assert_eq!(names, expected);
         for stats in stats {

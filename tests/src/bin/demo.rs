@@ -150,7 +150,7 @@ fn play(scene: &Scene, interrupts: &Receiver<()>) -> Result<u32> {
                 Transport::Tcp => ("http", row.observe_http(scene)),
                 Transport::Udp => ("udp", row.observe(scene, transport)),
             };
-            let (shown, verdict) = told(outcome, |outcome| row.judge(outcome));
+            let (shown, verdict) = told(outcome, |outcome| row.judge(scene, outcome));
             judge(&row.number.to_string(), row.what, over, Ok(shown), verdict);
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Type};
 
 use super::{receive, send};
 use crate::{Answer, DEADLINE, Namespace};
@@ -41,6 +41,11 @@ impl Client {
     /// Its own end.
     pub fn local(&self) -> Result<SocketAddr> {
         Ok(self.stream.get_ref().local_addr()?)
+    }
+
+    /// The other end, as the kernel tells it to the client.
+    pub fn peer(&self) -> Result<SocketAddr> {
+        Ok(self.stream.get_ref().peer_addr()?)
     }
 
     /// How long it waits from now on, in place of [`DEADLINE`].
@@ -136,8 +141,8 @@ pub fn connect(
     to: SocketAddrV4,
     patience: Duration,
 ) -> Result<io::Result<TcpStream>> {
-    namespace.run(|| {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let socket = namespace.socket(Domain::IPV4, Type::STREAM)?;
+    let connect = || {
         if let Some(from) = from {
             socket.set_reuse_address(true)?;
             socket.bind(&SocketAddr::from(from).into())?;
@@ -145,7 +150,7 @@ pub fn connect(
         socket.connect_timeout(&SocketAddr::from(to).into(), patience)?;
         socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(DEADLINE))?;
-        socket.set_write_timeout(Some(DEADLINE))?;
-        Ok(socket.into())
-    })
+        socket.set_write_timeout(Some(DEADLINE))
+    };
+    Ok(connect().map(|()| socket.into()))
 }

@@ -12,7 +12,7 @@ use netmap_tests::programs::{
     scenery::{self, Scenery},
 };
 
-use crate::packets::{Arrival, Record};
+use crate::{record::Record, step::Arrival};
 
 /// The host build and the kernel's programs, with the same tables.
 pub(crate) struct Worlds<'scenery> {
@@ -48,7 +48,7 @@ impl<'scenery> Worlds<'scenery> {
         let reason = carried.map_or_else(|reason| reason, |carried| carried.reason);
         let (packets, bytes) = self.counted.entry((hook, reason)).or_default();
         *packets += 1;
-        *bytes += frame.len() as u64;
+        *bytes += frame.len() as u64 - 14;
 
         let found = self.kernel.run(hook, interface, *mark, frame)?;
         ensure!(

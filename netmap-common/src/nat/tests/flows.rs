@@ -44,6 +44,19 @@ fn each_direction_counts_its_own_packets_bytes_and_time() {
 }
 
 #[test]
+fn what_comes_in_at_the_wrong_hook_neither_keeps_a_flow_alive_nor_resets_it() {
+    let host = Host::with_8080();
+    let question = tcp(SYN, r(40_000), h(8_080));
+    host.send(UPLINK_IN, &question);
+    let before = host.entry(Protocol::Tcp, &question).unwrap();
+    host.tick();
+    let forged = tcp(RST, r(40_000), h(8_080));
+    let (result, _) = host.run(C1B_PORT, &forged.bytes());
+    assert!(result.is_err(), "{result:?}");
+    assert_eq!(host.entry(Protocol::Tcp, &question), Some(before));
+}
+
+#[test]
 fn a_client_of_a_port_that_is_published_anew_gets_the_new_container_at_once() {
     let mut host = Host::with_8080();
     let question = udp(r(40_000), h(8_080));

@@ -38,16 +38,20 @@ pub mod interface {
     pub const BR1: IfIndex = IfIndex(20);
     /// Narrow bridge of 172.30.2.0/24, and of 172.30.1.64/26 within the other's subnet.
     pub const BR2: IfIndex = IfIndex(21);
+    /// Bridge of 172.30.3.0/24, on which forwarding is switched off.
+    pub const BR3: IfIndex = IfIndex(22);
     /// Port of [`BR1`].
     pub const VC1: IfIndex = IfIndex(30);
     /// Port of [`BR1`], isolated.
     pub const VC1B: IfIndex = IfIndex(31);
-    /// Port of [`BR1`], isolated, without a peer elsewhere; forwarding is switched off on it.
+    /// Port of [`BR1`], isolated, without a peer elsewhere.
     pub const VC1C: IfIndex = IfIndex(32);
     /// Port of [`BR2`] without a peer elsewhere.
     pub const VC2: IfIndex = IfIndex(33);
+    /// Port of [`BR3`].
+    pub const VC3: IfIndex = IfIndex(34);
     /// In no table.
-    pub const STRANGER: IfIndex = IfIndex(34);
+    pub const STRANGER: IfIndex = IfIndex(35);
 }
 
 /// Addresses of the host and around it.
@@ -64,6 +68,8 @@ pub mod address {
     pub const GATEWAY1: Address = of([172, 30, 1, 1]);
     /// The address of [`BR2`](super::interface::BR2).
     pub const GATEWAY2: Address = of([172, 30, 2, 1]);
+    /// The address of [`BR3`](super::interface::BR3).
+    pub const GATEWAY3: Address = of([172, 30, 3, 1]);
     /// Container at [`VC1`](super::interface::VC1).
     pub const C1: Address = of([172, 30, 1, 2]);
     /// Container at [`VC1B`](super::interface::VC1B).
@@ -72,8 +78,10 @@ pub mod address {
     pub const C1C: Address = of([172, 30, 1, 4]);
     /// Container at [`VC2`](super::interface::VC2).
     pub const C2: Address = of([172, 30, 2, 2]);
+    /// Container at [`VC3`](super::interface::VC3).
+    pub const C3: Address = of([172, 30, 3, 2]);
     /// Container behind [`BR2`](super::interface::BR2) that only the host's stack reaches.
-    pub const C3: Address = of([172, 30, 1, 70]);
+    pub const BY_STACK: Address = of([172, 30, 1, 70]);
     /// Container whose place is not known.
     pub const LOST: Address = of([172, 30, 1, 9]);
     /// Neighbour on [`UP0`](super::interface::UP0).
@@ -139,10 +147,6 @@ impl Scenery {
     }
 
     /// Tells `world` what the kernel will answer about this packet: its route, what it fits through, whose socket.
-    #[expect(
-        clippy::unused_self,
-        reason = "without the scenery there is nothing that answers so"
-    )]
     pub fn surround(&self, world: &mut World, arrival: IfIndex, frame: &[u8]) {
         world.arrival.set(arrival);
         let narrow = frame.len() > NARROW as usize + ETHERNET;
@@ -159,7 +163,7 @@ impl Scenery {
 }
 
 fn build(namespace: &Namespace) -> Result<()> {
-    use interface::{BR1, BR2, LAN, STRANGER, UP0, UP1, UP2, VC1, VC1B, VC1C, VC2};
+    use interface::{BR1, BR2, BR3, LAN, STRANGER, UP0, UP1, UP2, VC1, VC1B, VC1C, VC2, VC3};
     let names = [
         ("up0", UP0),
         ("up1", UP1),
@@ -167,25 +171,24 @@ fn build(namespace: &Namespace) -> Result<()> {
         ("lan", LAN),
         ("br1", BR1),
         ("br2", BR2),
+        ("br3", BR3),
         ("vc1", VC1),
         ("vc1b", VC1B),
         ("vc1c", VC1C),
         ("vc2", VC2),
+        ("vc3", VC3),
         ("stranger", STRANGER),
     ];
     // The other ends get numbers out of the way.
-    let links: String = names
-        .iter()
-        .map(|(name, IfIndex(index))| {
-            let other = index + 100;
-            format!(
-                "link add {name} index {index} type veth peer name {name}-end index {other}
-                 link set {name} up
-                 link set {name}-end up\n"
-            )
-        })
-        .collect();
-    namespace.batch(&links)?;
+    let links = names.map(|(name, IfIndex(index))| {
+        let other = index + 100;
+        format!(
+            "link add {name} index {index} type veth peer name {name}-end index {other}
+             link set {name} up
+             link set {name}-end up\n"
+        )
+    });
+    namespace.batch(&links.concat())?;
     namespace.batch(&format!(
         "link set up1 mtu {NARROW}
          link set br2 mtu {NARROW}
@@ -201,12 +204,12 @@ fn build(namespace: &Namespace) -> Result<()> {
         address::NEAR,
     ))?;
     namespace.sysctl("ipv4/ip_forward", "1")?;
-    namespace.sysctl("ipv4/conf/vc1c/forwarding", "0")
+    namespace.sysctl("ipv4/conf/br3/forwarding", "0")
 }
 
 /// What the routing table says about a packet to an address that is neither the host's nor a container's.
 fn route(arrival: IfIndex, to: Address) -> Route {
-    if arrival == interface::VC1C {
+    if matches!(arrival, interface::VC3 | interface::BR3) {
         return Route::ForwardingOff;
     }
     match to.0.to_be_bytes() {

@@ -2,15 +2,14 @@
 
 use netmap_common::{
     maps::{
-        Address, Endpoint, IfIndex, Interface, Network, Port, PortRange, PortSlots, Protocol, Role, Rule,
-        Settings, Slot, Way,
+        Address, Endpoint, IfIndex, Interface, Network, Port, PortRange, Protocol, Role, Rule, Settings, Way,
     },
     nat::testing::World,
 };
 
 use super::{
-    address::{self, C1, C1B, C1C, C2, C3, GATEWAY1, GATEWAY2, HOST, HOST2, HOST3, LOST},
-    interface::{BR1, BR2, UP0, UP1, UP2, VC1, VC1B, VC1C, VC2},
+    address::{self, BY_STACK, C1, C1B, C1C, C2, C3, GATEWAY1, GATEWAY2, GATEWAY3, HOST, HOST2, HOST3, LOST},
+    interface::{BR1, BR2, BR3, UP0, UP1, UP2, VC1, VC1B, VC1C, VC2, VC3},
 };
 
 /// The host's tables: every kind of rule, and few enough ports for masquerading that they run out.
@@ -27,7 +26,7 @@ fn surround(world: &mut World) {
         pool: [range(1_024, 1_031), range(61_000, 61_003)],
         ..Settings::default()
     };
-    world.locals = vec![HOST, HOST2, HOST3, GATEWAY1, GATEWAY2];
+    world.locals = vec![HOST, HOST2, HOST3, GATEWAY1, GATEWAY2, GATEWAY3];
     world.networks = networks();
     world.reserved = vec![
         (Protocol::Udp, 1_026),
@@ -40,10 +39,12 @@ fn surround(world: &mut World) {
         (UP2, uplink(UP2, Address::ANY)),
         (BR1, behind(Role::Bridge, Way::Neigh, BR1, BR1, false)),
         (BR2, behind(Role::Bridge, Way::Neigh, BR2, BR2, false)),
+        (BR3, behind(Role::Bridge, Way::Neigh, BR3, BR3, false)),
         (VC1, behind(Role::Port, Way::Peer, VC1, BR1, false)),
         (VC1B, behind(Role::Port, Way::Peer, VC1B, BR1, true)),
         (VC1C, behind(Role::Port, Way::Neigh, BR1, BR1, true)),
         (VC2, behind(Role::Port, Way::Neigh, BR2, BR2, false)),
+        (VC3, behind(Role::Port, Way::Peer, VC3, BR3, false)),
     ]
     .into();
     world.endpoints = [
@@ -51,7 +52,8 @@ fn surround(world: &mut World) {
         (C1B, endpoint(Way::Peer, VC1B, BR1, true)),
         (C1C, endpoint(Way::Neigh, BR1, BR1, true)),
         (C2, endpoint(Way::Neigh, BR2, BR2, false)),
-        (C3, endpoint(Way::Stack, IfIndex(0), IfIndex(0), false)),
+        (C3, endpoint(Way::Peer, VC3, BR3, false)),
+        (BY_STACK, endpoint(Way::Stack, IfIndex(0), IfIndex(0), false)),
     ]
     .into();
 }
@@ -63,8 +65,8 @@ fn publish(world: &mut World) {
     world.publish(rule(Udp, Address::ANY, 53, C1, 53));
     world.publish(rule(Tcp, HOST2, 443, C1B, 443));
     world.publish(rule(Tcp, Address::ANY, 444, C1C, 443));
-    world.publish(rule(Tcp, Address::ANY, 9_000, C3, 90));
-    world.publish(rule(Udp, Address::ANY, 9_000, C3, 90));
+    world.publish(rule(Tcp, Address::ANY, 9_000, BY_STACK, 90));
+    world.publish(rule(Udp, Address::ANY, 9_000, BY_STACK, 90));
     world.publish(rule(Tcp, Address::ANY, 9_001, LOST, 90));
     world.publish(Rule {
         length: 16,
@@ -84,13 +86,10 @@ fn publish(world: &mut World) {
     // A slot that still names a rule that is gone.
     let gone = world.publish(rule(Tcp, Address::ANY, 9_002, C1, 90));
     world.retire(gone);
-    for (host, target) in [(HOST, C1), (HOST2, C2)] {
-        let id = world.publish(rule(Tcp, host, 8_443, target, 443));
-        world.shared.insert((host, 8_443, Tcp.number()), id);
-    }
-    if let Some(index) = PortSlots::index(Tcp, Port(8_443)) {
-        world.slots.insert(index, Slot::SHARED);
-    }
+    // A port of several addresses.
+    world.publish(rule(Tcp, HOST, 8_443, C1, 443));
+    world.publish(rule(Tcp, HOST2, 8_443, C2, 443));
+    world.publish(rule(Tcp, Address::ANY, 8_444, C3, 443));
 }
 
 fn networks() -> Vec<(Address, u32, Network)> {
@@ -115,6 +114,11 @@ fn networks() -> Vec<(Address, u32, Network)> {
             address::of([172, 30, 1, 64]),
             26,
             network(BR2, GATEWAY2, [172, 30, 1, 127]),
+        ),
+        (
+            address::of([172, 30, 3, 0]),
+            24,
+            network(BR3, GATEWAY3, [172, 30, 3, 255]),
         ),
     ]
 }
@@ -175,6 +179,7 @@ fn gateway(bridge: IfIndex) -> Address {
     match bridge {
         BR1 => GATEWAY1,
         BR2 => GATEWAY2,
+        BR3 => GATEWAY3,
         _ => Address::ANY,
     }
 }

@@ -1,0 +1,154 @@
+//! The host's own sockets: which of them go straight to a container, and what they see as their peer.
+//!
+//! [`detour`] decides for a socket that connects or sends, [`Detours::take`] remembers it with the socket, and
+//! [`Detours::to`] turns the container's address back into the one that was asked for. What is left alone here
+//! reaches the published port as it is, and there the proxy.
+
+use super::{Rules, rule::published};
+use crate::maps::{Address, Detour, Detours, IfIndex, Place, Protocol, Settings};
+
+/// What the socket hooks need of the host.
+pub trait Host: Rules {
+    /// Whether it is an address of this host (loopback may be missing).
+    fn has_address(&self, address: Address) -> bool;
+
+    /// Whether the host knows where this container is.
+    fn knows_container(&self, address: Address) -> bool;
+
+    /// Settings.
+    fn settings(&self) -> Settings;
+}
+
+/// A socket that connects or sends.
+pub trait Caller {
+    /// The source that is fixed already, by a bind or for this datagram; [`Address::ANY`] if the kernel is to choose.
+    fn source(&self) -> Address;
+
+    /// The interface that it is bound to, 0 for none.
+    fn device(&self) -> IfIndex;
+
+    /// Its mark (`SO_MARK`).
+    fn mark(&self) -> u32;
+
+    /// The cookie of its network namespace.
+    fn netns(&self) -> u64;
+}
+
+/// Where a socket goes that asks for `to`; `None` leaves it alone.
+///
+/// Left alone is, beside what is not published: a socket of another network namespace, whose 127.0.0.1 is its own; the
+/// daemon's own; one bound to 127.0.0.0/8, which no container could answer, or to an interface, which need not lead
+/// to the container; a container that the host does not see; a port that another program of this host has. An allow-list does not apply: it is for other hosts.
+#[inline(always)]
+pub fn detour<H: Host, C: Caller>(host: &H, caller: &C, protocol: Protocol, to: Place) -> Option<Detour> {
+    let origin = Place::new(asked(caller, to.address), to.port);
+    let (_, rule) = published(host, protocol, origin.address, origin.port)?;
+    let target = Place::new(rule.target, rule.target_port_of(origin.port)?);
+    let is_local = origin.address.is_loopback() || host.has_address(origin.address);
+    if rule.yields() || !is_local || !is_free(host, caller) || !host.knows_container(target.address) {
+        return None;
+    }
+    Some(Detour { origin, target })
+}
+
+/// The source that a socket should have on this way: the host's own address, as without the detour. `None` where it is
+/// fixed, or where the kernel has to choose because loopback addresses do not leave the host.
+#[inline(always)]
+pub fn source<C: Caller>(caller: &C, detour: &Detour) -> Option<Address> {
+    let address = detour.origin.address;
+    (caller.source() == Address::ANY && !address.is_loopback()).then_some(address)
+}
+
+/// Whether a rule still leads from the detour's origin to its target.
+#[inline(always)]
+pub fn is_current<R: Rules>(rules: &R, protocol: Protocol, detour: &Detour) -> bool {
+    let Detour { origin, target } = detour;
+    published(rules, protocol, origin.address, origin.port).is_some_and(|(_, rule)| {
+        rule.target == target.address && rule.target_port_of(origin.port) == Some(target.port)
+    })
+}
+
+impl Detours {
+    /// Remembers a detour. `false` when the socket has no room, or talks to the same target under another address:
+    /// then it must not be taken.
+    #[inline(always)]
+    pub fn take(&mut self, detour: &Detour) -> bool {
+        if self.has(|slot| slot.target == detour.target && slot.origin != detour.origin) {
+            return false;
+        }
+        // The same port as before, perhaps to another container by now, or else a free place.
+        self.put(detour, |slot| slot.origin == detour.origin)
+            || self.put(detour, |slot| slot.target == Place::default())
+    }
+
+    /// Forgets the detour to `target`: the socket talks to it under its own address from now on.
+    #[inline(always)]
+    pub fn forget(&mut self, target: Place) {
+        for index in 0..Self::ROOM {
+            let Some(slot) = self.0.get_mut(index) else { break };
+            if slot.target == target {
+                *slot = Detour::NONE;
+            }
+        }
+    }
+
+    /// The detour to `target`.
+    #[inline(always)]
+    pub fn to(&self, target: Place) -> Option<Detour> {
+        for index in 0..Self::ROOM {
+            let slot = self.0.get(index)?;
+            if slot.target == target {
+                // An empty slot is a detour to nowhere.
+                return (slot.origin != Place::default()).then_some(*slot);
+            }
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn has(&self, is_it: impl Fn(&Detour) -> bool) -> bool {
+        for index in 0..Self::ROOM {
+            if self.0.get(index).is_some_and(&is_it) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Writes over the first that is it. In the loop, where the index is a constant to the verifier.
+    #[inline(always)]
+    fn put(&mut self, detour: &Detour, is_it: impl Fn(&Detour) -> bool) -> bool {
+        for index in 0..Self::ROOM {
+            if let Some(slot) = self.0.get_mut(index)
+                && is_it(slot)
+            {
+                *slot = *detour;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The address that the kernel takes 0.0.0.0 for: the socket's own.
+#[inline(always)]
+fn asked<C: Caller>(caller: &C, to: Address) -> Address {
+    const LOCALHOST: Address = Address(0x7f00_0001);
+    match (to, caller.source()) {
+        (Address::ANY, Address::ANY) => LOCALHOST,
+        (Address::ANY, source) => source,
+        (to, _) => to,
+    }
+}
+
+#[inline(always)]
+fn is_free<H: Host, C: Caller>(host: &H, caller: &C) -> bool {
+    let settings = host.settings();
+    caller.netns() == settings.netns_cookie
+        && caller.mark() != settings.socket_mark
+        && caller.device() == IfIndex(0)
+        && !caller.source().is_loopback()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! What can be wrong with a packet.
+
+use proptest::{
+    prelude::*,
+    sample::{Index, select},
+};
+
+use crate::offset::{ETHERNET, IP_END, TTL};
+
+/// What is wrong with a packet.
+#[derive(Clone, Debug)]
+pub(crate) enum Damage {
+    /// Its end is missing.
+    Truncated(Index),
+    /// Something follows it.
+    Padded(u8),
+    /// One byte is another.
+    Byte(Index, u8),
+    /// Two bytes of the IP header, or behind one without options, are others.
+    Field(usize, u16),
+    /// It is not IPv4.
+    EtherType(u16),
+}
+
+impl Damage {
+    /// Everything that can be.
+    pub(crate) fn any() -> impl Strategy<Value = Self> {
+        let checksum = select(&[0_u16, 0xffff][..]);
+        prop_oneof![
+            2 => any::<Index>().prop_map(Self::Truncated),
+            1 => any::<u8>().prop_map(Self::Padded),
+            2 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Self::Byte(at, byte)),
+            // Total length, fragment, IP checksum, protocol with time to live.
+            1 => (0..700_u16).prop_map(|length| Self::Field(ETHERNET + 2, length)),
+            1 => any::<u16>().prop_map(|fragment| Self::Field(ETHERNET + 6, fragment)),
+            1 => checksum.clone().prop_map(|sum| Self::Field(ETHERNET + 10, sum)),
+            1 => select(&[2_u16, 41, 47, 50, 132][..]).prop_map(|number| Self::Field(TTL, 64 << 8 | number)),
+            // Version and header length with the type of service.
+            1 => any::<u16>().prop_map(|first| Self::Field(ETHERNET, first)),
+            // Checksums of UDP, TCP, ICMP; length of UDP; offset and flags of TCP.
+            4 => (select(&[40_usize, 50, 36][..]), checksum).prop_map(|(at, sum)| Self::Field(at, sum)),
+            1 => (0..80_u16).prop_map(|length| Self::Field(38, length)),
+            1 => any::<u16>().prop_map(|offset| Self::Field(46, offset)),
+            // ARP, IPv6, VLAN.
+            1 => select(&[0x0806_u16, 0x86dd, 0x8100][..]).prop_map(Self::EtherType),
+        ]
+    }
+
+    /// Does it.
+    pub(crate) fn apply(&self, frame: &mut Vec<u8>) {
+        match self {
+            // The kernel refuses to run a program on less than a whole IP header.
+            Self::Truncated(at) => frame.truncate(IP_END + at.index(frame.len() - IP_END + 1)),
+            Self::Padded(more) => frame.resize(frame.len() + usize::from(*more), 0xee),
+            Self::Byte(at, byte) => {
+                let at = ETHERNET + at.index(frame.len() - ETHERNET);
+                frame[at] = *byte;
+            }
+            Self::Field(at, value) => {
+                if let Some(field) = frame.get_mut(*at..at + 2) {
+                    field.copy_from_slice(&value.to_be_bytes());
+                }
+            }
+            Self::EtherType(number) => {
+                frame[12..14].copy_from_slice(&number.to_be_bytes());
+                // As above, for IPv6.
+                frame.resize(frame.len().max(ETHERNET + 40), 0);
+            }
+        }
+    }
+}
