@@ -1,18 +1,15 @@
 //! A stage whose one core forwards the generator's packets to a sink, and nothing else.
 //!
-//! The interface where packets come in is made to look like the queue of a network card: GRO gives it a NAPI context,
-//! `threaded` gives that a kernel thread, and the thread is kept on a core of its own. So the time that the thread ran is
-//! the time that forwarding took.
+//! The time that the thread of the interface's receive queue ran is the time that forwarding took.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
-    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use netmap_tests::{
-    Namespace, command,
+    Namespace,
     topology::{C1, HOST, REMOTE},
 };
 
@@ -21,10 +18,12 @@ use crate::{
     effort::Effort,
     generator::Generator,
     interrupt,
-    machine::{self, CLIENT_CORE, Meter, SERVER_CORE},
+    machine::{self, CLIENT_CORE, Meter},
+    queue,
     sink::{Counts, Expected, Sink},
     tool::{self, Server},
     traffic::{Sources, Traffic},
+    window::{Sample, Window},
 };
 
 /// First source port of flows that the receiver has answered.
@@ -52,19 +51,6 @@ pub(crate) struct Line<'stage> {
     sink: Sink,
 }
 
-/// What was seen while packets flowed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
-    /// Packets that arrived.
-    pub(crate) packets: u64,
-    /// How long it was.
-    pub(crate) time: Duration,
-    /// Nanoseconds that the forwarding core worked, and whoever copied bytes.
-    pub(crate) work: u64,
-    /// Nanoseconds that anybody worked who has nothing to do with it.
-    pub(crate) foreign: u64,
-}
-
 impl<'stage> Line<'stage> {
     /// Prepares a stage, and has `flows` flows answered.
     pub(crate) fn new(
@@ -77,7 +63,7 @@ impl<'stage> Line<'stage> {
             Direction::In => "up0",
             Direction::Out => "vc1",
         };
-        let threads = dedicate(&stage.lab.host, port)?;
+        let threads = queue::dedicate(&stage.lab.host, port)?;
         if is_preferred(stage) {
             threads.iter().try_for_each(|thread| machine::prefer(*thread))?;
         }
@@ -185,53 +171,6 @@ impl<'stage> Line<'stage> {
     }
 }
 
-/// Counters at one moment.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    packets: u64,
-    at: Instant,
-    work: u64,
-    all: u64,
-    busy: u64,
-}
-
-impl Sample {
-    fn until(&self, later: &Self) -> Window {
-        Window {
-            packets: later.packets - self.packets,
-            time: later.at - self.at,
-            work: later.work.saturating_sub(self.work),
-            foreign: (later.busy - self.busy).saturating_sub(later.all.saturating_sub(self.all)),
-        }
-    }
-}
-
-impl Window {
-    /// Packets that arrived, thousands a second.
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-    pub(crate) fn kpps(&self) -> f64 {
-        self.packets as f64 / self.time.as_secs_f64() / 1e3
-    }
-
-    /// Work of the forwarding core, nanoseconds a packet.
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-    pub(crate) fn ns_per_packet(&self) -> f64 {
-        self.work as f64 / self.packets as f64
-    }
-
-    /// How many cores worked for it.
-    #[expect(clippy::cast_precision_loss, reason = "times stay far below 2^52")]
-    pub(crate) fn forwarding_cores(&self) -> f64 {
-        self.work as f64 / self.time.as_secs_f64() / 1e9
-    }
-
-    /// How many cores worked for others.
-    #[expect(clippy::cast_precision_loss, reason = "times stay far below 2^52")]
-    pub(crate) fn foreign_cores(&self) -> f64 {
-        self.foreign as f64 / self.time.as_secs_f64() / 1e9
-    }
-}
-
 impl Direction {
     const fn sender(self) -> Ipv4Addr {
         match self {
@@ -244,26 +183,6 @@ impl Direction {
 /// Whether generator and forwarding go before all else: a proxy, which is a process as any other, would starve.
 const fn is_preferred(stage: &Stage) -> bool {
     !stage.backend.is_proxy()
-}
-
-/// Gives an interface's receive queue a kernel thread on the forwarding core.
-fn dedicate(host: &Namespace, port: &str) -> Result<Vec<u32>> {
-    let name = format!("napi/{port}-");
-    let before = machine::threads_named(&name)?;
-    host.line(&format!("ethtool -K {port} gro on"))?;
-    // Unlike nsenter, `ip netns exec` shows the /sys of the namespace.
-    command::run(
-        Command::new("ip")
-            .args(["netns", "exec", host.name(), "sh", "-c"])
-            .arg(format!("echo 1 > /sys/class/net/{port}/threaded")),
-    )?;
-    let mut threads = machine::threads_named(&name)?;
-    threads.retain(|thread| !before.contains(thread));
-    ensure!(!threads.is_empty(), "{port} has no receive queue of its own");
-    for thread in &threads {
-        machine::pin(*thread, SERVER_CORE)?;
-    }
-    Ok(threads)
 }
 
 /// Sends a datagram a flow and waits for its answer, so that every backend knows both directions.

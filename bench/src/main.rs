@@ -11,11 +11,13 @@ mod machine;
 mod measure;
 mod ports;
 mod programs;
+mod queue;
 mod report;
 mod schedule;
 mod sink;
 mod tool;
 mod traffic;
+mod window;
 
 use std::process::ExitCode;
 

@@ -14,7 +14,7 @@ use crate::{
     backend::Backend,
     effort::Effort,
     figures::{Figures, Measure, Metric, Place},
-    line::Window,
+    window::Window,
 };
 
 /// One measure of one backend, writing down its figures.

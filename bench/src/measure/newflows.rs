@@ -9,9 +9,10 @@ use crate::{
     backend::{Backend, Stage},
     effort::Effort,
     figures::Metric,
-    line::{Direction, Line, Window},
+    line::{Direction, Line},
     ports::Ports,
     traffic::Sources,
+    window::Window,
 };
 
 /// Room for more flows than are opened, so that nobody has to refuse one.
