@@ -272,6 +272,23 @@ impl Netmap {
         list(self.json("flows")?, "flows")
     }
 
+    /// Waits until no packet was carried for longer than TCP puts off an acknowledgement (200 ms at the most), so that what
+    /// a test has done before is not counted for what it does next.
+    pub fn settle(&self) -> Result<()> {
+        const QUIET: Duration = Duration::from_millis(250);
+        let deadline = Instant::now() + DEADLINE;
+        let (mut last, mut since) = (self.counters()?, Instant::now());
+        while since.elapsed() < QUIET {
+            ensure!(Instant::now() < deadline, "packets do not cease to be carried");
+            let now = self.counters()?;
+            if !last.until(&now).carried().is_empty() {
+                since = Instant::now();
+            }
+            last = now;
+        }
+        Ok(())
+    }
+
     /// The counters now.
     pub fn counters(&self) -> Result<Counters> {
         Counters::from_json(self.json("stats")?)

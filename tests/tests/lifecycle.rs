@@ -29,6 +29,7 @@ fn the_data_plane_outlives_its_daemon() -> Result<()> {
             ensure!(status.success(), "SIGTERM ended it with {status}");
         }
         ensure!((connection.ask("without")?.client, session.ask("without")?.client) == seen);
+        scene.netmap.settle()?;
         for row in ROWS {
             Transport::ALL
                 .iter()
@@ -47,6 +48,7 @@ fn the_data_plane_outlives_its_daemon() -> Result<()> {
         ensure!(scene.netmap.ports()? == before);
         ensure!((connection.ask("after")?.client, session.ask("after")?.client) == seen);
         connection.finish()?;
+        scene.netmap.settle()?;
         rows::check_all(&scene)?;
         scene.publish_both("8081:80", C1)?;
         tcp::request(
