@@ -26,6 +26,7 @@ use crate::{
     },
     daemon,
     dataplane::DataplaneError,
+    options::DEFAULT_SOCKET,
 };
 
 /// How long a daemon may take to stop.
@@ -37,6 +38,7 @@ pub(super) fn command(instance: &Instance, out: &mut impl Write) -> Result<(), F
     let stopped = stop(instance.socket())?;
     let removed = daemon::down(instance.pin_dir()).map_err(|errors| together(&errors))?;
     socket::remove_stale(instance.socket())?;
+    remove_default_folder(instance.socket());
     if let Some(pid) = stopped {
         writeln!(out, "stopped the daemon, pid {pid}")?;
     }
@@ -51,6 +53,16 @@ pub(super) fn command(instance: &Instance, out: &mut impl Write) -> Result<(), F
         )?;
     }
     Ok(())
+}
+
+/// The folder that `netmap run` makes for its socket goes with it; a folder that the user chose stays.
+fn remove_default_folder(socket: &Path) {
+    if socket == Path::new(DEFAULT_SOCKET)
+        && let Some(folder) = socket.parent()
+    {
+        // It is not there, or another program keeps something in it: both are as good.
+        let _kept = fs::remove_dir(folder);
+    }
 }
 
 /// Stops the daemon that answers at `socket`, and waits until it has gone.
