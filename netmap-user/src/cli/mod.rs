@@ -16,7 +16,6 @@ pub mod privilege;
 mod publish;
 pub mod read;
 mod run;
-mod state;
 pub mod stats;
 pub mod status;
 

@@ -2,10 +2,13 @@
 
 use std::{fmt, io, io::Write, net::Ipv4Addr};
 
-use netmap_common::maps::{Flow, FlowKey, Kind, Protocol, RuleId, Seconds, Way};
+use netmap_common::{
+    maps::{Flow, FlowKey, Kind, Protocol, RuleId, Seconds, Way},
+    nat::state_name,
+};
 use serde::Serialize;
 
-use crate::cli::{output, state::state_name};
+use crate::cli::output;
 
 /// One flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
