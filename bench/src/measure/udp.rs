@@ -36,6 +36,7 @@ const fn load(column: &'static str, is_answered: bool, is_many: bool, rate: Opti
 const EVERY: &[Load] = &[
     load("1 flow", true, false, None),
     load("4,096 flows", true, true, None),
+    load("1 flow at 150 k/s", true, false, Some(RATE)),
     load("4,096 flows at 150 k/s", true, true, Some(RATE)),
     load("1 one-way", false, false, None),
     load("4,096 one-way", false, true, None),
@@ -44,6 +45,7 @@ const EVERY: &[Load] = &[
 const QUICK: &[Load] = &[
     load("1 flow", true, false, None),
     load("4,096 flows", true, true, None),
+    load("1 flow at 150 k/s", true, false, Some(RATE)),
     load("4,096 flows at 150 k/s", true, true, Some(RATE)),
     load("1 one-way", false, false, None),
 ];

@@ -50,9 +50,10 @@ pub(super) fn judge(figures: &Figures) -> Vec<Verdict> {
         all.push(judge.ratio("UDP established", UDP, column, Netmap, NftMap, 2.2));
         all.push(judge.ratio("UDP established", UDP, column, Netmap, Route, 1.4));
     }
-    let fixed = "4,096 flows at 150 k/s";
-    all.push(judge.at_most("CPU a packet, fixed rate", UDP_CPU, fixed, Netmap, IptNft, 0.45));
-    all.push(judge.at_most("CPU a packet, fixed rate", UDP_CPU, fixed, Netmap, NftMap, 0.5));
+    for fixed in ["1 flow at 150 k/s", "4,096 flows at 150 k/s"] {
+        all.push(judge.at_most("CPU a packet, fixed rate", UDP_CPU, fixed, Netmap, IptNft, 0.45));
+        all.push(judge.at_most("CPU a packet, fixed rate", UDP_CPU, fixed, Netmap, NftMap, 0.5));
+    }
     for other in [IptNft, NftMap] {
         all.push(judge.ratio("UDP one-way", UDP, "1 one-way", Netmap, other, 2.5));
         all.push(judge.ratio("new UDP flows", NEW, "new", Netmap, other, 2.0));
