@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type, Ipv4Slice};
+use etherparse::{
+    IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type, Ipv4Slice, icmpv4::DestUnreachableHeader,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{DEADLINE, Namespace};
@@ -68,6 +70,15 @@ impl Pinger {
             .to_bytes()
             .to_vec();
         packet.extend_from_slice(payload.as_bytes());
+        self.socket.send_to(&packet, &SocketAddrV4::new(to, 0).into())?;
+        Ok(())
+    }
+
+    /// Sends "port unreachable" about a packet, which it quotes from its IP header on.
+    pub fn complain(&self, to: Ipv4Addr, quote: &[u8]) -> Result<()> {
+        let what = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
+        let mut packet = Icmpv4Header::with_checksum(what, quote).to_bytes().to_vec();
+        packet.extend_from_slice(quote);
         self.socket.send_to(&packet, &SocketAddrV4::new(to, 0).into())?;
         Ok(())
     }

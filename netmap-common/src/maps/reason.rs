@@ -81,6 +81,8 @@ reasons! {
     StackEgressOut = 10, "stack-egress-out";
     /// The answer, translated here and forwarded by the host's stack.
     StackEgressReply = 11, "stack-egress-reply";
+    /// An ICMP error about a flow, to whoever sent what it quotes.
+    IcmpError = 12, "icmp-error";
     /// A connection or datagram that the socket hook gave to the proxy.
     Proxied = 16, "proxied";
     /// A connection or datagram of the host that the socket hooks sent straight to the container.
@@ -96,7 +98,7 @@ reasons! {
     Fragment = 35, "fragment";
     /// Neither TCP, UDP nor ICMP.
     OtherProtocol = 36, "other-protocol";
-    /// ICMP other than echo.
+    /// ICMP other than echo, and errors that are about no flow.
     OtherIcmp = 37, "other-icmp";
     /// To a multicast, broadcast or link-local address.
     NotRoutable = 38, "not-routable";

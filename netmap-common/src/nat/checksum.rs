@@ -28,6 +28,13 @@ impl Delta {
         self.replace_u16(old.0, new.0).replace_u16(old.1, new.1)
     }
 
+    /// This change and another.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// The checksum field after the change. "HC' = ~(~HC + ~m + m')" (RFC 1624, eqn. 3).
     #[inline(always)]
     pub const fn applied_to(self, field: [u8; 2]) -> [u8; 2] {

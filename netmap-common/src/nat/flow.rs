@@ -29,6 +29,28 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
     let Some(flow) = env.touch(&datagram.key, seen, |flow| counts_at(hook, flow)) else {
         return Ok(None);
     };
+    // One look a second at the twin keeps the second lookup off the path of nearly every packet.
+    judge(env, hook, &datagram.key, &flow, flow.last_seen != seen.now)
+}
+
+/// The flow that an answer with this key would have. Nothing is recorded.
+#[inline(always)]
+pub(super) fn peek<E: Env>(env: &E, hook: Hook, key: &FlowKey) -> Result<Option<Translation>, Reason> {
+    let Some(flow) = env.flow(key) else {
+        return Ok(None);
+    };
+    judge(env, hook, key, &flow, true)
+}
+
+/// What an entry makes of a packet at this hook, if it counts still.
+#[inline(always)]
+fn judge<E: Env>(
+    env: &E,
+    hook: Hook,
+    key: &FlowKey,
+    flow: &Flow,
+    look_at_twin: bool,
+) -> Result<Option<Translation>, Reason> {
     // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
     let (Some(kind), Some(way), side) = (flow.kind(), flow.way(), flow.side()) else {
         return Ok(None);
@@ -36,20 +58,19 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
     if !comes_in_at(hook, kind, side) {
         return Ok(None);
     }
-    if !is_published_still(env, &flow) {
-        end(env, &datagram.key, &flow);
+    if !is_published_still(env, flow) {
+        end(env, key, flow);
         return if side == Side::Original {
             Ok(None)
         } else {
             Err(Reason::Unpublished)
         };
     }
-    // One look a second at the twin keeps the second lookup off the path of nearly every packet.
-    if flow.last_seen != seen.now && !has_twin(env, &datagram.key, &flow) {
-        env.remove(&datagram.key, flow.nonce);
+    if look_at_twin && !has_twin(env, key, flow) {
+        env.remove(key, flow.nonce);
         return Ok(None);
     }
-    if !is_carried_at(hook, &flow) {
+    if !is_carried_at(hook, flow) {
         return Err(Reason::StackFlow);
     }
     Ok(Some(Translation {

@@ -14,6 +14,14 @@ pub enum Verdict {
     Stack,
 }
 
+impl Verdict {
+    /// Whether netmap routes the packet itself, and so takes one off its time to live (RFC 1812, 5.3.1).
+    #[inline(always)]
+    pub const fn is_routed(self) -> bool {
+        !matches!(self, Self::Stack)
+    }
+}
+
 /// A packet that was translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried {

@@ -10,6 +10,7 @@ mod dnat;
 mod env;
 mod flow;
 mod forward;
+mod icmp;
 mod lifetime;
 pub mod local;
 mod packet;
@@ -45,8 +46,10 @@ use crate::maps::{Hook, Reason, Side};
 pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) -> Result<Carried, Reason> {
     let internet = parse::internet(packet)?;
     policy::addresses(hook, &internet)?;
-    let datagram =
-        parse::transport(packet, &internet).map_err(|why| policy::stray(env, hook, &internet, why))?;
+    let datagram = match parse::transport(packet, &internet) {
+        Ok(datagram) => datagram,
+        Err(why) => return other(packet, env, hook, &internet, why),
+    };
     let translation = match flow::find(env, hook, &datagram)? {
         Some(translation) => translation,
         None => open(env, hook, &datagram)?,
@@ -54,6 +57,34 @@ pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) 
     let carried = forward::choose(env, hook, &datagram, &translation)?;
     rewrite::apply(packet, &datagram, &translation.to, carried.verdict).or(Err(Reason::RewriteFailed))?;
     Ok(carried)
+}
+
+/// What belongs to no flow by its own header: an ICMP error may by what it quotes.
+#[inline(always)]
+fn other<P: Packet + ?Sized, E: Env>(
+    packet: &mut P,
+    env: &E,
+    hook: Hook,
+    internet: &Internet,
+    why: Reason,
+) -> Result<Carried, Reason> {
+    let why = match why {
+        Reason::OtherIcmp => {
+            let mut verdict = Verdict::Stack;
+            match icmp::translate(packet, env, hook, &mut verdict) {
+                Ok(()) => {
+                    return Ok(Carried {
+                        verdict,
+                        reason: Reason::IcmpError,
+                    });
+                }
+                Err(why @ (Reason::OtherIcmp | Reason::Malformed)) => why,
+                Err(why) => return Err(why),
+            }
+        }
+        why => why,
+    };
+    Err(policy::stray(env, hook, internet, why))
 }
 
 /// Opens a flow, if the packet may.

@@ -8,6 +8,11 @@ use crate::maps::{Address, FlowKey, Port, Protocol, Reason};
 /// Where the IP header begins.
 pub(super) const L3: usize = 14;
 
+/// The ICMP type of an echo reply.
+pub(super) const ECHO_REPLY: u8 = 0;
+/// The ICMP type of an echo request.
+pub(super) const ECHO_REQUEST: u8 = 8;
+
 /// What the IP header says.
 #[derive(Clone, Copy, Debug)]
 pub struct Internet {
@@ -142,8 +147,6 @@ fn udp<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Po
 /// Echo requests and replies: the identifier takes a port's place (RFC 5508, 3.1).
 #[inline(always)]
 fn echo<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Ports, Reason> {
-    const REPLY: u8 = 0;
-    const REQUEST: u8 = 8;
     if payload < bytes(Icmpv4Hdr::LEN) {
         return Err(Reason::Malformed);
     }
@@ -151,8 +154,8 @@ fn echo<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<P
     let header = packet.header::<Icmpv4Hdr>(l4).or(Err(Reason::Malformed))?;
     let id = port([header.data[0], header.data[1]]);
     match (header.type_, header.code) {
-        (REQUEST, 0) => Ok((id, Port(0), 0)),
-        (REPLY, 0) => Ok((Port(0), id, 0)),
+        (ECHO_REQUEST, 0) => Ok((id, Port(0), 0)),
+        (ECHO_REPLY, 0) => Ok((Port(0), id, 0)),
         _ => Err(Reason::OtherIcmp),
     }
 }

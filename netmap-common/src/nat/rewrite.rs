@@ -13,29 +13,34 @@ pub(super) fn apply<P: Packet + ?Sized>(
     new: &FlowKey,
     verdict: Verdict,
 ) -> Result<(), Truncated> {
-    let old = &datagram.key;
-    let decrement = verdict != Verdict::Stack;
-    let addresses = internet(packet, old, new, decrement)?;
-    let ports = transport(packet, datagram, new)?;
-    let (field, has_pseudo_header) = match datagram.protocol {
+    let &Datagram {
+        key: old,
+        protocol,
+        l4,
+        ..
+    } = datagram;
+    let addresses = internet(packet, L3, &old, new, verdict.is_routed())?;
+    let ports = transport(packet, l4, protocol, &old, new)?;
+    let (field, has_pseudo_header) = match protocol {
         Protocol::Tcp => (core::mem::offset_of!(TcpHdr, check), true),
         Protocol::Udp => (core::mem::offset_of!(UdpHdr, check), true),
         Protocol::Icmp => (core::mem::offset_of!(Icmpv4Hdr, check), false),
     };
     packet.update_l4_checksum(
-        datagram.l4 + field,
+        l4 + field,
         L4Change {
             addresses: has_pseudo_header.then_some(addresses),
-            ports,
-            zero_means_none: datagram.protocol == Protocol::Udp,
+            ports: (old.src_port != new.src_port || old.dst_port != new.dst_port).then_some(ports),
+            zero_means_none: protocol == Protocol::Udp,
         },
     )
 }
 
-/// The IP header, whose checksum is complete on every packet, offload or not.
+/// The IP header at `l3`, whose checksum is complete on every packet, offload or not; gives the change of the addresses.
 #[inline(always)]
-fn internet<P: Packet + ?Sized>(
+pub(super) fn internet<P: Packet + ?Sized>(
     packet: &mut P,
+    l3: usize,
     old: &FlowKey,
     new: &FlowKey,
     decrement: bool,
@@ -43,7 +48,7 @@ fn internet<P: Packet + ?Sized>(
     let addresses = Delta::NONE
         .replace_u32(old.src.0, new.src.0)
         .replace_u32(old.dst.0, new.dst.0);
-    let header = packet.header_mut::<Ipv4Hdr>(L3)?;
+    let header = packet.header_mut::<Ipv4Hdr>(l3)?;
     let mut delta = addresses;
     if decrement {
         let ttl = header.ttl.saturating_sub(1);
@@ -59,36 +64,28 @@ fn internet<P: Packet + ?Sized>(
     Ok(addresses)
 }
 
-/// Ports, or an echo's identifier.
+/// Ports, or an echo's identifier, of the transport header at `l4`; gives how they change.
 #[inline(always)]
-fn transport<P: Packet + ?Sized>(
+pub(super) fn transport<P: Packet + ?Sized>(
     packet: &mut P,
-    datagram: &Datagram,
+    l4: usize,
+    protocol: Protocol,
+    old: &FlowKey,
     new: &FlowKey,
-) -> Result<Option<Delta>, Truncated> {
-    let old = &datagram.key;
-    let delta = Delta::NONE
-        .replace_u16(old.src_port.0, new.src_port.0)
-        .replace_u16(old.dst_port.0, new.dst_port.0);
-    let same = old.src_port == new.src_port && old.dst_port == new.dst_port;
-    match datagram.protocol {
-        Protocol::Tcp => {
-            let header = packet.header_mut::<TcpHdr>(datagram.l4)?;
-            header.source = new.src_port.0.to_be_bytes();
-            header.dest = new.dst_port.0.to_be_bytes();
-        }
-        Protocol::Udp => {
-            let header = packet.header_mut::<UdpHdr>(datagram.l4)?;
-            header.src = new.src_port.0.to_be_bytes();
-            header.dst = new.dst_port.0.to_be_bytes();
-        }
-        Protocol::Icmp => {
-            // One of the two is 0, the other the identifier.
-            let [high, low] = (new.src_port.0 | new.dst_port.0).to_be_bytes();
-            let header = packet.header_mut::<Icmpv4Hdr>(datagram.l4)?;
-            let [_, _, third, fourth] = header.data;
-            header.data = [high, low, third, fourth];
-        }
+) -> Result<Delta, Truncated> {
+    if protocol == Protocol::Icmp {
+        // One of the two is 0, the other the identifier.
+        let [high, low] = (new.src_port.0 | new.dst_port.0).to_be_bytes();
+        let header = packet.header_mut::<Icmpv4Hdr>(l4)?;
+        let [_, _, third, fourth] = header.data;
+        header.data = [high, low, third, fourth];
+    } else {
+        // TCP has its ports where UDP has them, and an ICMP error may quote no more of it.
+        let header = packet.header_mut::<UdpHdr>(l4)?;
+        header.src = new.src_port.0.to_be_bytes();
+        header.dst = new.dst_port.0.to_be_bytes();
     }
-    Ok((!same).then_some(delta))
+    Ok(Delta::NONE
+        .replace_u16(old.src_port.0, new.src_port.0)
+        .replace_u16(old.dst_port.0, new.dst_port.0))
 }

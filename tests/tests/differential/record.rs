@@ -38,10 +38,10 @@ impl Record {
         (self.back(), frame)
     }
 
-    /// An ICMP error about what it became (RFC 792).
-    pub(crate) fn quote(&self, kind: u8) -> Result<((Hook, IfIndex), Vec<u8>)> {
+    /// An ICMP error about what it became, of which it quotes so many bytes (RFC 792).
+    pub(crate) fn quote(&self, kind: u8, quoted: u16) -> Result<((Hook, IfIndex), Vec<u8>)> {
         let answer = Frame {
-            payload: 28,
+            payload: quoted,
             ..Frame::new(
                 FlowKey::new(
                     Protocol::Icmp,

@@ -40,7 +40,7 @@ enum Origin {
     /// The flow of an earlier packet: answers what it became.
     Answer(Index),
     /// The flow of an earlier packet: an ICMP error about what it became.
-    Quote(Index, u8),
+    Quote(Index, u8, u16),
 }
 
 /// A packet at a hook.
@@ -58,7 +58,8 @@ impl Step {
             4 => fresh().prop_map(|(place, frame)| Origin::Fresh(place, frame)),
             2 => any::<Index>().prop_map(Origin::Again),
             4 => any::<Index>().prop_map(Origin::Answer),
-            1 => (any::<Index>(), select(&[0_u8, 3, 8, 11, 12][..])).prop_map(|(of, kind)| Origin::Quote(of, kind)),
+            2 => (any::<Index>(), select(&[0_u8, 3, 3, 3, 4, 8, 11, 12][..]), prop_oneof![select(&[28_u16, 40][..]), 0..80_u16])
+                .prop_map(|(of, kind, quoted)| Origin::Quote(of, kind, quoted)),
         ];
         let stray = prop::option::weighted(0.05, select(PLACES));
         let ttl = prop_oneof![8 => Just(64), 1 => select(&[0_u8, 1, 2, 255][..])];
@@ -89,7 +90,7 @@ impl Step {
                 (record.place, record.before.clone())
             }
             Origin::Answer(index) => index.get(records).answer(),
-            Origin::Quote(index, kind) => index.get(records).quote(*kind)?,
+            Origin::Quote(index, kind, quoted) => index.get(records).quote(*kind, *quoted)?,
         };
         frame[TTL] = self.ttl;
         let flags = transport(&frame) + 13;

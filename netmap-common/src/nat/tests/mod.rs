@@ -12,6 +12,7 @@ mod exhaustion;
 mod flows;
 mod forward;
 mod hairpin;
+mod icmp;
 mod lifetime;
 mod own_port;
 mod parse;
@@ -31,7 +32,7 @@ mod uplink_out;
 use std::{vec, vec::Vec};
 
 use self::{
-    sample::{ACK, FIN, RST, SYN, Sample, ping, pong, tcp, udp},
+    sample::{ACK, FIN, RST, SYN, Sample, error, ping, pong, tcp, udp},
     scene::{
         BRIDGE_1, C1_PEER, C1_PORT, C1B_PEER, C1B_PORT, C2_PEER, C2_PORT, Host, Place, TAP_NEIGH, TAP_PORT,
         UPLINK, UPLINK_IN, UPLINK_NEIGH, UPLINK_OUT, at, c1, c1b, c2, gw1, gw2, h, h2, key, published, r,

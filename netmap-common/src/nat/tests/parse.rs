@@ -154,8 +154,8 @@ fn other_protocols_and_other_icmp_are_left_alone() {
             Reason::OtherProtocol,
         );
     }
-    // Unreachable, redirect, time exceeded, timestamp; an echo with a code.
-    for kind in [[3, 4], [5, 1], [11, 0], [13, 0], [8, 1], [0, 1]] {
+    // Source quench, redirect, timestamp; an echo with a code.
+    for kind in [[4, 0], [5, 1], [13, 0], [8, 1], [0, 1]] {
         let frame = patched(&ping(r(77), h(0)), &[(TRANSPORT, &kind)]);
         host.leaves_bytes(UPLINK_IN, &frame, Reason::OtherIcmp);
     }

@@ -26,6 +26,8 @@ pub(super) enum Content {
     Request,
     /// ICMP echo reply; its identifier is the destination port.
     Reply,
+    /// An ICMP error of this type and code, with what stands in the word after its checksum; the payload is the quote.
+    Error(u8, u8, u32),
 }
 
 /// A packet that is whole and right.
@@ -56,6 +58,19 @@ pub(super) fn ping(src: SocketAddrV4, dst: SocketAddrV4) -> Sample {
 /// An echo reply, the identifier as destination port.
 pub(super) fn pong(src: SocketAddrV4, dst: SocketAddrV4) -> Sample {
     Sample::new(Content::Reply, SocketAddrV4::new(*src.ip(), 0), dst)
+}
+
+/// An ICMP error by `from` about a packet, of which it quotes so many bytes.
+pub(super) fn error(kind: u8, code: u8, from: SocketAddrV4, about: &Sample, quoted: usize) -> Sample {
+    let quote = &about.bytes()[14..];
+    let quote = &quote[..quoted.min(quote.len())];
+    let to = SocketAddrV4::new(*about.src.ip(), 0);
+    Sample::new(
+        Content::Error(kind, code, 1_400),
+        SocketAddrV4::new(*from.ip(), 0),
+        to,
+    )
+    .payload(quote)
 }
 
 impl Sample {
@@ -160,6 +175,11 @@ impl Sample {
             }
             Content::Request => self.echo(Icmpv4Type::EchoRequest(IcmpEchoHeader { id: src_port, seq: 7 })),
             Content::Reply => self.echo(Icmpv4Type::EchoReply(IcmpEchoHeader { id: dst_port, seq: 7 })),
+            Content::Error(type_u8, code_u8, word) => self.echo(Icmpv4Type::Unknown {
+                type_u8,
+                code_u8,
+                bytes5to8: word.to_be_bytes(),
+            }),
         }
     }
 
@@ -212,13 +232,21 @@ impl Sample {
                 )
             }
             TransportSlice::Icmpv4(icmp) => {
-                let mut right = icmp.header();
-                right.update_checksum(icmp.payload());
-                assert_eq!(icmp.checksum(), right.checksum, "ICMP checksum");
+                let right = etherparse::checksum::Sum16BitWords::new()
+                    .add_slice(icmp.slice())
+                    .ones_complement();
+                assert_eq!(right, 0, "ICMP checksum");
                 match icmp.icmp_type() {
                     Icmpv4Type::EchoRequest(echo) => (Content::Request, echo.id, 0, icmp.payload()),
                     Icmpv4Type::EchoReply(echo) => (Content::Reply, 0, echo.id, icmp.payload()),
-                    other => panic!("not an echo: {other:?}"),
+                    _ => {
+                        let error = Content::Error(
+                            icmp.type_u8(),
+                            icmp.code_u8(),
+                            u32::from_be_bytes(icmp.bytes5to8()),
+                        );
+                        (error, 0, 0, icmp.payload())
+                    }
                 }
             }
             other => panic!("no packet of ours: {other:?}"),
