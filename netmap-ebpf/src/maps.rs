@@ -9,7 +9,7 @@ use core::{
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{__sk_buff, BPF_F_CURRENT_NETNS, BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_fib_lookup},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, SkStorage, SockMap, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage, SockMap, lpm_trie::Key},
     helpers::generated::{
         bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_get_prandom_u32, bpf_get_socket_cookie,
         bpf_ktime_get_coarse_ns, bpf_loop, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
@@ -19,9 +19,9 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface,
-        Network, NetworkKey, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
-        capacity,
+        Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment, FragmentKey,
+        Hook, IfIndex, Interface, Network, NetworkKey, Protocol, Reason, Rule, RuleId, Seconds, Seen,
+        Settings, SharedKey, Slot, capacity,
     },
     nat::{Env, HostSocket, InsertError, Route, Rules, local::Host},
 };
@@ -39,6 +39,8 @@ static ALLOW: LpmTrie<AllowKey, u8, { capacity::ALLOW }> = LpmTrie::new();
 // Not an LRU: one near its capacity evicts live flows, and one half of a pair at that.
 #[btf_map]
 static FLOWS: HashMap<FlowKey, Flow, { capacity::FLOWS }> = HashMap::new();
+#[btf_map]
+static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { capacity::FRAGMENTS }> = LruHashMap::new();
 #[btf_map]
 static LOCALS: HashMap<Address, IfIndex, { capacity::LOCALS }, SPARSE> = HashMap::new();
 #[btf_map]
@@ -297,6 +299,18 @@ impl Env for Kernel {
             // Gone already is as good.
             let _gone = FLOWS.remove(key);
         }
+    }
+
+    #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        // SAFETY: copied before any other map call.
+        unsafe { FRAGMENTS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn keep_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+        // The oldest make room; where memory is short all the same, the pieces go to the host.
+        let _full = FRAGMENTS.insert(key, fragment, 0);
     }
 
     #[inline(always)]

@@ -126,7 +126,7 @@ pub fn ping(namespace: &Namespace, to: Ipv4Addr, id: u16, payload: &str) -> Resu
 /// Reads until `pick` takes a message.
 fn next<T>(socket: &Socket, mut pick: impl FnMut(Ipv4Addr, u8, Icmpv4Type, &[u8]) -> Option<T>) -> Result<T> {
     let end = Instant::now() + DEADLINE;
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 65_536];
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {

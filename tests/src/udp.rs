@@ -140,7 +140,7 @@ impl Client {
 
     /// The next answer, `None` if there is none within `patience`.
     pub fn receive(&self, patience: Duration) -> Result<Option<Answer>> {
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; 65_536];
         self.socket.set_read_timeout(Some(patience))?;
         let (length, from) = match self.socket.recv_from(&mut buffer) {
             Ok(received) => received,
@@ -174,7 +174,7 @@ fn serve(socket: &UdpSocket, stopping: &AtomicBool) {
     let Ok(local) = socket.local_addr() else {
         return;
     };
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 65_536];
     while !stopping.load(Ordering::Relaxed) {
         let Ok((length, client)) = socket.recv_from(&mut buffer) else {
             // Nothing for a while, or an ICMP error about an earlier answer.

@@ -7,6 +7,7 @@
 mod detour;
 mod endpoint;
 mod flow;
+mod fragment;
 mod reason;
 mod rule;
 mod settings;
@@ -15,6 +16,7 @@ mod units;
 pub use detour::{Cookie, Detour, Detours, Place};
 pub use endpoint::{Endpoint, Interface, Network, NetworkKey, Role, Way};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
+pub use fragment::{Fragment, FragmentKey};
 pub use reason::{Class, Count, Hook, Reason};
 pub use rule::{AllowKey, PortSlots, Rule, SharedKey, Slot};
 pub use settings::{PortRange, Settings};
@@ -32,6 +34,8 @@ pub mod name {
     pub const ALLOW: &str = "ALLOW";
     /// `HASH` from [`super::FlowKey`] to [`super::Flow`], preallocated, twin entries.
     pub const FLOWS: &str = "FLOWS";
+    /// `LRU_HASH` from [`super::FragmentKey`] to [`super::Fragment`]: datagrams that come in pieces.
+    pub const FRAGMENTS: &str = "FRAGMENTS";
     /// `HASH` from [`super::Address`] to [`super::IfIndex`]: every address of this host.
     pub const LOCALS: &str = "LOCALS";
     /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
@@ -56,9 +60,9 @@ pub mod name {
     pub const CLIENTS: &str = "CLIENTS";
 
     /// Every map, in the order in which they are created.
-    pub const ALL: [&str; 16] = [
-        SLOTS, SHARED, RULES, ALLOW, FLOWS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED, SETTINGS,
-        COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS,
+    pub const ALL: [&str; 17] = [
+        SLOTS, SHARED, RULES, ALLOW, FLOWS, FRAGMENTS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED,
+        SETTINGS, COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS,
     ];
 }
 
@@ -112,6 +116,8 @@ pub mod capacity {
     pub const ALLOW: usize = 16_384;
     /// Flow entries, two a flow. `netmap run --flow-entries` overrides it.
     pub const FLOWS: usize = 262_144;
+    /// Datagrams in pieces that are on their way at once; the oldest make room.
+    pub const FRAGMENTS: usize = 16_384;
     /// Addresses of this host.
     pub const LOCALS: usize = 4_096;
     /// Subnets behind managed bridges.

@@ -94,7 +94,7 @@ reasons! {
     Vlan = 33, "vlan";
     /// A header that contradicts itself or its frame.
     Malformed = 34, "malformed";
-    /// A fragment of a larger datagram.
+    /// A fragment of a larger datagram whose first fragment has not come, or went to the host.
     Fragment = 35, "fragment";
     /// Neither TCP, UDP nor ICMP.
     OtherProtocol = 36, "other-protocol";
@@ -161,6 +161,8 @@ reasons! {
     SpoofedSource = 107, "spoofed-source";
     /// Too big for the way out, in a connection that netmap carries.
     TooBigInFlow = 108, "too-big-in-flow";
+    /// A fragment that lies over the first one, whose ports were judged.
+    FragmentOverlap = 109, "fragment-overlap";
 }
 
 impl Reason {

@@ -1,8 +1,8 @@
 //! How the NAT reaches the world: tables, clock, chance, sockets and routes.
 
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, Rule, RuleId, Seconds, Seen,
-    Settings, SharedKey, Slot,
+    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Rule,
+    RuleId, Seconds, Seen, Settings, SharedKey, Slot,
 };
 
 /// Why an entry could not be added.
@@ -77,6 +77,12 @@ pub trait Env: Rules {
 
     /// Removes the entry of `key` if it still has this nonce.
     fn remove(&self, key: &FlowKey, nonce: u32);
+
+    /// What the first fragment of a datagram told.
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
+
+    /// Keeps that for the others, for as long as there is room.
+    fn keep_fragment(&self, key: &FragmentKey, fragment: &Fragment);
 
     /// Whether a rule's allow-list has a prefix of this source.
     fn allows(&self, key: &AllowKey) -> bool;

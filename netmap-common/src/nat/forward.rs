@@ -31,6 +31,17 @@ pub struct Carried {
     pub reason: Reason,
 }
 
+impl Carried {
+    /// Not carried yet.
+    #[inline(always)]
+    pub(super) const fn nowhere(reason: Reason) -> Self {
+        Self {
+            verdict: Verdict::Stack,
+            reason,
+        }
+    }
+}
+
 /// The way of a translated packet.
 #[inline(always)]
 pub(super) fn choose<E: Env>(

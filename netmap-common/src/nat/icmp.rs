@@ -7,7 +7,7 @@
 use network_types::{icmp::Icmpv4Hdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
 
 use super::{
-    Datagram, Delta, Env, Internet, L4Change, Packet, Truncated, Verdict, flow, forward,
+    Carried, Datagram, Delta, Env, Internet, L4Change, Packet, Truncated, flow, forward,
     parse::{self, L3},
     rewrite,
 };
@@ -37,7 +37,7 @@ pub(super) fn translate<P: Packet + ?Sized, E: Env>(
     packet: &mut P,
     env: &E,
     hook: Hook,
-    verdict: &mut Verdict,
+    carried: &mut Carried,
 ) -> Result<(), Reason> {
     // Read again: handed over, it would lie on the stack, where the verifier loses sight of its bounds.
     let internet = parse::internet(packet)?;
@@ -55,8 +55,13 @@ pub(super) fn translate<P: Packet + ?Sized, E: Env>(
         length: internet.length,
         ttl: internet.ttl,
         tcp: 0,
+        is_fragment: false,
     };
-    *verdict = forward::choose(env, hook, &outer, &translation)?.verdict;
+    let verdict = forward::choose(env, hook, &outer, &translation)?.verdict;
+    *carried = Carried {
+        verdict,
+        reason: Reason::IcmpError,
+    };
     // The host or router that complains may be hidden like the flow's own end; where only the destination is translated,
     // its address stays as it is.
     let src = if translation.to.src == answer.src {

@@ -10,6 +10,7 @@ mod dnat;
 mod env;
 mod flow;
 mod forward;
+mod fragment;
 mod icmp;
 mod lifetime;
 pub mod local;
@@ -36,7 +37,7 @@ pub use rule::published;
 pub use tcp::State as TcpState;
 
 use self::{flow::Translation, ports::Wish};
-use crate::maps::{Hook, Reason, Side};
+use crate::maps::{Class, Hook, Reason, Side};
 
 /// The data path: translates one packet, or says why not.
 ///
@@ -48,43 +49,45 @@ pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) 
     policy::addresses(hook, &internet)?;
     let datagram = match parse::transport(packet, &internet) {
         Ok(datagram) => datagram,
-        Err(why) => return other(packet, env, hook, &internet, why),
+        Err(why) => {
+            let mut carried = Carried::nowhere(why);
+            return other(packet, env, hook, why, &mut carried).map(|()| carried);
+        }
     };
     let translation = match flow::find(env, hook, &datagram)? {
         Some(translation) => translation,
         None => open(env, hook, &datagram)?,
     };
     let carried = forward::choose(env, hook, &datagram, &translation)?;
+    if datagram.is_fragment {
+        let moves = translation.to.src != datagram.key.src;
+        fragment::lead(packet, env, &datagram.key, moves, carried.reason)?;
+    }
     rewrite::apply(packet, &datagram, &translation.to, carried.verdict).or(Err(Reason::RewriteFailed))?;
     Ok(carried)
 }
 
-/// What belongs to no flow by its own header: an ICMP error may by what it quotes.
-#[inline(always)]
+/// What belongs to no flow by its own header: a fragment may by the first one's, an ICMP error by what it quotes.
+/// Not inlined, and the header read again, to leave `process` the stack.
+#[inline(never)]
 fn other<P: Packet + ?Sized, E: Env>(
     packet: &mut P,
     env: &E,
     hook: Hook,
-    internet: &Internet,
     why: Reason,
-) -> Result<Carried, Reason> {
-    let why = match why {
-        Reason::OtherIcmp => {
-            let mut verdict = Verdict::Stack;
-            match icmp::translate(packet, env, hook, &mut verdict) {
-                Ok(()) => {
-                    return Ok(Carried {
-                        verdict,
-                        reason: Reason::IcmpError,
-                    });
-                }
-                Err(why @ (Reason::OtherIcmp | Reason::Malformed)) => why,
-                Err(why) => return Err(why),
-            }
-        }
-        why => why,
+    carried: &mut Carried,
+) -> Result<(), Reason> {
+    let result = match why {
+        Reason::Fragment => fragment::follow(packet, env, hook, carried),
+        Reason::OtherIcmp => icmp::translate(packet, env, hook, carried),
+        why => Err(why),
     };
-    Err(policy::stray(env, hook, internet, why))
+    match result {
+        Err(why) if why.class() == Class::Passed => {
+            Err(policy::stray(env, hook, &parse::internet(packet)?, why))
+        }
+        result => result,
+    }
 }
 
 /// Opens a flow, if the packet may.

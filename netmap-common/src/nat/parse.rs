@@ -28,8 +28,31 @@ pub struct Internet {
     pub ttl: u8,
     /// Protocol number.
     pub protocol: u8,
-    /// It is one fragment of several.
-    pub is_fragment: bool,
+    /// Identification: tells the fragments of one datagram from another's.
+    pub id: u16,
+    /// Flags and fragment offset as they are in the header, in host byte order.
+    pub fragment: u16,
+}
+
+impl Internet {
+    /// Whether it is one fragment of several: more follow, or it is not the first. The reserved bit and "don't fragment"
+    /// do not matter.
+    #[inline(always)]
+    pub const fn is_fragment(&self) -> bool {
+        self.fragment & 0x3fff != 0
+    }
+
+    /// Where the fragment's content belongs in the datagram's, in bytes.
+    #[inline(always)]
+    pub const fn fragment_offset(&self) -> u32 {
+        (self.fragment as u32 & 0x1fff) * 8
+    }
+
+    /// Length of what follows the header, in bytes.
+    #[inline(always)]
+    pub const fn content(&self) -> u32 {
+        self.length.saturating_sub(bytes(self.l4 - L3))
+    }
 }
 
 /// A datagram that can be translated.
@@ -47,6 +70,8 @@ pub struct Datagram {
     pub ttl: u8,
     /// TCP flags, 0 for other protocols.
     pub tcp: u8,
+    /// More fragments of it follow.
+    pub is_fragment: bool,
 }
 
 /// Reads the IPv4 header.
@@ -66,14 +91,14 @@ pub(super) fn internet<P: Packet + ?Sized>(packet: &mut P) -> Result<Internet, R
 /// Reads the transport header.
 #[inline(always)]
 pub(super) fn transport<P: Packet + ?Sized>(packet: &mut P, internet: &Internet) -> Result<Datagram, Reason> {
-    if internet.is_fragment {
+    if internet.fragment_offset() != 0 {
         return Err(Reason::Fragment);
     }
     let protocol = Protocol::from_number(internet.protocol).ok_or(Reason::OtherProtocol)?;
-    let payload = internet.length.saturating_sub(bytes(internet.l4 - L3));
+    let payload = internet.content();
     let (src_port, dst_port, tcp) = match protocol {
         Protocol::Tcp => tcp(packet, internet.l4, payload).or(Err(Reason::Malformed))?,
-        Protocol::Udp => udp(packet, internet.l4, payload).or(Err(Reason::Malformed))?,
+        Protocol::Udp => udp(packet, internet, payload).or(Err(Reason::Malformed))?,
         Protocol::Icmp => echo(packet, internet.l4, payload)?,
     };
     Ok(Datagram {
@@ -83,6 +108,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &mut P, internet: &Internet)
         length: internet.length,
         ttl: internet.ttl,
         tcp,
+        is_fragment: internet.is_fragment(),
     })
 }
 
@@ -106,7 +132,6 @@ fn ipv4<P: Packet + ?Sized>(packet: &mut P) -> Result<Internet, Truncated> {
     if length > frame || length < bytes(header_length) {
         return Err(Truncated);
     }
-    let fragment = u16::from_be_bytes(header.frags);
     Ok(Internet {
         src: Address(u32::from_be_bytes(header.src_addr)),
         dst: Address(u32::from_be_bytes(header.dst_addr)),
@@ -114,8 +139,8 @@ fn ipv4<P: Packet + ?Sized>(packet: &mut P) -> Result<Internet, Truncated> {
         length,
         ttl: header.ttl,
         protocol: header.proto,
-        // More fragments, or not the first one. The reserved bit and "don't fragment" do not matter.
-        is_fragment: fragment & 0x3fff != 0,
+        id: u16::from_be_bytes(header.id),
+        fragment: u16::from_be_bytes(header.frags),
     })
 }
 
@@ -134,11 +159,13 @@ fn tcp<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Po
 }
 
 #[inline(always)]
-fn udp<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Ports, Truncated> {
-    packet.require(l4 + UdpHdr::LEN)?;
-    let header = packet.header::<UdpHdr>(l4)?;
+fn udp<P: Packet + ?Sized>(packet: &mut P, internet: &Internet, payload: u32) -> Result<Ports, Truncated> {
+    packet.require(internet.l4 + UdpHdr::LEN)?;
+    let header = packet.header::<UdpHdr>(internet.l4)?;
     let length = u32::from(u16::from_be_bytes(header.len));
-    if length < bytes(UdpHdr::LEN) || length > payload {
+    // A first fragment has but a part of it.
+    let is_cut = length > payload && !internet.is_fragment();
+    if length < bytes(UdpHdr::LEN) || payload < bytes(UdpHdr::LEN) || is_cut {
         return Err(Truncated);
     }
     Ok((port(header.src), port(header.dst), 0))

@@ -234,7 +234,7 @@ const fn scatter(number: u32) -> u32 {
 
 /// SipHash-1-3 of a key: made for short inputs and a secret, cheap without tables.
 #[inline(always)]
-fn hash(secret: [u64; 2], key: &FlowKey) -> u64 {
+pub(super) fn hash(secret: [u64; 2], key: &FlowKey) -> u64 {
     let addresses = u64::from(key.src.0) << 32 | u64::from(key.dst.0);
     let ports = u64::from(key.src_port.0) << 48 | u64::from(key.dst_port.0) << 32 | u64::from(key.protocol);
     let [k0, k1] = secret;

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, vec::Vec};
 
 use super::{Env, HostSocket, InsertError, Route, Rules};
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, Port, PortSlots, Protocol, Rule,
-    RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Port,
+    PortSlots, Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
 };
 
 /// Tables, clock and surroundings of a host.
@@ -20,6 +20,8 @@ pub struct World {
     pub settings: Settings,
     /// Flow entries.
     pub flows: RefCell<BTreeMap<FlowKey, Flow>>,
+    /// Datagrams that come in pieces.
+    pub fragments: RefCell<BTreeMap<FragmentKey, Fragment>>,
     /// How many flow entries fit; 0 for any number.
     pub flow_capacity: usize,
     /// What stands at each port.
@@ -176,6 +178,14 @@ impl Env for World {
         if flows.get(key).is_some_and(|flow| flow.nonce == nonce) {
             flows.remove(key);
         }
+    }
+
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn keep_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+        self.fragments.borrow_mut().insert(*key, *fragment);
     }
 
     fn allows(&self, key: &AllowKey) -> bool {

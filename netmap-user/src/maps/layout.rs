@@ -4,8 +4,8 @@ use std::fmt;
 
 use aya::maps::{MapData, MapType};
 use netmap_common::maps::{
-    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, IfIndex, Interface, Network,
-    NetworkKey, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
+    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment, FragmentKey,
+    IfIndex, Interface, Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
 };
 
 use super::MapsError;
@@ -59,6 +59,11 @@ impl Layout {
                 entries: flows,
                 flags: 0,
                 ..Self::sparse::<FlowKey, Flow>(0)
+            },
+            name::FRAGMENTS => Self {
+                kind: MapType::LruHash,
+                flags: 0,
+                ..Self::sparse::<FragmentKey, Fragment>(capacity::FRAGMENTS)
             },
             name::LOCALS => Self::sparse::<Address, IfIndex>(capacity::LOCALS),
             name::NETWORKS => Self::prefixes::<NetworkKey, Network>(capacity::NETWORKS),

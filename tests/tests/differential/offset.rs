@@ -2,6 +2,8 @@
 
 /// Length of the link-layer header; the IP header begins here.
 pub(crate) const ETHERNET: usize = 14;
+/// Flags and fragment offset.
+pub(crate) const FRAGMENT: usize = ETHERNET + 6;
 pub(crate) const TTL: usize = ETHERNET + 8;
 pub(crate) const PROTOCOL: usize = ETHERNET + 9;
 pub(crate) const SRC: usize = ETHERNET + 12;

@@ -14,7 +14,7 @@ use proptest::{
 use crate::{
     damage::Damage,
     fresh::fresh,
-    offset::{PROTOCOL, TTL, transport},
+    offset::{FRAGMENT, PROTOCOL, TTL, transport},
     record::Record,
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct Step {
     stray: Option<(Hook, IfIndex)>,
     ttl: u8,
     tcp: u8,
+    /// Flags and fragment offset.
+    fragment: u16,
     mark: u32,
     damage: Option<Damage>,
 }
@@ -68,16 +70,24 @@ impl Step {
             4 => select(&[0x10_u8, 0x12, 0x18, 0x11, 0x04, 0x14][..]),
             1 => any::<u8>(),
         ];
+        // The first piece, later ones, the last, one that lies over the first.
+        let fragment = prop_oneof![
+            20 => Just(0x4000_u16),
+            3 => select(&[0x2000_u16, 0x20b9, 0x00b9, 0x2001][..]),
+        ];
         let mark = prop_oneof![12 => Just(0), 1 => Just(MARK), 1 => any::<u32>()];
         let damage = prop::option::weighted(0.15, Damage::any());
-        (origin, stray, ttl, tcp, mark, damage).prop_map(|(origin, stray, ttl, tcp, mark, damage)| Self {
-            origin,
-            stray,
-            ttl,
-            tcp,
-            mark,
-            damage,
-        })
+        (origin, stray, ttl, tcp, fragment, mark, damage).prop_map(
+            |(origin, stray, ttl, tcp, fragment, mark, damage)| Self {
+                origin,
+                stray,
+                ttl,
+                tcp,
+                fragment,
+                mark,
+                damage,
+            },
+        )
     }
 
     /// The packet, if what it is part of was there.
@@ -93,6 +103,7 @@ impl Step {
             Origin::Quote(index, kind, quoted) => index.get(records).quote(*kind, *quoted)?,
         };
         frame[TTL] = self.ttl;
+        frame[FRAGMENT..FRAGMENT + 2].copy_from_slice(&self.fragment.to_be_bytes());
         let flags = transport(&frame) + 13;
         if frame[PROTOCOL] == Protocol::Tcp.number()
             && let Some(flags) = frame.get_mut(flags)

@@ -43,6 +43,10 @@ impl<'scenery> Worlds<'scenery> {
         // clock is real, does so rarely. That must make no difference.
         let now = self.host.now.get();
         self.host.now.set(Seconds(now.0 + 1));
+        // Nor does that make pieces of a datagram too old for each other.
+        for fragment in self.host.fragments.get_mut().values_mut() {
+            fragment.since = self.host.now.get();
+        }
 
         let (carried, expected) = on_the_host(&self.host, hook, *mark, frame);
         let reason = carried.map_or_else(|reason| reason, |carried| carried.reason);

@@ -13,8 +13,8 @@ use std::{
 use super::{Place, Sample, check};
 use crate::{
     maps::{
-        Address, AllowKey, Endpoint, Flow, FlowKey, IfIndex, Interface, Network, Reason, Rule, RuleId,
-        Seconds, Seen, Settings, SharedKey, Slot,
+        Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network,
+        Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
     },
     nat::{Carried, Env, HostSocket, InsertError, Route, Rules, testing::World},
 };
@@ -204,6 +204,12 @@ impl Env for Cpu<'_> {
     }
     fn remove(&self, key: &FlowKey, nonce: u32) {
         self.step(|world| world.remove(key, nonce));
+    }
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.step(|world| world.fragment(key))
+    }
+    fn keep_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+        self.step(|world| world.keep_fragment(key, fragment));
     }
     fn allows(&self, key: &AllowKey) -> bool {
         self.read(|world| world.allows(key))

@@ -11,6 +11,7 @@ mod egress;
 mod exhaustion;
 mod flows;
 mod forward;
+mod fragments;
 mod hairpin;
 mod icmp;
 mod lifetime;

@@ -118,20 +118,8 @@ fn a_udp_length_that_contradicts_its_datagram_is_malformed() {
 }
 
 #[test]
-fn fragments_are_left_to_the_stack_first_and_last_alike() {
+fn do_not_fragment_and_the_reserved_bit_do_not_make_a_fragment() {
     let host = Host::with_8080();
-    host.send(UPLINK_IN, &question());
-    // More fragments; the second one; the last one.
-    for field in [0x2000u16, 0x2001, 0x0001, 0x1fff, 0x6000] {
-        for (place, packet) in [(UPLINK_IN, question()), (C1_PORT, udp(c1(30_000), r(53)))] {
-            host.leaves_bytes(
-                place,
-                &patched(&packet, &[(IP + 6, &field.to_be_bytes())]),
-                Reason::Fragment,
-            );
-        }
-    }
-    // "Don't fragment" and the reserved bit do not make one.
     for field in [0x4000u16, 0x8000] {
         assert!(
             host.run(

@@ -28,8 +28,8 @@ fn a_containers_own_address_is_not_reached_from_outside() {
 
 #[test]
 fn nor_by_what_cannot_be_translated() {
-    let host = Host::new();
     for (offset, byte) in [(20, 0x20), (21, 0x01), (23, 132)] {
+        let host = Host::new();
         let mut frame = udp(r(40_000), c1(80)).bytes();
         frame[offset] = byte;
         host.leaves_bytes(UPLINK_IN, &frame, Reason::DirectAccess);

@@ -103,7 +103,7 @@ fn a_flow_that_its_ports_hook_carries_is_translated_alike_where_the_stack_forwar
 fn what_cannot_be_translated_does_not_leave_with_a_containers_address_but_may_with_the_hosts() {
     let host = Host::new();
     let question = udp(c1(30_000), r(53));
-    let fragment = patched(&question, 20, 0x20);
+    let fragment = patched(&question, 21, 0x01);
     let other_protocol = patched(&question, 23, 132);
     let error = patched(&ping(c1(77), r(0)), 34, 3);
     for frame in [fragment, other_protocol, error] {

@@ -1,0 +1,131 @@
+//! Datagrams in pieces (RFC 791; RFC 4787, REQ-14): the first has the ports, and lends them to the others.
+//!
+//! Nothing is put together here. Where another piece than the first comes first, there are no ports yet; then all of them go
+//! to the host, which waits for the rest, and at a published port the proxy carries the whole.
+
+use super::{
+    Carried, Datagram, Env, Internet, Packet, flow, forward,
+    parse::{self, L3},
+    ports, rewrite,
+};
+use crate::maps::{FlowKey, Fragment, FragmentKey, Hook, Port, Protocol, Reason, Seconds};
+
+/// How long pieces wait for each other, as in Linux (`ipfrag_time`); after that an identification may mean another
+/// datagram.
+const LIFETIME: Seconds = Seconds(30);
+
+/// The first piece of a flow's datagram: its ports will be the others'. `moves` says that its source is translated.
+// Not inlined, like all of this, for its stack: few datagrams come in pieces. The header is read again, because handed over
+// it would lie on the stack, where the verifier loses sight of its bounds.
+#[inline(never)]
+pub(super) fn lead<P: Packet + ?Sized, E: Env>(
+    packet: &mut P,
+    env: &E,
+    of: &FlowKey,
+    moves: bool,
+    reason: Reason,
+) -> Result<(), Reason> {
+    let internet = parse::internet(packet)?;
+    let key = key(env, &internet);
+    let waits = find(env, &key).is_some_and(|fragment| fragment.end == 0);
+    // What else comes in from outside is no business of the host's: there is no socket that would take it.
+    if waits && matches!(reason, Reason::PublishedIn | Reason::StackPublishedIn) {
+        return Err(Reason::Fragment);
+    }
+    let fragment = Fragment {
+        src_port: of.src_port,
+        dst_port: of.dst_port,
+        end: u16::try_from(internet.content()).unwrap_or(u16::MAX),
+        pad: 0,
+        since: env.now(),
+    };
+    env.keep_fragment(&key, &fragment);
+    if moves { rename(packet, env, of) } else { Ok(()) }
+}
+
+/// Another piece: goes where its first went.
+#[inline(never)]
+pub(super) fn follow<P: Packet + ?Sized, E: Env>(
+    packet: &mut P,
+    env: &E,
+    hook: Hook,
+    carried: &mut Carried,
+) -> Result<(), Reason> {
+    let internet = parse::internet(packet)?;
+    let protocol = Protocol::from_number(internet.protocol).ok_or(Reason::OtherProtocol)?;
+    let key = key(env, &internet);
+    let Some(first) = find(env, &key) else {
+        if hook == Hook::UplinkIn && env.is_local(key.dst) {
+            let waiting = Fragment {
+                since: env.now(),
+                ..Fragment::default()
+            };
+            env.keep_fragment(&key, &waiting);
+        }
+        return Err(Reason::Fragment);
+    };
+    if first.end == 0 {
+        return Err(Reason::Fragment);
+    }
+    // It would write over the ports that were judged (RFC 1858, 4; RFC 3128).
+    if internet.fragment_offset() < u32::from(first.end) {
+        return Err(Reason::FragmentOverlap);
+    }
+    let datagram = Datagram {
+        key: FlowKey::new(protocol, key.src, first.src_port, key.dst, first.dst_port),
+        protocol,
+        l4: internet.l4,
+        length: internet.length,
+        ttl: internet.ttl,
+        tcp: 0,
+        is_fragment: true,
+    };
+    let translation = flow::find(env, hook, &datagram)?.ok_or(Reason::Fragment)?;
+    *carried = forward::choose(env, hook, &datagram, &translation)?;
+    let is_routed = carried.verdict.is_routed();
+    rewrite::internet(packet, L3, &datagram.key, &translation.to, is_routed)
+        .or(Err(Reason::RewriteFailed))?;
+    if translation.to.src == key.src {
+        return Ok(());
+    }
+    rename(packet, env, &datagram.key)
+}
+
+/// Gives the pieces of a datagram that leaves with another source an identification of its own: two containers behind one
+/// address may have chosen the same (RFC 6864, 5.3). The same for every piece, without a table.
+#[inline(always)]
+fn rename<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, from: &FlowKey) -> Result<(), Reason> {
+    rewrite::identification(packet, |id| {
+        let number = FlowKey {
+            src_port: Port(id),
+            dst_port: Port(0),
+            ..*from
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "16 bits of a hash are as good as any"
+        )]
+        let id = ports::hash(env.settings().secret, &number) as u16;
+        id
+    })
+    .or(Err(Reason::RewriteFailed))
+}
+
+/// What every piece of a datagram has in common.
+#[inline(always)]
+fn key<E: Env>(env: &E, internet: &Internet) -> FragmentKey {
+    FragmentKey {
+        src: internet.src,
+        dst: internet.dst,
+        arrival: env.arrival(),
+        id: internet.id,
+        protocol: internet.protocol,
+        pad: 0,
+    }
+}
+
+#[inline(always)]
+fn find<E: Env>(env: &E, key: &FragmentKey) -> Option<Fragment> {
+    env.fragment(key)
+        .filter(|fragment| env.now().since(fragment.since) < LIFETIME)
+}

@@ -1,0 +1,307 @@
+//! Datagrams in pieces: every piece goes where the first went, and together they are the translated datagram.
+
+use etherparse::{Ipv4Header, SlicedPacket};
+
+use super::*;
+
+const ETHERNET: usize = 14;
+const HEADER: usize = ETHERNET + 20;
+
+/// A datagram's frames, its content cut at these offsets (multiples of 8).
+fn cut(packet: &Sample, id: u16, cuts: &[usize]) -> Vec<Vec<u8>> {
+    let whole = packet.bytes();
+    let content = &whole[HEADER..];
+    let starts = [0].into_iter().chain(cuts.iter().copied());
+    let ends = cuts.iter().copied().chain([content.len()]);
+    starts
+        .zip(ends)
+        .map(|(start, end)| piece(&whole, id, start, &content[start..end], end < content.len()))
+        .collect()
+}
+
+fn piece(whole: &[u8], id: u16, start: usize, content: &[u8], more: bool) -> Vec<u8> {
+    let (mut ip, _) = Ipv4Header::from_slice(&whole[ETHERNET..]).unwrap();
+    ip.identification = id;
+    ip.more_fragments = more;
+    ip.fragment_offset = u16::try_from(start / 8).unwrap().try_into().unwrap();
+    ip.set_payload_len(content.len()).unwrap();
+    ip.header_checksum = ip.calc_header_checksum();
+    let mut frame = whole[..ETHERNET].to_vec();
+    ip.write_raw(&mut frame).unwrap();
+    frame.extend(content);
+    frame
+}
+
+/// What the receiver makes of the pieces, and under which identification they came.
+fn join(pieces: &[Vec<u8>]) -> (Sample, u16) {
+    let header = |frame: &[u8]| {
+        let packet = SlicedPacket::from_ethernet(frame).unwrap();
+        let ip = packet
+            .net
+            .as_ref()
+            .unwrap()
+            .ipv4_ref()
+            .unwrap()
+            .header()
+            .to_header();
+        assert_eq!(ip.header_checksum, ip.calc_header_checksum(), "IP checksum");
+        ip
+    };
+    let mut ip = header(&pieces[0]);
+    let id = ip.identification;
+    let mut content = vec![0; 65_536];
+    let mut length = 0;
+    for frame in pieces {
+        let part = header(frame);
+        assert_eq!(
+            (part.identification, part.source, part.destination),
+            (id, ip.source, ip.destination)
+        );
+        assert_eq!(part.time_to_live, ip.time_to_live);
+        let start = usize::from(part.fragment_offset.value()) * 8;
+        let end = start + frame.len() - HEADER;
+        content[start..end].copy_from_slice(&frame[HEADER..]);
+        length = length.max(end);
+    }
+    ip.more_fragments = false;
+    ip.set_payload_len(length).unwrap();
+    ip.header_checksum = ip.calc_header_checksum();
+    let mut frame = pieces[0][..ETHERNET].to_vec();
+    ip.write_raw(&mut frame).unwrap();
+    frame.extend(&content[..length]);
+    (Sample::read(&frame), id)
+}
+
+/// Sends pieces through a hook that carries all of them the same way; gives what the receiver has, and under which
+/// identification.
+#[track_caller]
+fn send(host: &Host, place: Place, pieces: &[Vec<u8>], verdict: Verdict, reason: Reason) -> (Sample, u16) {
+    let sent: Vec<_> = pieces
+        .iter()
+        .map(|frame| {
+            let (result, after) = host.run(place, frame);
+            assert_eq!(result, Ok(crate::nat::Carried { verdict, reason }));
+            after
+        })
+        .collect();
+    join(&sent)
+}
+
+/// Sends one piece, which has to get through to c1.
+#[track_caller]
+fn send_one(host: &Host, piece: &[u8]) {
+    assert_eq!(host.run(UPLINK_IN, piece).0.unwrap().verdict, C1_PEER);
+}
+
+fn large(packet: &Sample) -> Sample {
+    packet.payload(&(0..=255).cycle().take(3_000).collect::<Vec<u8>>())
+}
+
+#[test]
+fn a_large_question_and_its_large_answer_get_through() {
+    let host = Host::with_8080();
+    let question = large(&udp(r(40_000), h(8_080)));
+    let pieces = cut(&question, 7, &[1_480, 2_960]);
+    let (seen, id) = send(&host, UPLINK_IN, &pieces, C1_PEER, Reason::PublishedIn);
+    assert_eq!(seen, question.to(c1(80)).hop());
+    assert_eq!(id, 7, "R chooses its own");
+
+    let answer = large(&udp(c1(80), r(40_000)));
+    let pieces = cut(&answer, 7, &[1_480, 2_960]);
+    let (seen, _) = send(&host, C1_PORT, &pieces, UPLINK_NEIGH, Reason::PublishedReply);
+    assert_eq!(seen, answer.from(h(8_080)).hop());
+}
+
+#[test]
+fn a_container_sends_and_receives_large_datagrams_and_pings() {
+    let host = Host::new();
+    for question in [
+        udp(c1(40_000), r(53)),
+        ping(c1(77), r(0)),
+        udp(c1(41_000), r(53)).unchecked(),
+    ] {
+        let question = large(&question);
+        let (sent, _) = send(
+            &host,
+            C1_PORT,
+            &cut(&question, 9, &[1_480, 2_960]),
+            UPLINK_NEIGH,
+            Reason::EgressOut,
+        );
+        assert_eq!(sent, question.from(h(sent.src.port())).hop());
+
+        let answer = match question.content {
+            sample::Content::Request => pong(r(0), sent.src),
+            content => Sample::new(content, r(53), sent.src),
+        };
+        let answer = large(&answer);
+        let (seen, _) = send(
+            &host,
+            UPLINK_IN,
+            &cut(&answer, 9, &[1_480, 2_960]),
+            C1_PEER,
+            Reason::EgressReply,
+        );
+        assert_eq!(seen, answer.to(question.src).hop());
+    }
+}
+
+#[test]
+fn neighbours_reach_published_ports_with_large_datagrams() {
+    let host = Host::with_8080();
+    let question = large(&udp(c1b(40_000), h(8_080)));
+    let (seen, id) = send(
+        &host,
+        C1B_PORT,
+        &cut(&question, 7, &[1_480]),
+        C1_PEER,
+        Reason::HairpinIn,
+    );
+    assert_eq!((seen, id), (question.to(c1(80)).hop(), 7));
+    let question = large(&udp(c1(40_000), h(8_080)));
+    let (seen, _) = send(
+        &host,
+        C1_PORT,
+        &cut(&question, 7, &[1_480]),
+        C1_PEER,
+        Reason::OwnPortIn,
+    );
+    assert_eq!(seen, question.from(gw1(seen.src.port())).to(c1(80)).hop());
+}
+
+#[test]
+fn a_last_piece_shorter_than_a_pair_of_ports_follows() {
+    let host = Host::with_8080();
+    let question = udp(r(40_000), h(8_080)).payload(&[5; 1_475]);
+    let pieces = cut(&question, 7, &[1_480]);
+    assert_eq!(pieces[1].len(), HEADER + 3);
+    let (seen, _) = send(&host, UPLINK_IN, &pieces, C1_PEER, Reason::PublishedIn);
+    assert_eq!(seen, question.to(c1(80)).hop());
+}
+
+#[test]
+fn later_pieces_may_change_places() {
+    let host = Host::with_8080();
+    let question = large(&udp(r(40_000), h(8_080)));
+    let mut pieces = cut(&question, 7, &[800, 1_600, 2_400]);
+    pieces.swap(1, 3);
+    let (seen, _) = send(&host, UPLINK_IN, &pieces, C1_PEER, Reason::PublishedIn);
+    assert_eq!(seen, question.to(c1(80)).hop());
+}
+
+#[test]
+fn containers_that_chose_the_same_identification_do_not_share_it_outside() {
+    let host = Host::new();
+    let [one, other] = [(C1_PORT, c1(40_000)), (C1B_PORT, c1b(40_000))].map(|(place, from)| {
+        let pieces = cut(&large(&udp(from, r(53))), 9, &[1_480]);
+        send(&host, place, &pieces, UPLINK_NEIGH, Reason::EgressOut).1
+    });
+    assert_ne!(one, other);
+}
+
+#[test]
+fn where_another_piece_comes_first_the_host_puts_all_together() {
+    let host = Host::with_8080();
+    let pieces = cut(&large(&udp(r(40_000), h(8_080))), 7, &[1_480, 2_960]);
+    for index in [1, 0, 2] {
+        host.leaves_bytes(UPLINK_IN, &pieces[index], Reason::Fragment);
+    }
+    // The next datagram is none of that.
+    let question = large(&udp(r(40_000), h(8_080)));
+    send(
+        &host,
+        UPLINK_IN,
+        &cut(&question, 8, &[1_480]),
+        C1_PEER,
+        Reason::PublishedIn,
+    );
+}
+
+#[test]
+fn an_answer_is_not_the_hosts_however_its_pieces_come() {
+    let host = Host::new();
+    let (_, sent) = host.send(C1_PORT, &udp(c1(30_000), r(53)));
+    let pieces = cut(&large(&udp(r(53), sent.src)), 7, &[1_480]);
+    host.leaves_bytes(UPLINK_IN, &pieces[1], Reason::Fragment);
+    let (result, _) = host.run(UPLINK_IN, &pieces[0]);
+    assert_eq!(result.unwrap().reason, Reason::EgressReply);
+}
+
+#[test]
+fn an_identification_means_another_datagram_after_a_while() {
+    let host = Host::with_8080();
+    let first = cut(&large(&udp(r(40_000), h(8_080))), 7, &[1_480]);
+    send_one(&host, &first[0]);
+    for _ in 0..30 {
+        host.tick();
+    }
+    host.leaves_bytes(UPLINK_IN, &first[1], Reason::Fragment);
+
+    // And at once, if another first piece says so.
+    let mut host = Host::with_8080();
+    host.world.publish(published(Protocol::Udp, h(9_090), c2(80)));
+    let other = large(&udp(r(40_000), h(9_090)));
+    send_one(&host, &first[0]);
+    let (seen, _) = send(
+        &host,
+        UPLINK_IN,
+        &cut(&other, 7, &[1_480]),
+        C2_PEER,
+        Reason::PublishedIn,
+    );
+    assert_eq!(seen, other.to(c2(80)).hop());
+}
+
+#[test]
+fn what_lies_over_the_first_piece_is_dropped() {
+    let host = Host::with_8080();
+    let question = large(&udp(r(40_000), h(8_080)));
+    let pieces = cut(&question, 7, &[1_480]);
+    send_one(&host, &pieces[0]);
+    for start in [8, 720, 1_472] {
+        let over = piece(&question.bytes(), 7, start, &[0; 16], true);
+        host.leaves_bytes(UPLINK_IN, &over, Reason::FragmentOverlap);
+    }
+    send_one(&host, &pieces[1]);
+}
+
+#[test]
+fn a_first_piece_that_cuts_the_header_is_malformed() {
+    let host = Host::with_8080();
+    let syn = tcp(SYN, r(40_000), h(8_080));
+    for content in [8, 16] {
+        let tiny = piece(&syn.bytes(), 7, 0, &syn.bytes()[HEADER..HEADER + content], true);
+        host.leaves_bytes(UPLINK_IN, &tiny, Reason::Malformed);
+    }
+    host.leaves_bytes(
+        UPLINK_IN,
+        &piece(&syn.bytes(), 7, 8, &[0; 8], false),
+        Reason::Fragment,
+    );
+}
+
+#[test]
+fn pieces_follow_only_where_their_first_was_seen() {
+    let host = Host::with_8080();
+    let question = large(&udp(r(40_000), h(8_080)));
+    let pieces = cut(&question, 7, &[1_480]);
+    send_one(&host, &pieces[0]);
+    // A container that says to be R.
+    host.leaves_bytes(C2_PORT, &pieces[1], Reason::Fragment);
+    // Straight to a container, with ports that nobody knows.
+    let straight = piece(&udp(r(40_000), c1(80)).bytes(), 7, 1_480, &[0; 8], false);
+    host.leaves_bytes(UPLINK_IN, &straight, Reason::DirectAccess);
+    send_one(&host, &pieces[1]);
+}
+
+#[test]
+fn after_unpublishing_no_piece_gets_through() {
+    let host = Host::with_8080();
+    let pieces = cut(&large(&udp(r(40_000), h(8_080))), 7, &[1_480]);
+    send_one(&host, &pieces[0]);
+    let rules: Vec<_> = host.world.rules.borrow().keys().copied().collect();
+    for id in rules {
+        host.world.retire(id);
+    }
+    host.leaves_bytes(UPLINK_IN, &pieces[1], Reason::Fragment);
+}
