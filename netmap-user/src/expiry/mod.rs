@@ -1,28 +1,39 @@
-//! Ends flows that are idle, or whose other half is gone.
+//! Ends flows that are idle, or whose rule, way or other half is gone.
 //!
-//! Packets go on while this reads: a pair is read again right before it goes. A packet in the microseconds between opens
-//! the flow anew, or finds within a second that its entry has lost its twin. An established flow never goes for the sake of
-//! a new one.
+//! The table may hold millions, and the daemon has one thread, so it is read a slice at a time: [`Sweeper`] goes over it
+//! lap after lap and says how long to rest after each slice, [`Purge`] does one lap without rests when something is
+//! gone that flows lead to. Packets go on meanwhile: a pair is read again right before it goes. A packet in the
+//! microseconds between opens the flow anew, or finds within a second that its entry has lost its twin. An established
+//! flow never goes for the sake of a new one.
+//!
+//! No packet waits for this: the data path translates by an entry that is there, however old. So a flow ends when the
+//! sweeper comes by: not before its [`lifetime`](netmap_common::nat::lifetime), and a lap later at the most.
 
-use std::collections::BTreeMap;
+mod pace;
+mod purge;
+mod verdict;
 
-use netmap_common::{
-    maps::{Flow, FlowKey, Generation, RuleId, Seconds, Side},
-    nat::lifetime,
+use std::{collections::HashMap, time::Duration};
+
+use netmap_common::maps::{Flow, FlowKey, Generation, RuleId, Seconds};
+
+pub use self::purge::Purge;
+use self::{
+    pace::Pace,
+    verdict::{Verdict, is_young, judge},
+};
+use crate::{
+    maps::{FlowCursor, Maps, MapsError, Rules},
+    sys::thread_time,
 };
 
-use crate::maps::{Maps, MapsError};
+/// How many entries a slice has: about a millisecond's work, which is what a command may wait for.
+const SLICE: usize = 1_024;
 
-/// No flow ends sooner, so entries younger than this are not looked at twice.
-const SHORTEST: u32 = 30;
-
-/// How many entries one sweep looks at twice at the most: bounds its memory and its time.
-const MOST: usize = 16_384;
-
-/// What a sweep did.
+/// What a slice, or a lap, did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Entries in the table, two a flow.
+    /// Entries that were there, two a flow.
     pub entries: usize,
     /// Flows that were idle, or of a rule that is gone.
     pub ended: usize,
@@ -30,159 +41,137 @@ pub struct Swept {
     pub orphans: usize,
 }
 
-/// Looks for idle flows, a part of the quiet ones at a time.
-#[derive(Debug, Default)]
+/// What came of a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// What it did.
+    pub swept: Swept,
+    /// What the lap did that ends with it.
+    pub lap: Option<Swept>,
+    /// How long to wait with the next one.
+    pub rest: Duration,
+}
+
+/// Goes over the table, lap after lap.
+#[derive(Debug)]
 pub struct Sweeper {
-    /// How many quiet entries the next sweep leaves out, because the last ones have looked at them.
-    skip: usize,
+    cursor: FlowCursor,
+    pace: Pace,
+    lap: Swept,
+}
+
+impl Default for Sweeper {
+    fn default() -> Self {
+        Self {
+            cursor: FlowCursor::new(SLICE),
+            pace: Pace::default(),
+            lap: Swept::default(),
+        }
+    }
 }
 
 impl Sweeper {
-    /// Ends what is idle for longer than its [`lifetime`], and what belongs to a rule that is no longer published.
+    /// Ends, in the next slice of the table, what is idle for longer than its lifetime, and what belongs to a rule that is
+    /// no longer published.
     ///
     /// # Errors
     ///
-    /// What bpf(2) fails with.
-    pub fn sweep(&mut self, maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
-        let rules: BTreeMap<RuleId, Generation> = maps
-            .rules
-            .live()?
-            .into_iter()
-            .map(|(id, rule)| (id, rule.generation))
-            .collect();
-        let is_stale =
-            |flow: &Flow| flow.rule != RuleId(0) && rules.get(&flow.rule) != Some(&flow.generation);
-        let mut suspects = Vec::new();
-        let mut quiet = 0;
-        let entries = maps.flows.for_each_flow(|key, flow| {
-            if now.since(flow.last_seen).0 < SHORTEST && !is_stale(flow) {
-                return;
-            }
-            quiet += 1;
-            if quiet > self.skip && suspects.len() < MOST {
-                suspects.push(*key);
-            }
+    /// What bpf(2) fails with. The next slice begins a lap.
+    pub fn slice(&mut self, maps: &mut Maps, now: Seconds) -> Result<Slice, MapsError> {
+        let began = thread_time();
+        let swept = self.sweep(maps, now).inspect_err(|_| {
+            self.cursor.rewind();
+            self.lap = Swept::default();
         })?;
-        // Quiet for long is not idle: without this, connections that rest would hide what lies behind them.
-        self.skip = if suspects.len() == MOST {
-            self.skip + MOST
-        } else {
-            0
-        };
-        let mut swept = Swept {
-            entries,
-            ..Swept::default()
-        };
-        for key in suspects {
-            end(maps, &key, now, &is_stale, &mut swept)?;
+        self.lap += swept;
+        let lap = self.cursor.is_at_end().then(|| std::mem::take(&mut self.lap));
+        if lap.is_some() {
+            self.cursor.rewind();
+        }
+        let worked = thread_time().saturating_sub(began);
+        let rest = self.pace.rest(worked, swept, lap.is_some());
+        Ok(Slice { swept, lap, rest })
+    }
+
+    fn sweep(&mut self, maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
+        maps.flows.read(&mut self.cursor)?;
+        let mut rules = Published::default();
+        let mut swept = Swept::default();
+        for (key, flow) in self.cursor.entries() {
+            swept.entries += 1;
+            let is_stale = rules.is_stale(&maps.rules, flow)?;
+            if !is_stale && is_young(flow, now) {
+                continue;
+            }
+            let twin = maps.flows.get(&flow.twin())?;
+            if judge(key, flow, twin.as_ref(), is_stale, now) == Verdict::Keep {
+                continue;
+            }
+            // Read a moment ago: what has had a packet since stays, and so does a later flow under the same key.
+            let again = |current: &Flow, twin: Option<&Flow>| {
+                let is_stale = is_stale && (current.rule, current.generation) == (flow.rule, flow.generation);
+                judge(key, current, twin, is_stale, now)
+            };
+            end(maps, key, again, &mut swept)?;
         }
         Ok(swept)
     }
 }
 
+/// Does what `verdict` says of the entry at `key` and its twin, as they are now.
 fn end(
     maps: &mut Maps,
     key: &FlowKey,
-    now: Seconds,
-    is_stale: &impl Fn(&Flow) -> bool,
+    verdict: impl FnOnce(&Flow, Option<&Flow>) -> Verdict,
     swept: &mut Swept,
 ) -> Result<(), MapsError> {
     let Some(flow) = maps.flows.get(key)? else {
         return Ok(());
     };
-    match maps.flows.get(&flow.twin())? {
-        Some(twin) if twin.nonce == flow.nonce && twin.twin() == *key => {
-            let over = is_stale(&flow) || is_idle(&flow, &twin, now);
-            if !over {
-                return Ok(());
-            }
+    let twin = maps.flows.get(&flow.twin())?;
+    match verdict(&flow, twin.as_ref()) {
+        Verdict::Keep => {}
+        Verdict::Over => {
             maps.flows.remove(key)?;
             maps.flows.remove(&flow.twin())?;
             swept.ended += 1;
         }
-        // A flow is born answers first: a young half may be about to get its twin.
-        _ if now.since(flow.created).0 >= SHORTEST => {
+        Verdict::Orphan => {
             maps.flows.remove(key)?;
             swept.orphans += 1;
         }
-        _ => {}
     }
     Ok(())
 }
 
-/// Ends every flow that `gone` says so of; returns how many entries went.
-///
-/// # Errors
-///
-/// What bpf(2) fails with.
-pub fn purge(maps: &mut Maps, mut gone: impl FnMut(&FlowKey, &Flow) -> bool) -> Result<usize, MapsError> {
-    let mut keys = Vec::new();
-    maps.flows.for_each_flow(|key, flow| {
-        if gone(key, flow) {
-            keys.push(*key);
-            keys.push(flow.twin());
+impl std::ops::AddAssign for Swept {
+    fn add_assign(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.ended += other.ended;
+        self.orphans += other.orphans;
+    }
+}
+
+/// What the rules of a slice's flows are. Kept no longer than that: between slices the daemon publishes.
+#[derive(Default)]
+struct Published(HashMap<RuleId, Option<Generation>>);
+
+impl Published {
+    fn is_stale(&mut self, rules: &Rules, flow: &Flow) -> Result<bool, MapsError> {
+        if flow.rule == RuleId(0) {
+            return Ok(false);
         }
-    })?;
-    keys.sort_unstable();
-    keys.dedup();
-    maps.flows.remove_all(&keys)
-}
-
-fn is_idle(flow: &Flow, twin: &Flow, now: Seconds) -> bool {
-    let (original, reply) = if flow.side() == Side::Original {
-        (flow, twin)
-    } else {
-        (twin, flow)
-    };
-    let last_seen = original.last_seen.max(reply.last_seen);
-    now.since(last_seen) >= lifetime(original, reply)
-}
-
-#[cfg(test)]
-mod tests {
-    use netmap_common::maps::Kind;
-
-    use super::*;
-
-    fn udp(last_seen: u32, packets: u64) -> Flow {
-        let to = FlowKey {
-            protocol: 17,
-            ..FlowKey::default()
+        if let Some(generation) = self.0.get(&flow.rule) {
+            return Ok(*generation != Some(flow.generation));
+        }
+        // An entry with a number that no rule can have is nobody's.
+        let generation = if flow.rule.0 < rules.capacity() {
+            let rule = rules.get(flow.rule)?;
+            rule.is_live().then_some(rule.generation)
+        } else {
+            None
         };
-        let kind = Kind::Published as u8;
-        Flow {
-            to,
-            kind,
-            last_seen: Seconds(last_seen),
-            packets,
-            ..Flow::default()
-        }
-    }
-
-    #[test]
-    fn either_direction_keeps_a_flow_alive() {
-        let (original, reply) = (
-            udp(100, 1),
-            Flow {
-                side: Side::Reply as u8,
-                ..udp(350, 1)
-            },
-        );
-        assert!(!is_idle(&original, &reply, Seconds(649)));
-        assert!(is_idle(&original, &reply, Seconds(650)));
-        assert!(is_idle(&reply, &original, Seconds(650)));
-    }
-
-    #[test]
-    fn an_unanswered_datagram_to_a_published_port_lives_half_a_minute() {
-        let (original, reply) = (
-            udp(100, 1),
-            Flow {
-                side: Side::Reply as u8,
-                ..udp(100, 0)
-            },
-        );
-        assert!(!is_idle(&original, &reply, Seconds(129)));
-        assert!(is_idle(&original, &reply, Seconds(130)));
+        self.0.insert(flow.rule, generation);
+        Ok(generation != Some(flow.generation))
     }
 }
