@@ -25,8 +25,8 @@ use crate::{
 
 /// Of listing and sweeping.
 const SERIES: &str = "entries";
-/// For how long the flows have rested: more than any flow lives at least, so that each is looked at twice.
-const QUIET: u32 = 60;
+/// For how long the flows have rested, seconds: only established connections live so long.
+const QUIET: u32 = 1_000;
 
 type FlowTable = HashMap<MapData, [u8; size_of::<FlowKey>()], [u8; size_of::<Flow>()]>;
 

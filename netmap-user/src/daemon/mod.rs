@@ -34,7 +34,7 @@ use self::topology::Topology;
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
-    expiry::{Purge, Sweeper},
+    expiry::{Purge, Slice, Sweeper, Swept},
     host::Host,
     maps::{self, Maps},
     options::RunOptions,
@@ -156,7 +156,17 @@ impl Daemon {
     /// Ends what is over in a slice of the flow table: a millisecond or two, so that nobody waits.
     fn sweep(&mut self) {
         let rest = match self.sweeper.slice(&mut self.maps, maps::now()) {
-            Ok(slice) => slice.rest,
+            Ok(Slice { lap, rest, .. }) => {
+                if let Some(Swept {
+                    entries,
+                    ended,
+                    orphans,
+                }) = lap
+                {
+                    debug!("looked at {entries} flow entries: ended {ended} flows and {orphans} halves");
+                }
+                rest
+            }
             Err(error) => {
                 warn!("idle flows cannot be ended: {error}");
                 SWEEP

@@ -20,14 +20,15 @@ use netmap_common::maps::{Flow, FlowKey, Generation, RuleId, Seconds};
 pub use self::purge::Purge;
 use self::{
     pace::Pace,
-    verdict::{Verdict, is_young, judge},
+    verdict::{Lap, Verdict, judge},
 };
 use crate::{
     maps::{FlowCursor, Maps, MapsError, Rules},
     sys::thread_time,
 };
 
-/// How many entries a slice has: about a millisecond's work, which is what a command may wait for.
+/// How many entries a slice has: half a millisecond's work, or three where all twins are looked at. A command waits no
+/// longer.
 const SLICE: usize = 1_024;
 
 /// What a slice, or a lap, did.
@@ -57,7 +58,11 @@ pub struct Slice {
 pub struct Sweeper {
     cursor: FlowCursor,
     pace: Pace,
-    lap: Swept,
+    lap: Lap,
+    /// When this lap began.
+    began: Option<Seconds>,
+    /// What it did.
+    swept: Swept,
 }
 
 impl Default for Sweeper {
@@ -65,7 +70,9 @@ impl Default for Sweeper {
         Self {
             cursor: FlowCursor::new(SLICE),
             pace: Pace::default(),
-            lap: Swept::default(),
+            lap: Lap::default(),
+            began: None,
+            swept: Swept::default(),
         }
     }
 }
@@ -79,28 +86,28 @@ impl Sweeper {
     /// What bpf(2) fails with. The next slice begins a lap.
     pub fn slice(&mut self, maps: &mut Maps, now: Seconds) -> Result<Slice, MapsError> {
         let began = thread_time();
-        let swept = self.sweep(maps, now).inspect_err(|_| {
+        let swept = self.sweep(maps, now).inspect_err(|_| *self = Self::default())?;
+        self.swept += swept;
+        let lap = self.cursor.is_at_end().then(|| {
             self.cursor.rewind();
-            self.lap = Swept::default();
-        })?;
-        self.lap += swept;
-        let lap = self.cursor.is_at_end().then(|| std::mem::take(&mut self.lap));
-        if lap.is_some() {
-            self.cursor.rewind();
-        }
+            self.lap.number = self.lap.number.wrapping_add(1);
+            self.lap.previous = self.began.take();
+            std::mem::take(&mut self.swept)
+        });
         let worked = thread_time().saturating_sub(began);
         let rest = self.pace.rest(worked, swept, lap.is_some());
         Ok(Slice { swept, lap, rest })
     }
 
     fn sweep(&mut self, maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
+        self.began.get_or_insert(now);
         maps.flows.read(&mut self.cursor)?;
         let mut rules = Published::default();
         let mut swept = Swept::default();
         for (key, flow) in self.cursor.entries() {
             swept.entries += 1;
             let is_stale = rules.is_stale(&maps.rules, flow)?;
-            if !is_stale && is_young(flow, now) {
+            if !is_stale && !self.lap.looks_at(key, flow, now) {
                 continue;
             }
             let twin = maps.flows.get(&flow.twin())?;

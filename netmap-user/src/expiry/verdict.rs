@@ -2,11 +2,43 @@
 
 use netmap_common::{
     maps::{Flow, FlowKey, Seconds, Side},
-    nat::lifetime,
+    nat::{LIFETIMES, lifetime},
 };
 
-/// No flow ends sooner, so entries younger than this are not looked at twice.
-const SHORTEST: u32 = 30;
+/// No flow ends sooner.
+const SHORTEST: Seconds = LIFETIMES[0];
+/// Of this many laps, one looks at an entry whatever its age.
+const LAPS: u32 = 16;
+
+/// One time over the table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lap {
+    /// How many there were before.
+    pub(super) number: u32,
+    /// When the one before began, if there was one.
+    pub(super) previous: Option<Seconds>,
+}
+
+impl Lap {
+    /// Whether the entry at `key` is worth a look at its twin, which costs some six times as much as the entry itself.
+    ///
+    /// A flow is over when a lifetime has passed since the later one of its twins' last packets, so it is enough to look at
+    /// an entry in the lap after its own last packet is a lifetime ago. A lap in which nothing is known of the one before
+    /// looks at all, and each looks at some: those that have lost their twin otherwise than by age.
+    pub(super) fn looks_at(self, key: &FlowKey, flow: &Flow, now: Seconds) -> bool {
+        let idle = now.since(flow.last_seen);
+        if idle < SHORTEST {
+            return false;
+        }
+        let Some(previous) = self.previous else {
+            return true;
+        };
+        let idle_before = previous.since(flow.last_seen);
+        let has_come_of_age = |lifetime: &Seconds| idle_before < *lifetime && *lifetime <= idle;
+        let [spread, ..] = (key.src.0 ^ key.dst.0 ^ u32::from(key.src_port.0 ^ key.dst_port.0)).to_le_bytes();
+        LIFETIMES.iter().any(has_come_of_age) || u32::from(spread) % LAPS == self.number % LAPS
+    }
+}
 
 /// What becomes of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +49,6 @@ pub(super) enum Verdict {
     Over,
     /// It goes alone: its twin is missing, or another flow's.
     Orphan,
-}
-
-/// Whether its direction had a packet so lately that its flow cannot be idle.
-pub(super) fn is_young(flow: &Flow, now: Seconds) -> bool {
-    now.since(flow.last_seen).0 < SHORTEST
 }
 
 /// Of the entry at `key`, from what is at its twin's key. `ends` if its rule or way is gone.
@@ -35,7 +62,7 @@ pub(super) fn judge(key: &FlowKey, flow: &Flow, twin: Option<&Flow>, ends: bool,
             }
         }
         // A flow is born answers first: a young half may be about to get its twin.
-        _ if ends || now.since(flow.created).0 >= SHORTEST => Verdict::Orphan,
+        _ if ends || now.since(flow.created) >= SHORTEST => Verdict::Orphan,
         _ => Verdict::Keep,
     }
 }
@@ -113,10 +140,43 @@ mod tests {
     #[test]
     fn an_unanswered_datagram_to_a_published_port_lives_half_a_minute() {
         let (original, reply) = twins(100, 0);
-        assert!(is_young(&original, Seconds(129)));
         assert_eq!(verdict(&original, Some(&reply), 129), Verdict::Keep);
-        assert!(!is_young(&original, Seconds(130)));
         assert_eq!(verdict(&original, Some(&reply), 130), Verdict::Over);
+    }
+
+    #[test]
+    fn an_entry_is_looked_at_when_a_lifetime_has_passed_since_its_packet() {
+        let (flow, _) = twins(1_000, 1);
+        let looks = |previous, now| {
+            let lap = Lap {
+                // Not this key's turn.
+                number: 1,
+                previous,
+            };
+            lap.looks_at(&KEY, &flow, Seconds(now))
+        };
+        for lifetime in LIFETIMES.map(|lifetime| lifetime.0) {
+            let over = 1_000 + lifetime;
+            assert!(looks(Some(Seconds(over - 1)), over));
+            assert!(!looks(Some(Seconds(over)), over + 5), "{lifetime}");
+        }
+        assert!(looks(Some(Seconds(900)), 1_030));
+        assert!(!looks(Some(Seconds(900)), 1_029));
+        // A daemon that was just started.
+        assert!(looks(None, 1_040) && !looks(None, 1_029));
+    }
+
+    #[test]
+    fn every_entry_has_its_turn() {
+        let (flow, _) = twins(1_000, 1);
+        let turns = (0..LAPS).filter(|number| {
+            let lap = Lap {
+                number: *number,
+                previous: Some(Seconds(2_000)),
+            };
+            lap.looks_at(&KEY, &flow, Seconds(2_005))
+        });
+        assert_eq!(turns.count(), 1);
     }
 
     #[test]

@@ -165,9 +165,9 @@ fn a_limit_keeps_the_latest_of_a_large_table() {
 }
 
 /// Does slices until a lap is over; how many, and what the lap did.
-fn lap(sweeper: &mut Sweeper, maps: &mut Maps) -> (usize, Swept) {
+fn lap(sweeper: &mut Sweeper, maps: &mut Maps, now: Seconds) -> (usize, Swept) {
     for slices in 1..=FLOWS as usize {
-        let slice = sweeper.slice(maps, NOW).unwrap();
+        let slice = sweeper.slice(maps, now).unwrap();
         assert!(slice.swept.entries <= SLICE, "{slice:?}");
         if let Some(lap) = slice.lap {
             return (slices, lap);
@@ -235,7 +235,7 @@ fn a_lap_of_slices_ends_what_is_over_and_nothing_else() {
         fill(&mut maps, goes.clone());
 
         let mut sweeper = Sweeper::default();
-        let (slices, swept) = lap(&mut sweeper, &mut maps);
+        let (slices, swept) = lap(&mut sweeper, &mut maps, NOW);
         let tenth = FLOWS as usize / 10;
         assert!(
             slices >= (stays.len() + goes.len()) / 2 / SLICE,
@@ -250,15 +250,32 @@ fn a_lap_of_slices_ends_what_is_over_and_nothing_else() {
             .unwrap();
         assert!(left == stays, "{} of {} are left", left.len(), stays.len());
 
-        // The next lap begins at the start again.
-        let (_, swept) = lap(&mut sweeper, &mut maps);
-        assert_eq!(
-            swept,
-            Swept {
-                entries: stays.len(),
-                ..Swept::default()
-            }
-        );
+        // The next lap begins at the start again, and ends what has come of age since.
+        let (_, swept) = lap(&mut sweeper, &mut maps, Seconds(NOW.0 + 1));
+        assert_eq!((swept.ended, swept.orphans), (tenth, 0));
+        assert_eq!(maps.flows.count().unwrap(), stays.len() - 2 * tenth);
+    });
+}
+
+#[test]
+fn an_entry_that_loses_its_twin_in_old_age_goes_within_sixteen_laps() {
+    Lab::run(|lab| {
+        let (_dataplane, mut maps) = load(lab);
+        let flows = || (0..5_000).map(|number| twins(number, Protocol::Tcp, Seconds(1)));
+        fill(&mut maps, flows().flatten());
+        let mut sweeper = Sweeper::default();
+        assert_eq!(lap(&mut sweeper, &mut maps, Seconds(1_000)).1.orphans, 0);
+        let originals: Vec<_> = flows().map(|[(key, _), _]| key).step_by(5).collect();
+        assert_eq!(maps.flows.remove_all(&originals).unwrap(), 1_000);
+        let orphans: usize = (1..=16)
+            .map(|number| {
+                let (_, swept) = lap(&mut sweeper, &mut maps, Seconds(1_000 + 5 * number));
+                assert_eq!(swept.ended, 0);
+                swept.orphans
+            })
+            .sum();
+        assert_eq!(orphans, 1_000);
+        assert_eq!(maps.flows.count().unwrap(), 8_000);
     });
 }
 
