@@ -118,7 +118,7 @@ fn list(netmap: &Netmap, arguments: &[&str], flows: u32) -> Result<f64> {
             break;
         }
         let read = buffer.get(..read).unwrap_or_default();
-        lines += read.iter().filter(|byte| **byte == b'\n').count();
+        lines += read.split(|byte| *byte == b'\n').count() - 1;
     }
     let status = listing.wait()?;
     let seconds = start.elapsed().as_secs_f64();

@@ -82,6 +82,14 @@ pub(super) fn judge(figures: &Figures) -> Vec<Verdict> {
     ] {
         all.push(judge.flat(what, row));
     }
+    all.extend(limits(&judge));
+    all.extend(local(&judge));
+    all
+}
+
+/// Targets that are numbers.
+fn limits(judge: &Judge<'_>) -> Vec<Verdict> {
+    let mut all = Vec::new();
     all.push(judge.limit(
         "publishing 10,000 ports as a range by the CLI",
         AT_ONCE,
@@ -120,6 +128,12 @@ pub(super) fn judge(figures: &Figures) -> Vec<Verdict> {
     ] {
         all.push(judge.limit(what, row, "1000000", most, unit));
     }
+    all
+}
+
+/// Targets of the host's own connections, and of the proxy.
+fn local(judge: &Judge<'_>) -> Vec<Verdict> {
+    let mut all = Vec::new();
     for column in ["one core", "two cores"] {
         all.push(judge.ratio("localhost connections", LOCAL, column, Netmap, Route, 0.95));
     }

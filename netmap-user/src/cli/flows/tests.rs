@@ -12,8 +12,9 @@ fn listed(entries: &Vec<(FlowKey, Flow)>, args: &FlowsArgs) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn json(entries: &Vec<(FlowKey, Flow)>, args: FlowsArgs) -> String {
-    listed(entries, &FlowsArgs { json: true, ..args })
+fn json(entries: &Vec<(FlowKey, Flow)>, args: &FlowsArgs) -> String {
+    let json = true;
+    listed(entries, &FlowsArgs { json, ..args.clone() })
 }
 
 fn limited(limit: usize) -> FlowsArgs {
@@ -42,28 +43,28 @@ const EGRESS: &str = concat!(
 #[test]
 fn json_has_every_key_and_the_flows_in_the_order_of_the_table() {
     let expected = format!("{{\"flows\":[\n{EGRESS},\n{PUBLISHED}\n],\"total\":2,\"entries\":5}}\n");
-    assert_eq!(json(&entries(), FlowsArgs::default()), expected);
+    assert_eq!(json(&entries(), &FlowsArgs::default()), expected);
 }
 
 #[test]
 fn no_flows_are_an_empty_list() {
-    let value: serde_json::Value = serde_json::from_str(&json(&Vec::new(), FlowsArgs::default())).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json(&Vec::new(), &FlowsArgs::default())).unwrap();
     assert_eq!(value, serde_json::json!({"flows": [], "total": 0, "entries": 0}));
 }
 
 #[test]
 fn with_a_limit_the_last_packet_comes_first() {
     let expected = format!("{{\"flows\":[\n{PUBLISHED},\n{EGRESS}\n],\"total\":2,\"entries\":5}}\n");
-    assert_eq!(json(&entries(), limited(2)), expected);
-    assert_eq!(json(&entries(), limited(usize::MAX)), expected);
+    assert_eq!(json(&entries(), &limited(2)), expected);
+    assert_eq!(json(&entries(), &limited(usize::MAX)), expected);
 }
 
 #[test]
 fn a_limit_cuts_the_list_and_not_the_total() {
     let expected = format!("{{\"flows\":[\n{PUBLISHED}\n],\"total\":2,\"entries\":5}}\n");
-    assert_eq!(json(&entries(), limited(1)), expected);
+    assert_eq!(json(&entries(), &limited(1)), expected);
     assert_eq!(
-        json(&entries(), limited(0)),
+        json(&entries(), &limited(0)),
         "{\"flows\":[\n],\"total\":2,\"entries\":5}\n"
     );
 }
@@ -71,7 +72,7 @@ fn a_limit_cuts_the_list_and_not_the_total() {
 #[test]
 fn filters_choose_by_protocol_kind_and_address() {
     let choose = |args: FlowsArgs| -> Vec<String> {
-        let value: serde_json::Value = serde_json::from_str(&json(&entries(), args)).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&json(&entries(), &args)).unwrap();
         let flows = value["flows"].as_array().unwrap().clone();
         assert_eq!(value["total"], flows.len());
         flows
@@ -106,11 +107,11 @@ fn entries_without_their_own_twin_are_no_flow() {
     for (_, flow) in others.iter_mut().filter(|(_, flow)| is_answers(flow)) {
         flow.nonce += 1;
     }
-    assert_eq!(json(&others, FlowsArgs::default()), only_egress);
+    assert_eq!(json(&others, &FlowsArgs::default()), only_egress);
     let mut gone = entries();
     gone.retain(|(_, flow)| !is_answers(flow));
     assert_eq!(
-        json(&gone, FlowsArgs::default()),
+        json(&gone, &FlowsArgs::default()),
         only_egress.replace("\"entries\":5", "\"entries\":4")
     );
 }
