@@ -24,6 +24,8 @@ pub(crate) enum Measure {
     Localhost,
     /// Memory with many ports and flows
     Memory,
+    /// Listing a full flow table, and looking for idle flows in it
+    Scale,
     /// One run of netmap's programs
     Prog,
 }
@@ -62,6 +64,10 @@ pub(crate) enum Metric {
     MapMb,
     /// Threads.
     Threads,
+    /// Time until all is printed, seconds.
+    Seconds,
+    /// CPU time of the daemon, percent of a core.
+    PercentOfCore,
     /// One run of a program, nanoseconds.
     NsPerRun,
     /// Cores that the forwarding side kept busy while packets were measured.
@@ -72,13 +78,14 @@ pub(crate) enum Metric {
 
 impl Measure {
     /// All, in order.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Udp,
         Self::NewFlows,
         Self::Ports,
         Self::Tcp,
         Self::Localhost,
         Self::Memory,
+        Self::Scale,
         Self::Prog,
     ];
 
@@ -91,6 +98,7 @@ impl Measure {
             Self::Tcp => "tcp",
             Self::Localhost => "localhost",
             Self::Memory => "memory",
+            Self::Scale => "scale",
             Self::Prog => "prog",
         }
     }
@@ -115,6 +123,8 @@ impl Metric {
             Self::ProcessMb => "memory of processes, MB",
             Self::MapMb => "memory of maps, MB",
             Self::Threads => "threads",
+            Self::Seconds => "seconds",
+            Self::PercentOfCore => "CPU of the daemon, % of a core",
             Self::NsPerRun => "ns a run",
             Self::ForwardingCores => "cores busy with forwarding",
             Self::ForeignCores => "cores busy with other work",

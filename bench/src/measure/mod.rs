@@ -5,6 +5,7 @@ mod memory;
 mod newflows;
 mod ports;
 mod prog;
+mod scale;
 mod tcp;
 mod udp;
 
@@ -49,7 +50,7 @@ impl Measure {
             Self::Ports => &[IptNft, IptLegacy, NftMap, Netmap],
             Self::Localhost => &[Route, Proxy, Netmap, NetmapProxy],
             Self::Memory => &[Proxy, Netmap],
-            Self::Prog => &[Netmap],
+            Self::Scale | Self::Prog => &[Netmap],
         }
     }
 }
@@ -64,6 +65,7 @@ impl Run<'_> {
             Measure::Tcp => tcp::run(&mut self),
             Measure::Localhost => localhost::run(&mut self),
             Measure::Memory => memory::run(&mut self),
+            Measure::Scale => scale::run(&mut self),
             Measure::Prog => prog::run(&mut self),
         }
     }

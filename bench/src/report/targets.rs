@@ -40,6 +40,9 @@ const LOCAL: Row = (Measure::Localhost, "connections", Metric::Connections);
 const LOCAL_CPU: Row = (Measure::Localhost, "connections", Metric::UsPerConnection);
 const LOCAL_BULK: Row = (Measure::Localhost, "bulk", Metric::Gbps);
 const MEMORY: Row = (Measure::Memory, "published ports", Metric::ProcessMb);
+const LISTING: Row = (Measure::Scale, "flows", Metric::Seconds);
+const LISTING_JSON: Row = (Measure::Scale, "flows --json", Metric::Seconds);
+const SWEEPING: Row = (Measure::Scale, "entries", Metric::PercentOfCore);
 
 /// Judges every target.
 pub(super) fn judge(figures: &Figures) -> Vec<Verdict> {
@@ -80,6 +83,14 @@ pub(super) fn judge(figures: &Figures) -> Vec<Verdict> {
     ] {
         all.push(judge.flat(what, row));
     }
+    all.extend(limits(&judge));
+    all.extend(local(&judge));
+    all
+}
+
+/// Targets that are numbers.
+fn limits(judge: &Judge<'_>) -> Vec<Verdict> {
+    let mut all = Vec::new();
     all.push(judge.limit(
         "publishing 10,000 ports as a range by the CLI",
         AT_ONCE,
@@ -101,6 +112,29 @@ pub(super) fn judge(figures: &Figures) -> Vec<Verdict> {
         30.0,
         "MB",
     ));
+    for (what, row, most, unit) in [
+        ("`netmap flows` at 1,000,000 entries", LISTING, 3.0, "s"),
+        (
+            "`netmap flows --json` at 1,000,000 entries",
+            LISTING_JSON,
+            3.0,
+            "s",
+        ),
+        (
+            "looking for idle flows among 1,000,000 entries",
+            SWEEPING,
+            5.0,
+            "% of a core",
+        ),
+    ] {
+        all.push(judge.limit(what, row, "1000000", most, unit));
+    }
+    all
+}
+
+/// Targets of the host's own connections, and of the proxy.
+fn local(judge: &Judge<'_>) -> Vec<Verdict> {
+    let mut all = Vec::new();
     for column in ["one core", "two cores"] {
         all.push(judge.ratio("localhost connections", LOCAL, column, Netmap, Route, 0.95));
     }

@@ -3,6 +3,25 @@
 use super::tcp::State;
 use crate::maps::{Flow, Kind, Protocol, Seconds};
 
+const ESTABLISHED: Seconds = Seconds(432_000);
+const TRANSITORY: Seconds = Seconds(240);
+const OPENING_FROM_OUTSIDE: Seconds = Seconds(60);
+const ANSWERED: Seconds = Seconds(300);
+const UNANSWERED: Seconds = Seconds(120);
+const UNANSWERED_FROM_OUTSIDE: Seconds = Seconds(30);
+const ECHO: Seconds = Seconds(60);
+
+/// Every lifetime that a flow can have, the shortest first. Without a packet a flow's lifetime does not change, so it ends
+/// when one of these has passed and at no other time.
+pub const LIFETIMES: [Seconds; 6] = [
+    UNANSWERED_FROM_OUTSIDE,
+    ECHO,
+    UNANSWERED,
+    TRANSITORY,
+    ANSWERED,
+    ESTABLISHED,
+];
+
 /// How long a flow may be idle, from its two entries.
 ///
 /// | flow | seconds | source |
@@ -16,17 +35,17 @@ use crate::maps::{Flow, Kind, Protocol, Seconds};
 /// | ICMP echo | 60 | RFC 5508, REQ-2 |
 pub fn lifetime(original: &Flow, reply: &Flow) -> Seconds {
     let answered = reply.packets > 0;
-    Seconds(match Protocol::from_number(original.to.protocol) {
+    match Protocol::from_number(original.to.protocol) {
         Some(Protocol::Tcp) => match State::of(original.tcp, reply.tcp) {
-            State::Established => 432_000,
-            State::Opening if original.kind() == Some(Kind::Published) => 60,
-            State::Opening | State::Closed | State::Reset => 240,
+            State::Established => ESTABLISHED,
+            State::Opening if original.kind() == Some(Kind::Published) => OPENING_FROM_OUTSIDE,
+            State::Opening | State::Closed | State::Reset => TRANSITORY,
         },
-        Some(Protocol::Udp) if answered => 300,
-        Some(Protocol::Udp) if original.kind() == Some(Kind::Egress) => 120,
-        Some(Protocol::Udp) => 30,
-        Some(Protocol::Icmp) | None => 60,
-    })
+        Some(Protocol::Udp) if answered => ANSWERED,
+        Some(Protocol::Udp) if original.kind() == Some(Kind::Egress) => UNANSWERED,
+        Some(Protocol::Udp) => UNANSWERED_FROM_OUTSIDE,
+        Some(Protocol::Icmp) | None => ECHO,
+    }
 }
 
 /// The flow's state in a word.

@@ -30,7 +30,7 @@ mod tests;
 pub use checksum::Delta;
 pub use env::{Env, HostSocket, InsertError, Route, Rules};
 pub use forward::{Carried, Verdict};
-pub use lifetime::{lifetime, state_name};
+pub use lifetime::{LIFETIMES, lifetime, state_name};
 pub use packet::{Header, L4Change, Packet, Truncated};
 pub use parse::{Datagram, Internet};
 pub use rule::published;

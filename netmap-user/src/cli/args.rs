@@ -179,7 +179,7 @@ pub struct FlowsArgs {
     /// Print JSON with stable keys
     #[arg(long)]
     pub json: bool,
-    /// Print only the N flows that had a packet last
+    /// Print only the N flows that had a packet last, the last one first
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
     /// Only flows of this protocol

@@ -85,8 +85,9 @@ Examples:
   netmap ports --json | jq -r '.ports[] | \"\\(.port) \\(.container)\"'";
 
 pub(super) const FLOWS: &str = "\
-    Lists flows, the one that had a packet last first: the packet that opened each as it came \
-    (ORIGINAL), and as it went on (TRANSLATED). Packets and bytes are original/reply.\n\n\
+    Lists flows as they are read from the table, in no order: the packet that opened each as it came \
+    (ORIGINAL), and as it went on (TRANSLATED). Packets and bytes are original/reply. With --limit, the \
+    one that had a packet last comes first.\n\n\
     Kinds: published (from outside to a published port), egress (from a container to the outside), \
     hairpin (from a container to another's published port), own-port (from a container to its own). An \
     ICMP echo flow has its identifier as source port.\n\n\

@@ -9,9 +9,12 @@ use std::{
 use comfy_table::{Row, Table, presets};
 use serde::Serialize;
 
+/// Long listings go out in pieces of so many bytes, as many as a pipe takes.
+const BUFFER: usize = 64 << 10;
+
 /// Standard output, buffered; flush it at the end.
 pub(super) fn stdout() -> impl Write {
-    BufWriter::new(Output(io::stdout()))
+    BufWriter::with_capacity(BUFFER, Output(io::stdout()))
 }
 
 /// One sentence on stderr. There is nobody left to tell when that fails.

@@ -60,11 +60,12 @@ pub fn rows(tables: &impl Tables) -> anyhow::Result<Vec<PortRow>> {
         allow.entry(rule).or_default().push(source);
     }
     let mut flows: HashMap<_, u64> = HashMap::new();
-    for (_, flow) in tables.flows()? {
+    tables.each_entry(&mut |_, flow| {
         if flow.side() == Side::Original {
             *flows.entry((flow.rule, flow.generation)).or_default() += 1;
         }
-    }
+        Ok(())
+    })?;
     let now = tables.now();
     let mut rows: Vec<PortRow> = tables
         .rules()?

@@ -11,13 +11,11 @@ use serde::Serialize;
 use crate::{api::types::Attachment, maps::MapsError};
 
 /// The kernel's tables, as a snapshot that may be torn: packets go on while it is read.
-pub trait Tables {
+pub trait Tables: Entries {
     /// Every live rule.
     fn rules(&self) -> anyhow::Result<Vec<(RuleId, Rule)>>;
     /// Every allowed source of every rule.
     fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>>;
-    /// Every entry of the flow table, two a flow, in no order.
-    fn flows(&self) -> anyhow::Result<Vec<(FlowKey, Flow)>>;
     /// Every counter, summed up over the CPUs, also those that are zero.
     fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>>;
     /// How full the tables are, for `netmap status`.
@@ -26,6 +24,14 @@ pub trait Tables {
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>>;
     /// Now, on the clock that rules and flows are stamped with.
     fn now(&self) -> Seconds;
+}
+
+/// The flow table, which may be too large to be held.
+pub trait Entries {
+    /// Shows every entry, two a flow, in no order and none twice, until `visit` fails.
+    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()>;
+    /// The entry at a key.
+    fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>>;
 }
 
 /// How full a table is.

@@ -6,7 +6,7 @@ use netmap_common::maps::{
     TcpSeen, Way,
 };
 
-use super::read::{TableUse, Tables};
+use super::read::{Entries, TableUse, Tables};
 use crate::api::types::Attachment;
 
 /// When the tables are read.
@@ -34,6 +34,81 @@ fn twins(from: FlowKey, to: FlowKey, original: Flow, reply: Flow) -> [(FlowKey, 
         ..reply
     };
     [(from, original), (to.reversed(), reply)]
+}
+
+/// What the flow table holds.
+pub(super) fn entries() -> Vec<(FlowKey, Flow)> {
+    let published = twins(
+        key(Protocol::Tcp, ("203.0.113.9", 41_000), ("198.51.100.1", 8080)),
+        key(Protocol::Tcp, ("203.0.113.9", 41_000), ("172.30.1.2", 80)),
+        Flow {
+            way: Way::Peer as u8,
+            kind: Kind::Published as u8,
+            rule: RuleId(1),
+            generation: Generation(3),
+            nonce: 77,
+            tcp: TcpSeen(0x12),
+            created: Seconds(900),
+            last_seen: Seconds(997),
+            packets: 12,
+            bytes: 1_200,
+            ..Flow::default()
+        },
+        Flow {
+            way: Way::Neigh as u8,
+            tcp: TcpSeen(0x12),
+            last_seen: Seconds(998),
+            packets: 10,
+            bytes: 90_000,
+            ..Flow::default()
+        },
+    );
+    let ping = twins(
+        key(Protocol::Icmp, ("172.30.1.2", 7), ("192.0.2.53", 0)),
+        key(Protocol::Icmp, ("198.51.100.1", 7), ("192.0.2.53", 0)),
+        Flow {
+            way: Way::Neigh as u8,
+            kind: Kind::Egress as u8,
+            nonce: 78,
+            created: Seconds(991),
+            last_seen: Seconds(991),
+            packets: 1,
+            bytes: 84,
+            ..Flow::default()
+        },
+        Flow {
+            way: Way::Peer as u8,
+            ..Flow::default()
+        },
+    );
+    let [_, half] = twins(
+        key(Protocol::Udp, ("203.0.113.9", 5), ("198.51.100.1", 6)),
+        key(Protocol::Udp, ("203.0.113.9", 5), ("172.30.1.2", 6)),
+        Flow::default(),
+        Flow::default(),
+    );
+    let [original, reply] = ping;
+    [reply, half, original].into_iter().chain(published).collect()
+}
+
+impl Entries for Vec<(FlowKey, Flow)> {
+    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.iter().try_for_each(|(key, flow)| visit(key, flow))
+    }
+
+    fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
+        Ok(self.iter().find(|(known, _)| known == key).map(|(_, flow)| *flow))
+    }
+}
+
+impl Entries for Sample {
+    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        entries().each_entry(visit)
+    }
+
+    fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
+        entries().entry(key)
+    }
 }
 
 impl Tables for Sample {
@@ -64,60 +139,6 @@ impl Tables for Sample {
             (RuleId(1), "192.0.2.7/32".parse()?),
             (RuleId(1), "10.0.0.0/8".parse()?),
         ])
-    }
-
-    fn flows(&self) -> anyhow::Result<Vec<(FlowKey, Flow)>> {
-        let published = twins(
-            key(Protocol::Tcp, ("203.0.113.9", 41_000), ("198.51.100.1", 8080)),
-            key(Protocol::Tcp, ("203.0.113.9", 41_000), ("172.30.1.2", 80)),
-            Flow {
-                way: Way::Peer as u8,
-                kind: Kind::Published as u8,
-                rule: RuleId(1),
-                generation: Generation(3),
-                nonce: 77,
-                tcp: TcpSeen(0x12),
-                created: Seconds(900),
-                last_seen: Seconds(997),
-                packets: 12,
-                bytes: 1_200,
-                ..Flow::default()
-            },
-            Flow {
-                way: Way::Neigh as u8,
-                tcp: TcpSeen(0x12),
-                last_seen: Seconds(998),
-                packets: 10,
-                bytes: 90_000,
-                ..Flow::default()
-            },
-        );
-        let ping = twins(
-            key(Protocol::Icmp, ("172.30.1.2", 7), ("192.0.2.53", 0)),
-            key(Protocol::Icmp, ("198.51.100.1", 7), ("192.0.2.53", 0)),
-            Flow {
-                way: Way::Neigh as u8,
-                kind: Kind::Egress as u8,
-                nonce: 78,
-                created: Seconds(991),
-                last_seen: Seconds(991),
-                packets: 1,
-                bytes: 84,
-                ..Flow::default()
-            },
-            Flow {
-                way: Way::Peer as u8,
-                ..Flow::default()
-            },
-        );
-        let [_, half] = twins(
-            key(Protocol::Udp, ("203.0.113.9", 5), ("198.51.100.1", 6)),
-            key(Protocol::Udp, ("203.0.113.9", 5), ("172.30.1.2", 6)),
-            Flow::default(),
-            Flow::default(),
-        );
-        let [original, reply] = ping;
-        Ok([reply, half, original].into_iter().chain(published).collect())
     }
 
     fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>> {

@@ -12,7 +12,7 @@ mod topology;
 
 use std::{
     collections::BTreeSet,
-    future::pending,
+    future::{pending, ready},
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr},
     path::Path,
@@ -21,11 +21,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use netmap_common::maps::{Flow, FlowKey};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep_until},
 };
 use tracing::{debug, info, warn};
 
@@ -33,7 +34,7 @@ use self::topology::Topology;
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
-    expiry::Sweeper,
+    expiry::{Purge, Slice, Sweeper, Swept},
     host::Host,
     maps::{self, Maps},
     options::RunOptions,
@@ -43,7 +44,7 @@ use crate::{
 
 /// The mark of the daemon's own sockets, which may bind published ports.
 const SOCKET_MARK: Mark = Mark(0x6e6d_0001);
-/// How often idle flows are looked for.
+/// How often the sockets of this host's own processes are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often the host's own ports are looked at.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -104,6 +105,10 @@ struct Daemon {
     locals: Arc<ArcSwap<BTreeSet<IpAddr>>>,
     /// Containers to which a published port led until a moment ago.
     stray_containers: BTreeSet<Ipv4Addr>,
+    sweeper: Sweeper,
+    /// When the sweeper's rest is over.
+    next_slice: Instant,
+    purge: Purge,
     started: Instant,
 }
 
@@ -130,7 +135,6 @@ impl Daemon {
         let (mut sweep, mut refresh) = (interval(SWEEP), interval(REFRESH));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sweeper = Sweeper::default();
         loop {
             tokio::select! {
                 changed = self.host.changed() => {
@@ -138,7 +142,9 @@ impl Daemon {
                     followed.unwrap_or_else(|error| warn!("the host cannot be followed, trying again: {error:#}"));
                 }
                 command = receive(&mut inbox) => self.obey(command),
-                _ = sweep.tick() => self.sweep(&mut sweeper),
+                () = sleep_until(self.next_slice.into()) => self.sweep(),
+                () = ready(()), if self.purge.is_running() => self.purge(),
+                _ = sweep.tick() => self.sweep_sockets(),
                 _ = refresh.tick() => self.refresh(),
                 () = signals.stop() => break,
             }
@@ -147,11 +153,42 @@ impl Daemon {
         sd_notify::notify(&[NotifyState::Stopping]).unwrap_or_default();
     }
 
-    fn sweep(&mut self, sweeper: &mut Sweeper) {
-        if let Err(error) = sweeper.sweep(&mut self.maps, maps::now()) {
-            warn!("idle flows cannot be ended: {error}");
+    /// Ends what is over in a slice of the flow table: a millisecond or two, so that nobody waits.
+    fn sweep(&mut self) {
+        let rest = match self.sweeper.slice(&mut self.maps, maps::now()) {
+            Ok(Slice { lap, rest, .. }) => {
+                if let Some(Swept {
+                    entries,
+                    ended,
+                    orphans,
+                }) = lap
+                {
+                    debug!("looked at {entries} flow entries: ended {ended} flows and {orphans} halves");
+                }
+                rest
+            }
+            Err(error) => {
+                warn!("idle flows cannot be ended: {error}");
+                SWEEP
+            }
+        };
+        self.next_slice = Instant::now() + rest;
+    }
+
+    /// Ends flows whose way is gone, in a slice of the table as well.
+    fn purge(&mut self) {
+        let (topology, view) = (&self.topology, self.host.view());
+        let is_gone = |key: &FlowKey, flow: &Flow| topology.is_gone(view, key, flow);
+        match self.purge.slice(&mut self.maps, &is_gone) {
+            Ok(None) => {}
+            Ok(Some(ended)) => {
+                self.topology.forget_lost();
+                if ended > 0 {
+                    info!("ended {ended} flows whose way is gone");
+                }
+            }
+            Err(error) => warn!("flows whose way is gone cannot be ended, trying again: {error}"),
         }
-        self.sweep_sockets();
     }
 
     /// What nobody tells of: the host's own ports. And what went wrong last time.
@@ -169,7 +206,10 @@ impl Daemon {
 
     fn follow_host(&mut self) -> anyhow::Result<()> {
         let view = self.host.view();
-        self.topology.follow(view, &mut self.maps, &mut self.dataplane)?;
+        let has_lost = self.topology.follow(view, &mut self.maps, &mut self.dataplane)?;
+        if has_lost || self.topology.has_lost() && !self.purge.is_running() {
+            self.purge.begin();
+        }
         let locals = view
             .locals
             .keys()

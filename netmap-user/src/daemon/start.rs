@@ -12,6 +12,7 @@ use super::{Daemon, SOCKET_MARK, down, ports, topology::Topology};
 use crate::{
     binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
+    expiry::{Purge, Sweeper},
     host::{Host, Selection},
     maps::Maps,
     options::RunOptions,
@@ -68,6 +69,9 @@ impl Daemon {
             reservations,
             locals,
             stray_containers: BTreeSet::new(),
+            sweeper: Sweeper::default(),
+            next_slice: Instant::now(),
+            purge: Purge::default(),
             started: Instant::now(),
         };
         daemon.hold_adopted()?;

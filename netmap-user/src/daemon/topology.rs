@@ -6,14 +6,20 @@ use std::{
 };
 
 use netmap_common::maps::{Address, Endpoint, Flow, FlowKey, IfIndex, Interface, Kind, Role, Side};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
     dataplane::{Dataplane, DataplaneError},
-    expiry,
     host::{NamedInterface, View},
     maps::{Maps, MapsError},
 };
+
+/// Something that flows lead to is gone, or has moved.
+#[derive(Debug, Default)]
+struct Lost {
+    /// Containers that are elsewhere now.
+    moved: BTreeSet<Address>,
+}
 
 /// What was applied last.
 #[derive(Debug, Default)]
@@ -26,6 +32,8 @@ pub(super) struct Topology {
     attached: BTreeMap<IfIndex, Role>,
     /// Nothing was applied yet, and what a former daemon left may lead anywhere.
     is_new: bool,
+    /// What flows have lost, until all that have are ended.
+    lost: Option<Lost>,
 }
 
 impl Topology {
@@ -39,12 +47,13 @@ impl Topology {
     }
 
     /// Applies a view: first what programs look up, then the programs, so that an interface's first packet finds all.
+    /// Says whether flows may have lost their way, which [`Topology::is_gone`] tells from then on.
     pub(super) fn follow(
         &mut self,
         view: &View,
         maps: &mut Maps,
         dataplane: &mut Dataplane,
-    ) -> Result<(), MapsError> {
+    ) -> Result<bool, MapsError> {
         maps.locals.replace(&view.locals)?;
         maps.networks.replace(&view.networks)?;
         let interfaces: BTreeMap<IfIndex, Interface> = view
@@ -60,7 +69,7 @@ impl Topology {
             }
         }
         self.detach_gone(view, dataplane);
-        self.purge_gone(view, maps)?;
+        let has_lost = self.lose(view);
         for note in view.notes.iter().filter(|note| !self.notes.contains(note)) {
             warn!("{note}");
         }
@@ -69,7 +78,7 @@ impl Topology {
         self.endpoints.clone_from(&view.endpoints);
         self.notes.clone_from(&view.notes);
         self.is_new = false;
-        Ok(())
+        Ok(has_lost)
     }
 
     fn detach_gone(&mut self, view: &View, dataplane: &mut Dataplane) {
@@ -89,42 +98,58 @@ impl Topology {
             .retain(|index, _| view.interfaces.contains_key(index));
     }
 
-    /// Ends flows that lead where nothing is any more, or that have an address which the host has no longer.
-    fn purge_gone(&self, view: &View, maps: &mut Maps) -> Result<(), MapsError> {
+    /// Notes what has gone or moved since the last view.
+    fn lose(&mut self, view: &View) -> bool {
         let interface_lost = self
             .interfaces
             .keys()
             .any(|index| !view.interfaces.contains_key(index));
-        let moved: BTreeMap<Address, Endpoint> = view
-            .endpoints
-            .iter()
-            .filter(|(address, now)| self.endpoints.get(address).is_some_and(|last| last != *now))
-            .map(|(address, now)| (*address, *now))
-            .collect();
         let address_lost = self
             .locals
             .iter()
             .any(|address| !view.locals.contains_key(address));
-        if !self.is_new && !interface_lost && !address_lost && moved.is_empty() {
-            return Ok(());
+        let moved: BTreeSet<Address> = view
+            .endpoints
+            .iter()
+            .filter(|(address, now)| self.endpoints.get(address).is_some_and(|last| last != *now))
+            .map(|(address, _)| *address)
+            .collect();
+        let has_lost = self.is_new || interface_lost || address_lost || !moved.is_empty();
+        if has_lost {
+            // What is not ended yet of an earlier loss still has to go.
+            self.lost.get_or_insert_default().moved.extend(moved);
         }
-        let is_gone = |key: &FlowKey, flow: &Flow| {
-            let leads_nowhere = flow.out != IfIndex(0) && !view.interfaces.contains_key(&flow.out);
-            // A container that does not answer for a while keeps its flows; one that has moved cannot.
-            let has_moved = |address| moved.get(address).is_some_and(|now| now.out != flow.out);
-            let lost = |address| !view.locals.contains_key(address);
-            leads_nowhere
-                || match (flow.kind(), flow.side()) {
-                    (Some(Kind::Egress), Side::Original) => lost(&flow.to.src),
-                    (Some(_), Side::Original) => lost(&key.dst) || has_moved(&flow.to.dst),
-                    _ => false,
-                }
+        has_lost
+    }
+
+    /// Whether a flow leads where nothing is any more, or has an address that the host has no longer.
+    pub(super) fn is_gone(&self, view: &View, key: &FlowKey, flow: &Flow) -> bool {
+        let Some(Lost { moved }) = &self.lost else {
+            return false;
         };
-        let ended = expiry::purge(maps, is_gone)?;
-        if ended > 0 {
-            info!("ended {} flows whose way is gone", ended / 2);
-        }
-        Ok(())
+        let leads_nowhere = flow.out != IfIndex(0) && !view.interfaces.contains_key(&flow.out);
+        // A container that does not answer for a while keeps its flows; one that has moved cannot.
+        let has_moved = |address| {
+            let now = view.endpoints.get(address).filter(|_| moved.contains(address));
+            now.is_some_and(|now| now.out != flow.out)
+        };
+        let lost = |address| !view.locals.contains_key(address);
+        leads_nowhere
+            || match (flow.kind(), flow.side()) {
+                (Some(Kind::Egress), Side::Original) => lost(&flow.to.src),
+                (Some(_), Side::Original) => lost(&key.dst) || has_moved(&flow.to.dst),
+                _ => false,
+            }
+    }
+
+    /// Whether there may be flows of which [`Topology::is_gone`] says so.
+    pub(super) const fn has_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// All flows were looked at since the last loss.
+    pub(super) fn forget_lost(&mut self) {
+        self.lost = None;
     }
 }
 

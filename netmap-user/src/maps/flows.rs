@@ -3,6 +3,10 @@
 use netmap_common::maps::{Flow, FlowKey, name};
 
 use super::{MapsError, Pins, Table};
+use crate::sys::Cursor;
+
+/// A place in the flow table.
+pub type FlowCursor = Cursor<FlowKey, Flow>;
 
 /// The flow table: two entries a flow, one a direction.
 pub struct Flows(Table<FlowKey, Flow>);
@@ -39,6 +43,15 @@ impl Flows {
         self.0.remove(key)
     }
 
+    /// Sets the entries at `keys` to `flows`, for the same.
+    ///
+    /// # Errors
+    ///
+    /// [`MapsError::Full`], or what bpf(2) fails with; what came before stays.
+    pub fn insert_all(&mut self, keys: &[FlowKey], flows: &[Flow]) -> Result<(), MapsError> {
+        self.0.insert_all(keys, flows)
+    }
+
     /// Removes many entries, and says how many were there.
     ///
     /// # Errors
@@ -48,8 +61,18 @@ impl Flows {
         self.0.remove_all(keys)
     }
 
-    /// Shows every entry, in no order and with bounded memory, while packets go on changing the table. Returns how
-    /// many there were.
+    /// Reads on from where `cursor` is, while packets go on changing the table, and says whether it could: behind the
+    /// end it does not, and the next call begins anew. An entry that is there from the start to the end is read once,
+    /// none is read twice.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with; the cursor is at the start then.
+    pub fn read(&self, cursor: &mut FlowCursor) -> Result<bool, MapsError> {
+        self.0.read(cursor)
+    }
+
+    /// Shows every entry, in no order and with bounded memory, as [`Flows::read`] does. Returns how many there were.
     ///
     /// # Errors
     ///

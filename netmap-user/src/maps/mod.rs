@@ -33,7 +33,7 @@ pub use changes::Changes;
 pub use counters::Counters;
 pub use detours::DetourStorage;
 pub use error::MapsError;
-pub use flows::Flows;
+pub use flows::{FlowCursor, Flows};
 pub use layout::{Entries, Layout, LayoutMismatch};
 pub use networks::Networks;
 pub use pins::Pins;

@@ -10,7 +10,7 @@ use super::{
     changes::difference,
     error::{io_error, is_missing},
 };
-use crate::sys::{Batch, Raw};
+use crate::sys::{Batch, Cursor, Raw};
 
 /// How many entries are read at a time: some 300 KiB of the largest kind.
 const CHUNK: usize = 4096;
@@ -85,6 +85,28 @@ impl<K: Pod, V: Pod> Table<K, V> {
         self.batch()
             .and_then(|batch| batch.for_each(CHUNK, visit))
             .map_err(MapsError::reading(self.name))
+    }
+
+    /// Reads on from where `cursor` is, and says whether it could, see [`Batch::read`].
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn read(&self, cursor: &mut Cursor<K, V>) -> Result<bool, MapsError> {
+        self.batch()
+            .and_then(|batch| batch.read(cursor))
+            .map_err(MapsError::reading(self.name))
+    }
+
+    /// Sets every `keys[i]` to `values[i]` in one system call.
+    ///
+    /// # Errors
+    ///
+    /// [`MapsError::Full`], or what bpf(2) fails with; what came before stays.
+    pub fn insert_all(&mut self, keys: &[K], values: &[V]) -> Result<(), MapsError> {
+        self.batch()
+            .and_then(|batch| batch.update(keys, values))
+            .map_err(MapsError::writing(self.name))
     }
 
     /// Every entry, in no order.

@@ -13,7 +13,10 @@ use aya::maps::{MapData, MapType};
 use aya_obj::generated::{bpf_attr__bindgen_ty_3, bpf_cmd};
 use bytemuck::Pod;
 
-use super::bpf::{bpf, zeroed_attr};
+use super::{
+    bpf::{bpf, zeroed_attr},
+    cursor::{Cursor, Place},
+};
 
 /// A map seen as a table of `K` and `V`.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Batch<'map, K, V> {
 
 /// A bucket holds a handful of entries; one that holds this many is no hash table.
 const LARGEST_CHUNK: usize = 1 << 20;
+/// How often a read is tried: enough to grow to the largest chunk, and to outlast others that hold a lock.
+const TRIES: usize = 64;
 
 impl<'map, K: Pod, V: Pod> Batch<'map, K, V> {
     /// `map` as a table of `K` and `V`.
@@ -63,52 +68,80 @@ impl<'map, K: Pod, V: Pod> Batch<'map, K, V> {
     ///
     /// What bpf(2) fails with; `EPERM` without `CAP_BPF`.
     pub fn for_each(&self, chunk: usize, mut visit: impl FnMut(&K, &V)) -> io::Result<usize> {
-        let mut keys = vec![K::zeroed(); chunk.max(1)];
-        let mut values = vec![V::zeroed(); chunk.max(1)];
-        // Where the kernel goes on: a bucket's number for hash tables, a key for all others.
-        let mut position = vec![0_u8; size_of::<K>().max(size_of::<u32>())];
-        let mut next = position.clone();
-        let mut begun = false;
+        let mut cursor = Cursor::new(chunk);
         let mut total = 0;
-        loop {
-            let mut attr = zeroed_attr();
-            attr.batch = bpf_attr__bindgen_ty_3 {
-                in_batch: if begun { address(&position) } else { 0 },
-                out_batch: address_mut(&mut next),
-                keys: address_mut(&mut keys),
-                values: address_mut(&mut values),
-                count: length(&keys),
-                map_fd: self.number(),
-                elem_flags: 0,
-                flags: 0,
-            };
-            // SAFETY: `keys` and `values` hold `count` entries of the map's own sizes (checked in `new`), both positions
-            // a key or a `u32`, whichever is larger.
-            let result = unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr) };
-            let error = result.err().and_then(|error| error.raw_os_error());
-            match error {
-                None | Some(libc::ENOENT) => {}
-                // A bucket does not fit.
-                Some(libc::ENOSPC) if keys.len() < LARGEST_CHUNK => {
-                    keys.resize(keys.len() * 2, K::zeroed());
-                    values.resize(values.len() * 2, V::zeroed());
-                    continue;
-                }
-                Some(libc::EINTR | libc::EAGAIN) => continue,
-                Some(error) => return Err(io::Error::from_raw_os_error(error)),
-            }
-            // SAFETY: the variant that was written above, of which the kernel has changed the count only.
-            let count = unsafe { attr.batch.count } as usize;
-            for (key, value) in keys.iter().zip(&values).take(count) {
-                visit(key, value);
-            }
-            total += count;
-            if error.is_some() {
-                return Ok(total);
-            }
-            std::mem::swap(&mut position, &mut next);
-            begun = true;
+        while self.read(&mut cursor)? {
+            cursor.entries().for_each(|(key, value)| visit(key, value));
+            total += cursor.filled;
         }
+        Ok(total)
+    }
+
+    /// Reads what follows what `cursor` has read last, and says whether it could: behind the end it reads nothing, and
+    /// the next call begins anew. What was read may be empty, and is more than the cursor had room for where a bucket
+    /// needs that.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with; `EPERM` without `CAP_BPF`. The cursor is at the start then.
+    pub fn read(&self, cursor: &mut Cursor<K, V>) -> io::Result<bool> {
+        if cursor.is_at_end() {
+            cursor.rewind();
+            return Ok(false);
+        }
+        for _ in 0..TRIES {
+            match self.read_once(cursor) {
+                Ok(()) => return Ok(true),
+                // A bucket does not fit.
+                Err(libc::ENOSPC) if cursor.keys.len() < LARGEST_CHUNK => cursor.grow(),
+                // A signal, or a bucket's lock that cannot be had now.
+                Err(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::EDEADLK | libc::ETIMEDOUT) => {}
+                Err(error) => {
+                    cursor.rewind();
+                    return Err(io::Error::from_raw_os_error(error));
+                }
+            }
+        }
+        cursor.rewind();
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    fn read_once(&self, cursor: &mut Cursor<K, V>) -> Result<(), i32> {
+        let begun = cursor.place == Place::Within;
+        let mut attr = zeroed_attr();
+        attr.batch = bpf_attr__bindgen_ty_3 {
+            in_batch: if begun { address(&cursor.position) } else { 0 },
+            out_batch: address_mut(&mut cursor.next),
+            keys: address_mut(&mut cursor.keys),
+            values: address_mut(&mut cursor.values),
+            count: length(&cursor.keys),
+            map_fd: self.number(),
+            elem_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: `keys` and `values` hold `count` entries of the map's own sizes (checked in `new`), both positions
+        // a key or a `u32`, whichever is larger.
+        let result = unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr) };
+        // SAFETY: the variant that was written above, of which the kernel has changed the count only.
+        let count = unsafe { attr.batch.count } as usize;
+        let error = result
+            .err()
+            .map(|error| error.raw_os_error().unwrap_or(libc::EIO));
+        cursor.filled = 0;
+        match error {
+            None => cursor.place = Place::Within,
+            Some(libc::ENOENT) => cursor.place = Place::End,
+            // A lock that could not be had ends a call before its bucket: what came before is read all the same.
+            Some(libc::EBUSY | libc::EDEADLK | libc::ETIMEDOUT)
+                if (1..cursor.keys.len()).contains(&count) =>
+            {
+                cursor.place = Place::Within;
+            }
+            Some(error) => return Err(error),
+        }
+        cursor.filled = count.min(cursor.keys.len());
+        std::mem::swap(&mut cursor.position, &mut cursor.next);
+        Ok(())
     }
 
     /// Writes every `keys[i]`, `values[i]`, over what is there.

@@ -9,6 +9,7 @@ mod batch;
 mod bpf;
 mod cgroup;
 mod clock;
+mod cursor;
 mod link;
 mod netns;
 mod raw;
@@ -18,7 +19,8 @@ pub mod qdisc;
 
 pub use batch::Batch;
 pub use cgroup::cgroup2_root;
-pub use clock::monotonic_seconds;
+pub use clock::{monotonic_seconds, thread_time};
+pub use cursor::Cursor;
 pub use link::{Link, LinkState, LinkTarget};
 pub use netns::netns_cookie;
 pub use raw::Raw;

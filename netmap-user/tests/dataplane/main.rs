@@ -10,4 +10,5 @@ mod adoption;
 mod clsact;
 mod lab;
 mod refusal;
+mod scale;
 mod tables;

@@ -78,68 +78,78 @@ impl FlowRow {
 
     /// One line of the table.
     pub(super) fn write_line(&self, out: &mut impl Write) -> io::Result<()> {
-        Line {
-            protocol: self.protocol,
-            kind: self.kind,
-            state: self.state,
-            original: &self.original.to_string(),
-            translated: &self.translated.to_string(),
-            way: self.way,
-            idle: &output::duration(self.idle_seconds.into()),
-            packets: &format!("{}/{}", self.packets_original, self.packets_reply),
-            bytes: &format!("{}/{}", self.bytes_original, self.bytes_reply),
-        }
-        .write(out)
+        let mut line = Line::default();
+        line.word(0, self.protocol);
+        line.word(1, self.kind);
+        line.word(2, self.state);
+        line.cell(3, format_args!("{}", self.original));
+        line.cell(4, format_args!("{}", self.translated));
+        line.word(5, self.way);
+        line.word(6, &output::duration(self.idle_seconds.into()));
+        line.cell(
+            7,
+            format_args!("{}/{}", self.packets_original, self.packets_reply),
+        );
+        line.cell(8, format_args!("{}/{}", self.bytes_original, self.bytes_reply));
+        line.write(out)
     }
 }
 
 /// The line above the table.
 pub(super) fn write_header(out: &mut impl Write) -> io::Result<()> {
-    Line {
-        protocol: "PROTO",
-        kind: "KIND",
-        state: "STATE",
-        original: "ORIGINAL",
-        translated: "TRANSLATED",
-        way: "WAY",
-        idle: "IDLE",
-        packets: "PACKETS",
-        bytes: "BYTES",
+    let mut line = Line::default();
+    let names = [
+        "PROTO",
+        "KIND",
+        "STATE",
+        "ORIGINAL",
+        "TRANSLATED",
+        "WAY",
+        "IDLE",
+        "PACKETS",
+        "BYTES",
+    ];
+    for (column, name) in names.into_iter().enumerate() {
+        line.word(column, name);
     }
-    .write(out)
+    line.write(out)
 }
 
-struct Line<'text> {
-    protocol: &'text str,
-    kind: &'text str,
-    state: &'text str,
-    original: &'text str,
-    translated: &'text str,
-    way: &'text str,
-    idle: &'text str,
-    packets: &'text str,
-    bytes: &'text str,
+/// Where columns begin. 43 characters hold any two addresses with ports but the longest, which move the rest.
+const COLUMNS: [usize; 9] = [0, 7, 18, 31, 76, 121, 128, 138, 155];
+
+/// A line of the table, made from left to right without a text a cell: there may be millions.
+struct Line(String);
+
+impl Default for Line {
+    fn default() -> Self {
+        Self(String::with_capacity(256))
+    }
 }
 
-impl Line<'_> {
-    /// 43 characters hold any two addresses with ports but the longest.
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self {
-            protocol,
-            kind,
-            state,
-            original,
-            translated,
-            way,
-            idle,
-            packets,
-            bytes,
-        } = self;
-        writeln!(
-            out,
-            "{protocol:<5}  {kind:<9}  {state:<11}  {original:<43}  {translated:<43}  {way:<5}  {idle:<8}  \
-             {packets:<15}  {bytes}"
-        )
+impl Line {
+    fn word(&mut self, column: usize, word: &str) {
+        self.begin(column);
+        self.0.push_str(word);
+    }
+
+    fn cell(&mut self, column: usize, text: fmt::Arguments<'_>) {
+        self.begin(column);
+        // Writing to a string does not fail.
+        let _written = fmt::Write::write_fmt(&mut self.0, text);
+    }
+
+    fn begin(&mut self, column: usize) {
+        const BLANKS: &str = "                                                ";
+        let start = COLUMNS.get(column).copied().unwrap_or_default();
+        let least = if column == 0 { 0 } else { 2 };
+        let blanks = start.saturating_sub(self.0.len()).max(least);
+        self.0.push_str(BLANKS.get(..blanks).unwrap_or(BLANKS));
+    }
+
+    fn write(mut self, out: &mut impl Write) -> io::Result<()> {
+        self.0.push('\n');
+        out.write_all(self.0.as_bytes())
     }
 }
 

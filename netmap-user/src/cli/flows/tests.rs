@@ -1,20 +1,27 @@
-use netmap_common::maps::{RuleId, Seconds};
+use netmap_common::maps::{Flow, FlowKey, RuleId, Seconds, Side};
 
-use super::Flows;
+use super::list;
 use crate::cli::{
     args::{FlowsArgs, KindName, ProtocolName},
-    read::Tables as _,
-    sample::{NOW, Sample},
+    sample::{NOW, entries},
 };
 
-fn flows() -> Flows {
-    Flows::pair(Sample.flows().unwrap(), NOW)
+fn listed(entries: &Vec<(FlowKey, Flow)>, args: &FlowsArgs) -> String {
+    let mut out = Vec::new();
+    list(entries, NOW, args, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
 }
 
-fn json(flows: &Flows, limit: Option<usize>) -> String {
-    let mut out = Vec::new();
-    flows.write_json(limit, &mut out).unwrap();
-    String::from_utf8(out).unwrap()
+fn json(entries: &Vec<(FlowKey, Flow)>, args: &FlowsArgs) -> String {
+    let json = true;
+    listed(entries, &FlowsArgs { json, ..args.clone() })
+}
+
+fn limited(limit: usize) -> FlowsArgs {
+    FlowsArgs {
+        limit: Some(limit),
+        ..FlowsArgs::default()
+    }
 }
 
 const PUBLISHED: &str = concat!(
@@ -34,35 +41,50 @@ const EGRESS: &str = concat!(
 );
 
 #[test]
-fn json_has_every_key_and_the_last_packet_first() {
-    let expected = format!("{{\"flows\":[\n{PUBLISHED},\n{EGRESS}\n],\"total\":2,\"entries\":5}}\n");
-    assert_eq!(json(&flows(), None), expected);
+fn json_has_every_key_and_the_flows_in_the_order_of_the_table() {
+    let expected = format!("{{\"flows\":[\n{EGRESS},\n{PUBLISHED}\n],\"total\":2,\"entries\":5}}\n");
+    assert_eq!(json(&entries(), &FlowsArgs::default()), expected);
 }
 
 #[test]
 fn no_flows_are_an_empty_list() {
-    let none = Flows::pair(Vec::new(), NOW);
-    let value: serde_json::Value = serde_json::from_str(&json(&none, None)).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json(&Vec::new(), &FlowsArgs::default())).unwrap();
     assert_eq!(value, serde_json::json!({"flows": [], "total": 0, "entries": 0}));
+}
+
+#[test]
+fn with_a_limit_the_last_packet_comes_first() {
+    let expected = format!("{{\"flows\":[\n{PUBLISHED},\n{EGRESS}\n],\"total\":2,\"entries\":5}}\n");
+    assert_eq!(json(&entries(), &limited(2)), expected);
+    assert_eq!(json(&entries(), &limited(usize::MAX)), expected);
 }
 
 #[test]
 fn a_limit_cuts_the_list_and_not_the_total() {
     let expected = format!("{{\"flows\":[\n{PUBLISHED}\n],\"total\":2,\"entries\":5}}\n");
-    assert_eq!(json(&flows(), Some(1)), expected);
+    assert_eq!(json(&entries(), &limited(1)), expected);
+    assert_eq!(
+        json(&entries(), &limited(0)),
+        "{\"flows\":[\n],\"total\":2,\"entries\":5}\n"
+    );
 }
 
 #[test]
 fn filters_choose_by_protocol_kind_and_address() {
     let choose = |args: FlowsArgs| -> Vec<String> {
-        let flows = flows().filtered(&args);
-        flows.rows(None).map(|row| row.protocol.to_owned()).collect()
+        let value: serde_json::Value = serde_json::from_str(&json(&entries(), &args)).unwrap();
+        let flows = value["flows"].as_array().unwrap().clone();
+        assert_eq!(value["total"], flows.len());
+        flows
+            .iter()
+            .map(|flow| flow["protocol"].as_str().unwrap().to_owned())
+            .collect()
     };
     let args = |text: &str| FlowsArgs {
         address: Some(text.parse().unwrap()),
         ..FlowsArgs::default()
     };
-    assert_eq!(choose(args("172.30.1.2")), ["tcp", "icmp"]);
+    assert_eq!(choose(args("172.30.1.2")), ["icmp", "tcp"]);
     assert_eq!(choose(args("203.0.113.9")), ["tcp"]);
     assert_eq!(choose(args("203.0.113.10")), [""; 0]);
     let udp = FlowsArgs {
@@ -79,21 +101,24 @@ fn filters_choose_by_protocol_kind_and_address() {
 
 #[test]
 fn entries_without_their_own_twin_are_no_flow() {
-    let mut entries = Sample.flows().unwrap();
-    for (_, flow) in &mut entries {
-        if flow.rule == RuleId(1) && flow.packets == 10 {
-            flow.nonce += 1;
-        }
+    let only_egress = format!("{{\"flows\":[\n{EGRESS}\n],\"total\":1,\"entries\":5}}\n");
+    let is_answers = |flow: &Flow| flow.rule == RuleId(1) && flow.side() == Side::Reply;
+    let mut others = entries();
+    for (_, flow) in others.iter_mut().filter(|(_, flow)| is_answers(flow)) {
+        flow.nonce += 1;
     }
-    let flows = Flows::pair(entries, Seconds(0));
-    assert!(flows.rows(None).all(|row| row.kind == "egress"));
+    assert_eq!(json(&others, &FlowsArgs::default()), only_egress);
+    let mut gone = entries();
+    gone.retain(|(_, flow)| !is_answers(flow));
+    assert_eq!(
+        json(&gone, &FlowsArgs::default()),
+        only_egress.replace("\"entries\":5", "\"entries\":4")
+    );
 }
 
 #[test]
 fn the_table_has_a_line_a_flow() {
-    let mut out = Vec::new();
-    flows().write_table(None, &mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
+    let text = listed(&entries(), &limited(5));
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 4);
     assert_eq!(
@@ -111,4 +136,26 @@ fn the_table_has_a_line_a_flow() {
         ]
     );
     assert_eq!(lines[3], "2 of 2 flows, 5 entries in the table");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_walk() {
+    struct Full(usize);
+    impl std::io::Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.checked_sub(1).ok_or(std::io::ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let args = FlowsArgs {
+        json: true,
+        ..FlowsArgs::default()
+    };
+    let error = list(&entries(), Seconds(0), &args, &mut Full(2)).unwrap_err();
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    assert_eq!(kind, Some(std::io::ErrorKind::BrokenPipe));
 }

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use ipnet::Ipv4Net;
 use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, capacity};
 
-use super::{TableUse, Tables};
+use super::{Entries, TableUse, Tables};
 use crate::{
     api::types::Attachment,
     dataplane,
-    maps::{self, Maps, MapsError},
+    maps::{self, FlowCursor, Maps, MapsError},
 };
+
+/// How many flow entries are read at a time: 320 KiB.
+const CHUNK: usize = 4096;
 
 /// What is pinned in one folder.
 pub(super) struct Pinned {
@@ -28,6 +31,20 @@ impl Pinned {
     }
 }
 
+impl Entries for Pinned {
+    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut cursor = FlowCursor::new(CHUNK);
+        while self.maps.flows.read(&mut cursor)? {
+            cursor.entries().try_for_each(|(key, flow)| visit(key, flow))?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
+        Ok(self.maps.flows.get(key)?)
+    }
+}
+
 impl Tables for Pinned {
     fn rules(&self) -> anyhow::Result<Vec<(RuleId, Rule)>> {
         Ok(self.maps.rules.live()?)
@@ -35,14 +52,6 @@ impl Tables for Pinned {
 
     fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>> {
         Ok(self.maps.allow.all()?.into_iter().collect())
-    }
-
-    fn flows(&self) -> anyhow::Result<Vec<(FlowKey, Flow)>> {
-        let mut flows = Vec::new();
-        self.maps
-            .flows
-            .for_each_flow(|key, flow| flows.push((*key, *flow)))?;
-        Ok(flows)
     }
 
     fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>> {
