@@ -104,6 +104,40 @@ fn a_time_to_live_of_one_ends_at_the_host() -> Result<()> {
 }
 
 #[test]
+fn a_time_to_live_that_ends_in_a_flow_is_answered_with_what_the_sender_knows() -> Result<()> {
+    const ICMP: u8 = 1;
+    const TIME_EXCEEDED: u8 = 11;
+    let scene = Scene::new()?;
+    let at_remote = Wire::open(&scene.lab.remote, "eth0")?;
+    let client = udp::Client::connected(&scene.lab.remote, PUBLISHED)?;
+    client.ask("far enough")?;
+    client.socket().set_ttl(1)?;
+    let (quoted, moved) = scene.netmap.watch(|| {
+        client.send("not far enough")?;
+        at_remote.find("time exceeded", |frame| {
+            let is_error = frame.get(23) == Some(&ICMP) && frame.get(34) == Some(&TIME_EXCEEDED);
+            is_error.then(|| {
+                Some((
+                    frame.get(26..30)?.to_vec(),
+                    frame.get(54..62)?.to_vec(),
+                    frame.get(64..66)?.to_vec(),
+                ))
+            })
+        })
+    })?;
+    let addresses = [REMOTE.octets(), HOST.octets()].concat();
+    let port = PUBLISHED.port().to_be_bytes().to_vec();
+    ensure!(
+        quoted == Some((HOST.octets().to_vec(), addresses, port)),
+        "{quoted:?}"
+    );
+    moved.ensure_carried_by(&["uplink-in host-answers", "uplink-out icmp-error"])?;
+    client.socket().set_ttl(64)?;
+    client.ask("far enough again")?;
+    Ok(())
+}
+
+#[test]
 fn a_vlan_tagged_frame_is_left_alone() -> Result<()> {
     let scene = Scene::new()?;
     let lab = &scene.lab;

@@ -83,6 +83,8 @@ reasons! {
     StackEgressReply = 11, "stack-egress-reply";
     /// An ICMP error about a flow, to whoever sent what it quotes.
     IcmpError = 12, "icmp-error";
+    /// Translated inside a flow for the host's stack, which answers that its time to live ended or that it is too big.
+    HostAnswers = 13, "host-answers";
     /// A connection or datagram that the socket hook gave to the proxy.
     Proxied = 16, "proxied";
     /// A connection or datagram of the host that the socket hooks sent straight to the container.

@@ -1,7 +1,7 @@
 //! Where a translated packet goes on, and what must hold for it.
 
-use super::{Datagram, Env, flow::Translation};
-use crate::maps::{Hook, IfIndex, Kind, Protocol, Reason, Side, Way};
+use super::{Datagram, Env, Route, flow::Translation};
+use crate::maps::{FlowKey, Hook, IfIndex, Kind, Protocol, Reason, Side, Way};
 
 /// How a translated packet leaves its hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,30 +42,31 @@ impl Carried {
     }
 }
 
-/// The way of a translated packet.
+/// The way of a translated packet. `whole` says that it is neither a fragment nor an ICMP error: those are not answered
+/// (RFC 1122, 3.2.2).
 #[inline(always)]
 pub(super) fn choose<E: Env>(
     env: &E,
     hook: Hook,
     datagram: &Datagram,
     translation: &Translation,
+    whole: bool,
 ) -> Result<Carried, Reason> {
     let &Translation {
         kind, side, way, out, ..
     } = translation;
-    let on_stack = hook == Hook::UplinkOut || way == Way::Stack;
-    let reason = reason(kind, side, on_stack);
-    if on_stack {
-        return Ok(Carried {
-            verdict: Verdict::Stack,
-            reason,
-        });
-    }
-    check(env, datagram, way, out).map_err(|why| in_flow(env, hook, datagram, why))?;
-    let verdict = if way == Way::Peer {
-        Verdict::Peer(out)
+    let (way, reason) = if hook == Hook::UplinkOut || way == Way::Stack {
+        (Way::Stack, reason(kind, side, true))
     } else {
-        Verdict::Neigh(out)
+        match check(env, datagram, way, out) {
+            Ok(()) => (way, reason(kind, side, false)),
+            Err(why) => (answerable(env, hook, datagram, whole, why)?, Reason::HostAnswers),
+        }
+    };
+    let verdict = match way {
+        Way::Peer => Verdict::Peer(out),
+        Way::Neigh => Verdict::Neigh(out),
+        Way::Stack => Verdict::Stack,
     };
     Ok(Carried { verdict, reason })
 }
@@ -85,17 +86,33 @@ pub(super) fn check<E: Env>(env: &E, datagram: &Datagram, way: Way, out: IfIndex
     Ok(())
 }
 
-/// The reason to give inside a flow: what is addressed to this host would not be forwarded by the stack but delivered,
-/// and the host would reset a connection that is not its own. A datagram that is too big may go there: the proxy sends
-/// it on in fragments.
+/// The way of a packet inside a flow that cannot be sent on. What is addressed to this host would not be forwarded by the
+/// stack but delivered, and the host would reset a connection that is not its own: so where the stack would forward it
+/// once it is translated, it is, and the stack answers. That answer is translated as it leaves.
 #[inline(always)]
-fn in_flow<E: Env>(env: &E, hook: Hook, datagram: &Datagram, why: Reason) -> Reason {
+fn answerable<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram,
+    whole: bool,
+    why: Reason,
+) -> Result<Way, Reason> {
+    if whole && hook == Hook::UplinkIn && is_forwarded(env, &datagram.key) {
+        return Ok(Way::Stack);
+    }
     let is_for_host = hook == Hook::UplinkIn || env.is_local(datagram.key.dst);
-    match why {
+    Err(match why {
         Reason::TtlExpired if is_for_host => Reason::TtlExpiredInFlow,
         Reason::TooBig if is_for_host && datagram.protocol == Protocol::Tcp => Reason::TooBigInFlow,
         why => why,
-    }
+    })
+}
+
+/// Whether the host would forward what a flow makes of a packet. Not inlined, for its stack: few packets come here.
+#[inline(never)]
+fn is_forwarded<E: Env>(env: &E, key: &FlowKey) -> bool {
+    env.flow(key)
+        .is_some_and(|flow| matches!(env.route(&flow.to, env.arrival()), Route::Out(_)))
 }
 
 const fn reason(kind: Kind, side: Side, on_stack: bool) -> Reason {

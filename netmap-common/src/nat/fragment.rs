@@ -40,7 +40,11 @@ pub(super) fn lead<P: Packet + ?Sized, E: Env>(
         since: env.now(),
     };
     env.keep_fragment(&key, &fragment);
-    if moves { rename(packet, env, of) } else { Ok(()) }
+    if moves {
+        rename(packet, env, of, key.id)
+    } else {
+        Ok(())
+    }
 }
 
 /// Another piece: goes where its first went.
@@ -81,34 +85,36 @@ pub(super) fn follow<P: Packet + ?Sized, E: Env>(
         is_fragment: true,
     };
     let translation = flow::find(env, hook, &datagram)?.ok_or(Reason::Fragment)?;
-    *carried = forward::choose(env, hook, &datagram, &translation)?;
+    *carried = forward::choose(env, hook, &datagram, &translation, false)?;
     let is_routed = carried.verdict.is_routed();
     rewrite::internet(packet, L3, &datagram.key, &translation.to, is_routed)
         .or(Err(Reason::RewriteFailed))?;
     if translation.to.src == key.src {
         return Ok(());
     }
-    rename(packet, env, &datagram.key)
+    rename(packet, env, &datagram.key, key.id)
 }
 
 /// Gives the pieces of a datagram that leaves with another source an identification of its own: two containers behind one
 /// address may have chosen the same (RFC 6864, 5.3). The same for every piece, without a table.
 #[inline(always)]
-fn rename<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, from: &FlowKey) -> Result<(), Reason> {
-    rewrite::identification(packet, |id| {
-        let number = FlowKey {
-            src_port: Port(id),
-            dst_port: Port(0),
-            ..*from
-        };
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "16 bits of a hash are as good as any"
-        )]
-        let id = ports::hash(env.settings().secret, &number) as u16;
-        id
-    })
-    .or(Err(Reason::RewriteFailed))
+fn rename<P: Packet + ?Sized, E: Env>(
+    packet: &mut P,
+    env: &E,
+    from: &FlowKey,
+    id: u16,
+) -> Result<(), Reason> {
+    let number = FlowKey {
+        src_port: Port(id),
+        dst_port: Port(0),
+        ..*from
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "16 bits of a hash are as good as any"
+    )]
+    let new = ports::hash(env.settings().secret, &number) as u16;
+    rewrite::identification(packet, id, new).or(Err(Reason::RewriteFailed))
 }
 
 /// What every piece of a datagram has in common.

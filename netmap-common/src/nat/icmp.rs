@@ -57,7 +57,7 @@ pub(super) fn translate<P: Packet + ?Sized, E: Env>(
         tcp: 0,
         is_fragment: false,
     };
-    let verdict = forward::choose(env, hook, &outer, &translation)?.verdict;
+    let verdict = forward::choose(env, hook, &outer, &translation, false)?.verdict;
     *carried = Carried {
         verdict,
         reason: Reason::IcmpError,

@@ -58,7 +58,7 @@ pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) 
         Some(translation) => translation,
         None => open(env, hook, &datagram)?,
     };
-    let carried = forward::choose(env, hook, &datagram, &translation)?;
+    let carried = forward::choose(env, hook, &datagram, &translation, !datagram.is_fragment)?;
     if datagram.is_fragment {
         let moves = translation.to.src != datagram.key.src;
         fragment::lead(packet, env, &datagram.key, moves, carried.reason)?;

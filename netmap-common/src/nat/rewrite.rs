@@ -68,11 +68,10 @@ pub(super) fn internet<P: Packet + ?Sized>(
 #[inline(always)]
 pub(super) fn identification<P: Packet + ?Sized>(
     packet: &mut P,
-    change: impl FnOnce(u16) -> u16,
+    old: u16,
+    new: u16,
 ) -> Result<(), Truncated> {
     let header = packet.header_mut::<Ipv4Hdr>(L3)?;
-    let old = u16::from_be_bytes(header.id);
-    let new = change(old);
     header.id = new.to_be_bytes();
     header.check = Delta::NONE.replace_u16(old, new).applied_to(header.check);
     Ok(())

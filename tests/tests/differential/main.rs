@@ -28,7 +28,7 @@ const PACKETS: usize = 50_000;
 /// After so many packets flows expire or lose a half, and a rule is published or taken away.
 const ROUND: usize = 500;
 /// Room for flow entries: odd, so that the table can be full between a flow's two entries, and soon full.
-const CAPACITY: usize = 701;
+const CAPACITY: usize = 601;
 /// How many packets are remembered, for others to answer them.
 const REMEMBERED: usize = 400;
 
@@ -102,11 +102,14 @@ fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
         // Would be a fault.
         Reason::RewriteFailed,
     ];
+    // Takes a container that asks a published port behind the one narrow bridge, and asks for more than fits: a few packets
+    // of 50,000, and none in a hundredth of the runs.
+    const RARE: Reason = Reason::TooBigInFlow;
     let seen: BTreeSet<_> = counted.keys().copied().collect();
     let expected: BTreeSet<_> = Reason::ALL
         .iter()
         .copied()
-        .filter(|reason| !NEVER.contains(reason))
+        .filter(|reason| !NEVER.contains(reason) && (*reason != RARE || seen.contains(reason)))
         .collect();
     ensure!(
         seen == expected,

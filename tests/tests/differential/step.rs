@@ -28,6 +28,8 @@ pub(crate) struct Step {
     tcp: u8,
     /// Flags and fragment offset.
     fragment: u16,
+    /// It is this long at least: then it does not fit through what is narrow.
+    length: usize,
     mark: u32,
     damage: Option<Damage>,
 }
@@ -75,15 +77,17 @@ impl Step {
             20 => Just(0x4000_u16),
             3 => select(&[0x2000_u16, 0x20b9, 0x00b9, 0x2001][..]),
         ];
+        let length = prop_oneof![6 => Just(0_usize), 1 => Just(400)];
         let mark = prop_oneof![12 => Just(0), 1 => Just(MARK), 1 => any::<u32>()];
         let damage = prop::option::weighted(0.15, Damage::any());
-        (origin, stray, ttl, tcp, fragment, mark, damage).prop_map(
-            |(origin, stray, ttl, tcp, fragment, mark, damage)| Self {
+        (origin, stray, ttl, tcp, (fragment, length), mark, damage).prop_map(
+            |(origin, stray, ttl, tcp, (fragment, length), mark, damage)| Self {
                 origin,
                 stray,
                 ttl,
                 tcp,
                 fragment,
+                length,
                 mark,
                 damage,
             },
@@ -110,6 +114,7 @@ impl Step {
         {
             *flags = self.tcp;
         }
+        frame.resize(frame.len().max(self.length), 0xee);
         if let Some(damage) = &self.damage {
             damage.apply(&mut frame);
         }

@@ -33,17 +33,37 @@ fn the_last_hop_in_a_flow_is_the_stacks_to_answer_where_the_stack_would_forward(
     host.leaves(C1_PORT, &udp(c1(80), c2(40_000)).ttl(1), Reason::TtlExpired);
 }
 
+/// From outside, the packet is translated and left to the stack, which answers.
+#[track_caller]
+fn is_answered(host: &Host, packet: &Sample, output: &Sample) {
+    host.carries(UPLINK_IN, packet, Verdict::Stack, Reason::HostAnswers, output);
+}
+
 #[test]
-fn the_last_hop_in_a_flow_ends_where_the_host_would_answer_for_a_connection_that_is_not_its_own() {
+fn the_last_hop_in_a_flow_from_outside_is_translated_for_the_stack_to_answer() {
     let host = Host::with_8080();
     host.send(UPLINK_IN, &tcp(SYN, r(40_000), h(8_080)));
-    host.leaves(
-        UPLINK_IN,
-        &tcp(ACK, r(40_000), h(8_080)).ttl(1),
-        Reason::TtlExpiredInFlow,
-    );
+    let last = tcp(ACK, r(40_000), h(8_080)).ttl(1);
+    is_answered(&host, &last, &last.to(c1(80)));
     host.send(C1_PORT, &udp(c1(30_000), r(53)));
-    host.leaves(UPLINK_IN, &udp(r(53), h(30_000)).ttl(1), Reason::TtlExpiredInFlow);
+    let last = udp(r(53), h(30_000)).ttl(1);
+    is_answered(&host, &last, &last.to(c1(30_000)));
+
+    // What the stack says of it is about the container's packet, and leaves about the client's.
+    let asked = tcp(ACK, r(40_000), h(8_080)).ttl(1);
+    let complaint = |about: &Sample| error(11, 0, h(0), about, 28);
+    host.carries(
+        UPLINK_OUT,
+        &complaint(&asked.to(c1(80))),
+        Verdict::Stack,
+        Reason::IcmpError,
+        &complaint(&asked),
+    );
+}
+
+#[test]
+fn the_last_hop_in_a_flow_ends_where_nobody_can_answer() {
+    let mut host = Host::with_8080();
     host.send(C2_PORT, &tcp(SYN, c2(40_000), h(8_080)));
     host.leaves(
         C2_PORT,
@@ -54,6 +74,13 @@ fn the_last_hop_in_a_flow_ends_where_the_host_would_answer_for_a_connection_that
     host.leaves(
         C1_PORT,
         &tcp(ACK, c1(80), gw1(30_000)).ttl(1),
+        Reason::TtlExpiredInFlow,
+    );
+    host.send(UPLINK_IN, &tcp(SYN, r(40_000), h(8_080)));
+    host.world.route = Some(Route::ForwardingOff);
+    host.leaves(
+        UPLINK_IN,
+        &tcp(ACK, r(40_000), h(8_080)).ttl(1),
         Reason::TtlExpiredInFlow,
     );
 }
@@ -93,21 +120,28 @@ fn what_does_not_fit_in_a_flow_is_the_stacks_to_answer_where_the_stack_would_for
 }
 
 #[test]
-fn what_does_not_fit_in_a_flow_is_dropped_where_the_host_would_reset_the_connection() {
+fn what_does_not_fit_in_a_flow_from_outside_is_translated_for_the_stack_to_answer() {
     let mut host = Host::publishing(Protocol::Tcp, h(8_080), tap(80));
     host.send(UPLINK_IN, &tcp(SYN, r(40_000), h(8_080)));
     host.send(C2_PORT, &tcp(SYN, c2(40_000), h(8_080)));
     host.send(TAP_PORT, &tcp(SYN, tap(30_000), r(443)));
     host.world.narrow = vec![BRIDGE_1];
-    host.leaves(UPLINK_IN, &tcp(ACK, r(40_000), h(8_080)), Reason::TooBigInFlow);
+    let large = tcp(ACK, r(40_000), h(8_080));
+    is_answered(&host, &large, &large.to(tap(80)));
+    let large = tcp(ACK, r(443), h(30_000));
+    is_answered(&host, &large, &large.to(tap(30_000)));
     host.leaves(C2_PORT, &tcp(ACK, c2(40_000), h(8_080)), Reason::TooBigInFlow);
-    host.leaves(UPLINK_IN, &tcp(ACK, r(443), h(30_000)), Reason::TooBigInFlow);
+    host.world.route = Some(Route::ForwardingOff);
+    host.leaves(UPLINK_IN, &tcp(ACK, r(40_000), h(8_080)), Reason::TooBigInFlow);
 }
 
 #[test]
-fn a_datagram_that_does_not_fit_goes_to_the_proxy_which_sends_it_in_fragments() {
+fn a_datagram_that_does_not_fit_goes_to_the_stack_or_the_proxy_which_send_it_in_fragments() {
     let mut host = Host::publishing(Protocol::Udp, h(8_080), tap(80));
     host.send(UPLINK_IN, &udp(r(40_000), h(8_080)));
     host.world.narrow = vec![BRIDGE_1];
-    host.leaves(UPLINK_IN, &udp(r(40_000), h(8_080)), Reason::TooBig);
+    let large = udp(r(40_000), h(8_080));
+    is_answered(&host, &large, &large.to(tap(80)));
+    host.world.route = Some(Route::ForwardingOff);
+    host.leaves(UPLINK_IN, &large, Reason::TooBig);
 }
