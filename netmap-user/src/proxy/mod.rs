@@ -8,7 +8,7 @@
 //! - `listeners`, `ports`, `reserved`: who has which ports;
 //! - `hold`: keeps published ports from other programs;
 //! - `table`: destination to container;
-//! - `relay`, `tcp`: connections; `reply`, `session`, `udp`: datagrams.
+//! - `tcp`, `relay`, `pipe`: connections; `reply`, `session`, `udp`: datagrams.
 //!
 //! The order that nothing is misdelivered in. Publish: [`Proxy::hold`], [`Proxy::publish`], then the steering map.
 //! Unpublish: [`Proxy::unpublish`], which lets go of the ports too, then the steering map: meanwhile clients are reset.
@@ -28,6 +28,7 @@ mod counters;
 mod hold;
 mod limits;
 mod listeners;
+mod pipe;
 mod ports;
 mod relay;
 mod reply;
@@ -48,6 +49,7 @@ pub use ports::{PortSet, PortSetError};
 pub use reserved::{Reservations, ephemeral_range, reserved_ports};
 pub use socket::Mark;
 
+use pipe::Pipes;
 use session::Sessions;
 use table::{Route, Table};
 use udp::Front;
@@ -187,6 +189,7 @@ struct Shared {
     epoch: Instant,
     table: Mutex<Table>,
     sessions: Mutex<Sessions>,
+    pipes: Pipes,
 }
 
 impl Shared {
@@ -200,6 +203,7 @@ impl Shared {
             epoch: Instant::now(),
             table: Mutex::default(),
             sessions: Mutex::default(),
+            pipes: Pipes::default(),
         }
     }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::net::TcpListener;
 
 /// The mark (`SO_MARK`) of every socket of the daemon; 0 sets none. Setting one needs `CAP_NET_ADMIN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(super) fn tcp_front(mark: Mark) -> io::Result<TcpListener> {
     set_mark(&socket, mark)?;
     // Accepted sockets inherit it. Without it, they would keep a port from other programs long after it is unpublished.
     socket.set_reuse_address(true)?;
+    set_up(&socket)?;
     // What is reachable is decided by the steering program, never by this address.
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
     socket.listen(BACKLOG)?;
@@ -92,23 +93,31 @@ pub(super) fn udp_backend(target: SocketAddr, mark: Mark) -> io::Result<UdpSocke
     Ok(socket.into())
 }
 
-/// A connection to one container's TCP port, from an ephemeral port.
-pub(super) async fn tcp_backend(target: SocketAddr, mark: Mark) -> io::Result<TcpStream> {
-    let socket = match target {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    set_mark(&SockRef::from(&socket), mark)?;
-    socket.connect(target).await
+/// A connection to one container's TCP port, from an ephemeral port, that is being made. If the first bytes are to
+/// follow `at_once`, the handshake's last segment waits for them.
+pub(super) fn tcp_backend(target: SocketAddr, mark: Mark, at_once: bool) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(target),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    set_mark(&socket, mark)?;
+    if at_once {
+        socket.set_tcp_quickack(false)?;
+    }
+    set_up(&socket)?;
+    match socket.connect(&target.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Ok(()) | Err(_) => Ok(socket),
+    }
 }
 
 /// What both ends of a proxied connection need: no delay, dead peers noticed, and a reset rather than a clean end
-/// whenever it is dropped before its time.
-pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
-    let stream = SockRef::from(stream);
-    stream.set_linger(Some(Duration::ZERO))?;
-    stream.set_tcp_nodelay(true)?;
-    stream.set_tcp_keepalive(&KEEPALIVE)
+/// whenever it is dropped before its time. Accepted sockets inherit it from their listener.
+fn set_up(socket: &Socket) -> io::Result<()> {
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)
 }
 
 fn set_mark(socket: &Socket, Mark(mark): Mark) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use socket2::Socket;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -9,8 +10,8 @@ use tokio::{
 
 use super::{
     Refusal, Shared,
-    relay::relay,
-    socket::{set_up, tcp_backend},
+    relay::{relay, with_opening, write, write_all},
+    socket::tcp_backend,
     table::Route,
 };
 use crate::binding::Transport;
@@ -44,8 +45,9 @@ fn admit(shared: &Arc<Shared>, client: TcpStream, peer: SocketAddr) {
 }
 
 fn prepare(shared: &Shared, client: &TcpStream, peer: SocketAddr) -> Result<(Route, SocketAddr), Refusal> {
-    let prepared = set_up(client).and_then(|()| client.local_addr());
-    let destination = prepared.map_err(|_| shared.refuse(Refusal::Resources))?;
+    let destination = client
+        .local_addr()
+        .map_err(|_| shared.refuse(Refusal::Resources))?;
     let (route, target) = shared.route(Transport::Tcp, destination, peer)?;
     let most = u64::try_from(shared.limits.connections).unwrap_or(u64::MAX);
     if shared.counters.connections_open.get() >= most {
@@ -64,13 +66,16 @@ async fn carry(open: Open, mut route: Route, client: TcpStream, target: SocketAd
 }
 
 async fn converse(shared: &Shared, client: &TcpStream, target: SocketAddr) {
-    let connecting = timeout(shared.timeouts.connect, tcp_backend(target, shared.mark));
-    let connected = match connecting.await {
-        Ok(connected) => connected,
-        Err(elapsed) => Err(elapsed.into()),
+    let opened = with_opening(client, |opening| Opened::new(shared, target, opening));
+    let Ok(opened) = opened else {
+        // The client has reset the connection already.
+        return;
     };
-    let connected = connected.and_then(|container| set_up(&container).map(|()| container));
-    let container = match connected {
+    let reached = match opened {
+        Ok(opened) => opened.finish(shared).await,
+        Err(error) => Err(error),
+    };
+    let container = match reached {
         Ok(container) => container,
         Err(error) => {
             if is_shortage(&error) {
@@ -83,11 +88,46 @@ async fn converse(shared: &Shared, client: &TcpStream, target: SocketAddr) {
         }
     };
     shared.counters.connections.increment();
-    if let Err(error) = relay(client, &container).await {
+    if let Err(error) = relay(client, &container, &shared.pipes).await {
         if is_shortage(&error) {
             shared.refuse(Refusal::Resources);
         }
         tracing::debug!(%target, %error, "proxied connection failed");
+    }
+}
+
+/// A connection to a container that is being made.
+struct Opened {
+    socket: Socket,
+    /// Whether the container has accepted it already: the handshake with one of this host is mostly over at once.
+    is_made: bool,
+    /// What the client has said and could not be passed on yet.
+    rest: Vec<u8>,
+}
+
+impl Opened {
+    /// Connects, and says `opening`.
+    fn new(shared: &Shared, target: SocketAddr, opening: &[u8]) -> io::Result<Self> {
+        let socket = tcp_backend(target, shared.mark, !opening.is_empty())?;
+        let written = write(&socket, opening, 0)?;
+        Ok(Self {
+            socket,
+            is_made: written > 0,
+            rest: opening.get(written..).unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// Waits until all of that is done.
+    async fn finish(self, shared: &Shared) -> io::Result<TcpStream> {
+        let container = TcpStream::from_std(self.socket.into())?;
+        if !self.is_made {
+            timeout(shared.timeouts.connect, container.writable()).await??;
+            if let Some(error) = container.take_error()? {
+                return Err(error);
+            }
+        }
+        write_all(&container, &self.rest).await?;
+        Ok(container)
     }
 }
 
