@@ -2,13 +2,12 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     time::Duration,
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tokio::net::TcpListener;
 
 /// The mark (`SO_MARK`) of every socket of the daemon; 0 sets none. Setting one needs `CAP_NET_ADMIN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +23,17 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(20))
     .with_retries(6);
 
-/// The listener that all published TCP ports are steered to.
-pub(super) fn tcp_front(mark: Mark) -> io::Result<TcpListener> {
+/// A listener that all published TCP ports are steered to. Listeners at one address share what is steered to one.
+pub(super) fn tcp_front(address: SocketAddr, mark: Mark) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     set_mark(&socket, mark)?;
     // Accepted sockets inherit it. Without it, they would keep a port from other programs long after it is unpublished.
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
     set_up(&socket)?;
-    // What is reachable is decided by the steering program, never by this address.
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// The socket that all published UDP ports are steered to; each datagram comes with its destination.

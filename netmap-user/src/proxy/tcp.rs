@@ -1,6 +1,11 @@
 //! TCP: one listener for all published ports, one task a connection.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{self, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use socket2::Socket;
 use tokio::{
@@ -20,7 +25,15 @@ use crate::binding::Transport;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts for ever.
-pub(super) async fn serve(shared: Arc<Shared>, listener: Arc<TcpListener>) {
+pub(super) fn serve(
+    shared: Arc<Shared>,
+    listener: &net::TcpListener,
+) -> io::Result<impl Future<Output = ()> + use<>> {
+    let listener = TcpListener::from_std(listener.try_clone()?)?;
+    Ok(accept(shared, listener))
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((client, peer)) => admit(&shared, client, peer),
@@ -37,23 +50,22 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: Arc<TcpListener>) {
 
 /// Starts to carry a connection, or resets it: dropping it does.
 fn admit(shared: &Arc<Shared>, client: TcpStream, peer: SocketAddr) {
-    let Ok((route, target)) = prepare(shared, &client, peer) else {
-        return;
-    };
-    let open = Open::new(shared);
-    tokio::spawn(carry(open, route, client, target));
+    if let Ok((route, target, open)) = prepare(shared, &client, peer) {
+        tokio::spawn(carry(open, route, client, target));
+    }
 }
 
-fn prepare(shared: &Shared, client: &TcpStream, peer: SocketAddr) -> Result<(Route, SocketAddr), Refusal> {
+fn prepare(
+    shared: &Arc<Shared>,
+    client: &TcpStream,
+    peer: SocketAddr,
+) -> Result<(Route, SocketAddr, Open), Refusal> {
     let destination = client
         .local_addr()
         .map_err(|_| shared.refuse(Refusal::Resources))?;
     let (route, target) = shared.route(Transport::Tcp, destination, peer)?;
-    let most = u64::try_from(shared.limits.connections).unwrap_or(u64::MAX);
-    if shared.counters.connections_open.get() >= most {
-        return Err(shared.refuse(Refusal::Full));
-    }
-    Ok((route, target))
+    let open = Open::new(shared).ok_or_else(|| shared.refuse(Refusal::Full))?;
+    Ok((route, target, open))
 }
 
 /// Carries one connection until it ends or its port is unpublished, which resets both sides.
@@ -141,9 +153,11 @@ fn is_shortage(error: &io::Error) -> bool {
 struct Open(Arc<Shared>);
 
 impl Open {
-    fn new(shared: &Arc<Shared>) -> Self {
-        shared.counters.connections_open.increment();
-        Self(Arc::clone(shared))
+    /// None when as many are open as may be.
+    fn new(shared: &Arc<Shared>) -> Option<Self> {
+        let most = u64::try_from(shared.limits.connections).unwrap_or(u64::MAX);
+        let is_one_more = shared.counters.connections_open.increment_below(most);
+        is_one_more.then(|| Self(Arc::clone(shared)))
     }
 }
 

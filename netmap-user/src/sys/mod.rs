@@ -2,13 +2,14 @@
 //!
 //! The only `unsafe` of this crate is here: batches over BPF maps and the update, detach and description of BPF links
 //! (bpf(2), missing in aya 0.14), the marker that lets aya carry the map types of `netmap_common`, and the
-//! monotonic clock and `SO_NETNS_COOKIE`. [`qdisc`] speaks netlink for the one message that aya does not send, [`diag`]
+//! monotonic clock, `SO_NETNS_COOKIE` and recvmmsg(2). [`qdisc`] speaks netlink for the one message that aya does not send, [`diag`]
 //! for the sockets that BPF programs keep something with.
 
 mod batch;
 mod bpf;
 mod cgroup;
 mod clock;
+mod inbox;
 mod link;
 mod netns;
 mod raw;
@@ -19,6 +20,7 @@ pub mod qdisc;
 pub use batch::Batch;
 pub use cgroup::cgroup2_root;
 pub use clock::monotonic_seconds;
+pub use inbox::{Datagram, Inbox};
 pub use link::{Link, LinkState, LinkTarget};
 pub use netns::netns_cookie;
 pub use raw::Raw;
