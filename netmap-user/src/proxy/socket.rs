@@ -3,11 +3,12 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    os::fd::AsFd,
     time::Duration,
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// The mark (`SO_MARK`) of every socket of the daemon; 0 sets none. Setting one needs `CAP_NET_ADMIN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,8 @@ pub(super) fn tcp_front(address: SocketAddr, mark: Mark) -> io::Result<TcpListen
     // Accepted sockets inherit it. Without it, they would keep a port from other programs long after it is unpublished.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    set_up(&socket)?;
+    set_abrupt(&socket)?;
+    keep_alive(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -104,19 +106,23 @@ pub(super) fn tcp_backend(target: SocketAddr, mark: Mark, at_once: bool) -> io::
     if at_once {
         socket.set_tcp_quickack(false)?;
     }
-    set_up(&socket)?;
+    set_abrupt(&socket)?;
     match socket.connect(&target.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         Ok(()) | Err(_) => Ok(socket),
     }
 }
 
-/// What both ends of a proxied connection need: no delay, dead peers noticed, and a reset rather than a clean end
-/// whenever it is dropped before its time. Accepted sockets inherit it from their listener.
-fn set_up(socket: &Socket) -> io::Result<()> {
+/// What both ends of a proxied connection need: no delay, and a reset rather than a clean end whenever it is dropped
+/// before its time. Accepted sockets inherit it from their listener, and [`keep_alive`], too.
+fn set_abrupt(socket: &Socket) -> io::Result<()> {
     socket.set_linger(Some(Duration::ZERO))?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&KEEPALIVE)
+    socket.set_tcp_nodelay(true)
+}
+
+/// Has the end of a peer noticed that says nothing.
+pub(super) fn keep_alive<S: AsFd>(socket: &S) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_keepalive(&KEEPALIVE)
 }
 
 fn set_mark(socket: &Socket, Mark(mark): Mark) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! TCP: one listener for all published ports, one task a connection.
 
 use std::{
+    future::pending,
     io,
     net::{self, SocketAddr},
     sync::Arc,
@@ -16,13 +17,15 @@ use tokio::{
 use super::{
     Refusal, Shared,
     relay::{relay, with_opening, write, write_all},
-    socket::tcp_backend,
+    socket::{keep_alive, tcp_backend},
     table::Route,
 };
 use crate::binding::Transport;
 
 /// How long to wait for files or memory to become free before accepting again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// A connection that is older is asked now and then whether its container is still there.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// Accepts for ever.
 pub(super) fn serve(
@@ -100,11 +103,25 @@ async fn converse(shared: &Shared, client: &TcpStream, target: SocketAddr) {
         }
     };
     shared.counters.connections.increment();
-    if let Err(error) = relay(client, &container, &shared.pipes).await {
+    let relayed = tokio::select! {
+        biased;
+        relayed = relay(client, &container, &shared.pipes) => relayed,
+        error = lasting(&container) => Err(error),
+    };
+    if let Err(error) = relayed {
         if is_shortage(&error) {
             shared.refuse(Refusal::Resources);
         }
         tracing::debug!(%target, %error, "proxied connection failed");
+    }
+}
+
+/// Gives a connection that lasts what one that is over at once need not have. Returns if that fails.
+async fn lasting(container: &TcpStream) -> io::Error {
+    sleep(LASTING).await;
+    match keep_alive(container) {
+        Ok(()) => pending().await,
+        Err(error) => error,
     }
 }
 

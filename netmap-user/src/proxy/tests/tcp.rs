@@ -343,7 +343,6 @@ async fn a_container_that_speaks_first_is_heard() {
 
 #[tokio::test]
 async fn accepted_connections_have_what_their_listener_was_given() {
-    let proxy = Proxy::start(config()).unwrap();
     let front = socket::tcp_front(ANY_PORT, Mark(0)).unwrap();
     let _client = std::net::TcpStream::connect(front.local_addr().unwrap()).unwrap();
     eventually("the connection", || {
@@ -357,5 +356,22 @@ async fn accepted_connections_have_what_their_listener_was_given() {
         true
     })
     .await;
-    drop(proxy);
+}
+
+#[tokio::test]
+async fn a_container_that_says_nothing_for_long_is_asked_whether_it_is_there() {
+    let (_proxy, container, address) = proxy(config()).await;
+    let (_client, server) = connect(&container, address).await;
+    let (towards, own) = (server.local_addr().unwrap(), server.peer_addr().unwrap());
+    let is_asked = || {
+        let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+        let ports = [own, towards].map(|address| format!(":{:04X}", address.port()));
+        let mut lines = table
+            .lines()
+            .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+        let line = lines.find(|fields| fields[1].ends_with(&ports[0]) && fields[2].ends_with(&ports[1]));
+        // proc(5): the fifth is the timer that runs, 2 for the one that asks.
+        line.is_some_and(|fields| fields[5].starts_with("02:"))
+    };
+    eventually("the timer", is_asked).await;
 }
