@@ -13,7 +13,18 @@ impl Counter {
     }
 
     pub(super) fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Adds one, unless it is `most` already.
+    pub(super) fn increment_below(&self, most: u64) -> bool {
+        let order = Ordering::Relaxed;
+        let one_more = |value: u64| (value < most).then_some(value + 1);
+        self.0.fetch_update(order, order, one_more).is_ok()
     }
 
     pub(super) fn decrement(&self) {

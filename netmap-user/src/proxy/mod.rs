@@ -8,19 +8,20 @@
 //! - `listeners`, `ports`, `reserved`: who has which ports;
 //! - `hold`: keeps published ports from other programs;
 //! - `table`: destination to container;
-//! - `relay`, `tcp`: connections; `reply`, `session`, `udp`: datagrams.
+//! - `tcp`, `relay`, `pipe`: connections; `reply`, `session`, `udp`: datagrams;
+//! - `worker`: the threads that carry both.
 //!
 //! The order that nothing is misdelivered in. Publish: [`Proxy::hold`], [`Proxy::publish`], then the steering map.
 //! Unpublish: [`Proxy::unpublish`], which lets go of the ports too, then the steering map: meanwhile clients are reset.
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener},
     os::fd::{AsFd as _, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::{net::TcpListener, task::AbortHandle, time::Instant};
+use tokio::time::Instant;
 
 use crate::binding::{Binding, Published, Transport};
 
@@ -28,6 +29,7 @@ mod counters;
 mod hold;
 mod limits;
 mod listeners;
+mod pipe;
 mod ports;
 mod relay;
 mod reply;
@@ -39,6 +41,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod udp;
+mod worker;
 
 pub use counters::{Counter, Counters};
 pub use hold::{Hold, HoldError, InUse};
@@ -48,9 +51,14 @@ pub use ports::{PortSet, PortSetError};
 pub use reserved::{Reservations, ephemeral_range, reserved_ports};
 pub use socket::Mark;
 
+use pipe::Pipes;
 use session::Sessions;
 use table::{Route, Table};
 use udp::Front;
+use worker::Worker;
+
+/// What is reachable is decided by the steering program, never by this address.
+const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// Tells whether an address is one of this host's.
 pub type IsLocal = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
@@ -93,30 +101,38 @@ pub enum ProxyError {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
+    /// Of a group that shares connections among them (`SO_REUSEPORT`), one a thread. Steering to one steers to all.
     tcp4: Arc<TcpListener>,
     tcp4_address: SocketAddr,
     udp4: Arc<Front>,
-    tasks: Vec<AbortHandle>,
+    workers: Vec<Worker>,
 }
 
 impl Proxy {
-    /// Opens its sockets and starts serving them. Call it in the network namespace whose ports are published, from
-    /// within a tokio runtime with I/O and time.
+    /// Opens its sockets and starts serving them. Call it in the network namespace whose ports are published.
     pub fn start(config: Config) -> Result<Self, ProxyError> {
-        let tcp4 = Arc::new(socket::tcp_front(config.mark).map_err(ProxyError::Tcp)?);
-        let tcp4_address = tcp4.local_addr().map_err(ProxyError::Tcp)?;
-        let udp4 = Arc::new(Front::bind(config.mark).map_err(ProxyError::Udp)?);
         let shared = Arc::new(Shared::new(config));
-        let tasks = vec![
-            tokio::spawn(tcp::serve(Arc::clone(&shared), Arc::clone(&tcp4))).abort_handle(),
-            tokio::spawn(Arc::clone(&udp4).serve(Arc::clone(&shared))).abort_handle(),
-        ];
+        let tcp4 = Arc::new(socket::tcp_front(ANY_PORT, shared.mark).map_err(ProxyError::Tcp)?);
+        let tcp4_address = tcp4.local_addr().map_err(ProxyError::Tcp)?;
+        let mut listeners = vec![Arc::clone(&tcp4)];
+        for _ in 1..Worker::for_connections() {
+            let another = socket::tcp_front(tcp4_address, shared.mark).map_err(ProxyError::Tcp)?;
+            listeners.push(Arc::new(another));
+        }
+        let mut workers = Vec::new();
+        for listener in listeners {
+            let worker = Worker::start("proxy-tcp", || tcp::serve(Arc::clone(&shared), &listener));
+            workers.push(worker.map_err(ProxyError::Tcp)?);
+        }
+        let udp4 = Arc::new(Front::bind(shared.mark).map_err(ProxyError::Udp)?);
+        let worker = Worker::start("proxy-udp", || Arc::clone(&udp4).serve(Arc::clone(&shared)));
+        workers.push(worker.map_err(ProxyError::Udp)?);
         Ok(Self {
             shared,
             tcp4,
             tcp4_address,
             udp4,
-            tasks,
+            workers,
         })
     }
 
@@ -159,11 +175,9 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
         // Ends every connection and session.
         self.shared.table().clear();
+        self.workers.clear();
     }
 }
 
@@ -187,6 +201,7 @@ struct Shared {
     epoch: Instant,
     table: Mutex<Table>,
     sessions: Mutex<Sessions>,
+    pipes: Pipes,
 }
 
 impl Shared {
@@ -200,6 +215,7 @@ impl Shared {
             epoch: Instant::now(),
             table: Mutex::default(),
             sessions: Mutex::default(),
+            pipes: Pipes::default(),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, hash_map::Entry},
-    io::{self, Read as _},
+    io::{self, IoSlice, Read as _},
     net::{self, IpAddr, SocketAddr},
+    os::fd::AsRawFd as _,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,6 +13,10 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    errno::Errno,
+    sys::socket::{ControlMessage, MsgFlags, sendmsg},
+};
 use socket2::SockRef;
 use tokio::{
     io::Interest,
@@ -20,8 +25,18 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Refusal, Shared, limits::Limits, reply::ReplySocket, table::Route, udp::LONGEST};
+use super::{Refusal, Shared, limits::Limits, reply::ReplySocket, table::Route};
+use crate::sys::Datagram;
 
+/// Longer than any UDP payload over IPv4 (65,507 bytes) or IPv6 without jumbograms.
+const LONGEST: usize = 65_535;
+
+/// Segments that every kernel takes at a time (`UDP_MAX_SEGMENTS`).
+const MOST_SEGMENTS: usize = 64;
+/// What fits into an IPv4 packet, of which they are segments.
+const MOST_BYTES: usize = 65_507;
+/// Longer ones do not fit a usual way's MTU of 1500 bytes, and are sent one by one, as fragments.
+const LONGEST_SEGMENT: usize = 1472;
 /// Replies read in a row before others have their turn.
 const BATCH: usize = 32;
 
@@ -69,9 +84,24 @@ impl Session {
         })
     }
 
-    /// Sends one datagram to the container.
-    pub(super) fn forward(&self, shared: &Shared, payload: &[u8]) {
+    /// Sends datagrams to the container.
+    pub(super) fn forward(&self, shared: &Shared, datagrams: &[Datagram<'_>]) {
         self.touch(shared);
+        let mut rest = datagrams;
+        while let Some(first) = rest.first() {
+            let length = segments(rest);
+            let (together, others) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            rest = others;
+            if together.len() > 1 && self.send_segments(shared, together, first.payload.len()) {
+                continue;
+            }
+            for datagram in together {
+                self.send(shared, datagram.payload);
+            }
+        }
+    }
+
+    fn send(&self, shared: &Shared, payload: &[u8]) {
         // Directly: tokio does not know yet that a new socket can be written to, and a full one means "lost" anyway.
         let socket = SockRef::from(&self.container);
         // The first call after an ICMP error reports that error and sends nothing.
@@ -83,6 +113,32 @@ impl Session {
             Ok(_) => shared.counters.datagrams_in.increment(),
             Err(_) => shared.counters.datagrams_lost.increment(),
         }
+    }
+
+    /// Sends datagrams by one walk through the stack, which takes them apart at its end (`UDP_SEGMENT`, Linux 4.18).
+    /// False when it does not: longer than the way allows, or an error to be reported first.
+    fn send_segments(&self, shared: &Shared, datagrams: &[Datagram<'_>], length: usize) -> bool {
+        let Ok(length) = u16::try_from(length) else {
+            return false;
+        };
+        let parts: Vec<_> = datagrams
+            .iter()
+            .map(|datagram| IoSlice::new(datagram.payload))
+            .collect();
+        let sent = sendmsg::<()>(
+            self.container.as_raw_fd(),
+            &parts,
+            &[ControlMessage::UdpGsoSegments(&length)],
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        );
+        let count = u64::try_from(datagrams.len()).unwrap_or(0);
+        match sent {
+            Ok(_) => shared.counters.datagrams_in.add(count),
+            Err(Errno::EAGAIN) => shared.counters.datagrams_lost.add(count),
+            Err(_) => return false,
+        }
+        true
     }
 
     /// Sends replies until the session is idle for too long or its port is unpublished.
@@ -162,6 +218,23 @@ impl Session {
         };
         shared.epoch + Duration::from_millis(self.last_seen.load(Ordering::Relaxed)) + patience
     }
+}
+
+/// How many of the first datagrams can be sent as segments of one: all as long as the first, the last may be shorter.
+fn segments(datagrams: &[Datagram<'_>]) -> usize {
+    let length = datagrams.first().map_or(0, |first| first.payload.len());
+    if length == 0 || length > LONGEST_SEGMENT {
+        return 1;
+    }
+    let most = MOST_SEGMENTS.min(MOST_BYTES / length);
+    let same = datagrams
+        .iter()
+        .take(most)
+        .take_while(|datagram| datagram.payload.len() == length)
+        .count();
+    let last = datagrams.get(same).filter(|_| same < most);
+    let is_shorter = last.is_some_and(|last| (1..length).contains(&last.payload.len()));
+    same + usize::from(is_shorter)
 }
 
 /// All sessions.

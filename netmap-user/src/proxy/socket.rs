@@ -2,13 +2,13 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    os::fd::AsFd,
     time::Duration,
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// The mark (`SO_MARK`) of every socket of the daemon; 0 sets none. Setting one needs `CAP_NET_ADMIN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +24,18 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(20))
     .with_retries(6);
 
-/// The listener that all published TCP ports are steered to.
-pub(super) fn tcp_front(mark: Mark) -> io::Result<TcpListener> {
+/// A listener that all published TCP ports are steered to. Listeners at one address share what is steered to one.
+pub(super) fn tcp_front(address: SocketAddr, mark: Mark) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     set_mark(&socket, mark)?;
     // Accepted sockets inherit it. Without it, they would keep a port from other programs long after it is unpublished.
     socket.set_reuse_address(true)?;
-    // What is reachable is decided by the steering program, never by this address.
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.set_reuse_port(true)?;
+    set_abrupt(&socket)?;
+    keep_alive(&socket)?;
+    socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// The socket that all published UDP ports are steered to; each datagram comes with its destination.
@@ -92,23 +94,35 @@ pub(super) fn udp_backend(target: SocketAddr, mark: Mark) -> io::Result<UdpSocke
     Ok(socket.into())
 }
 
-/// A connection to one container's TCP port, from an ephemeral port.
-pub(super) async fn tcp_backend(target: SocketAddr, mark: Mark) -> io::Result<TcpStream> {
-    let socket = match target {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    set_mark(&SockRef::from(&socket), mark)?;
-    socket.connect(target).await
+/// A connection to one container's TCP port, from an ephemeral port, that is being made. If the first bytes are to
+/// follow `at_once`, the handshake's last segment waits for them.
+pub(super) fn tcp_backend(target: SocketAddr, mark: Mark, at_once: bool) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(target),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    set_mark(&socket, mark)?;
+    if at_once {
+        socket.set_tcp_quickack(false)?;
+    }
+    set_abrupt(&socket)?;
+    match socket.connect(&target.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Ok(()) | Err(_) => Ok(socket),
+    }
 }
 
-/// What both ends of a proxied connection need: no delay, dead peers noticed, and a reset rather than a clean end
-/// whenever it is dropped before its time.
-pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
-    let stream = SockRef::from(stream);
-    stream.set_linger(Some(Duration::ZERO))?;
-    stream.set_tcp_nodelay(true)?;
-    stream.set_tcp_keepalive(&KEEPALIVE)
+/// What both ends of a proxied connection need: no delay, and a reset rather than a clean end whenever it is dropped
+/// before its time. Accepted sockets inherit it from their listener, and [`keep_alive`], too.
+fn set_abrupt(socket: &Socket) -> io::Result<()> {
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_tcp_nodelay(true)
+}
+
+/// Has the end of a peer noticed that says nothing.
+pub(super) fn keep_alive<S: AsFd>(socket: &S) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_keepalive(&KEEPALIVE)
 }
 
 fn set_mark(socket: &Socket, Mark(mark): Mark) -> io::Result<()> {

@@ -1,7 +1,14 @@
 //! TCP: one listener for all published ports, one task a connection.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    io,
+    net::{self, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
+use socket2::Socket;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -9,17 +16,27 @@ use tokio::{
 
 use super::{
     Refusal, Shared,
-    relay::relay,
-    socket::{set_up, tcp_backend},
+    relay::{relay, with_opening, write, write_all},
+    socket::{keep_alive, tcp_backend},
     table::Route,
 };
 use crate::binding::Transport;
 
 /// How long to wait for files or memory to become free before accepting again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// A connection that is older is asked now and then whether its container is still there.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// Accepts for ever.
-pub(super) async fn serve(shared: Arc<Shared>, listener: Arc<TcpListener>) {
+pub(super) fn serve(
+    shared: Arc<Shared>,
+    listener: &net::TcpListener,
+) -> io::Result<impl Future<Output = ()> + use<>> {
+    let listener = TcpListener::from_std(listener.try_clone()?)?;
+    Ok(accept(shared, listener))
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((client, peer)) => admit(&shared, client, peer),
@@ -36,22 +53,22 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: Arc<TcpListener>) {
 
 /// Starts to carry a connection, or resets it: dropping it does.
 fn admit(shared: &Arc<Shared>, client: TcpStream, peer: SocketAddr) {
-    let Ok((route, target)) = prepare(shared, &client, peer) else {
-        return;
-    };
-    let open = Open::new(shared);
-    tokio::spawn(carry(open, route, client, target));
+    if let Ok((route, target, open)) = prepare(shared, &client, peer) {
+        tokio::spawn(carry(open, route, client, target));
+    }
 }
 
-fn prepare(shared: &Shared, client: &TcpStream, peer: SocketAddr) -> Result<(Route, SocketAddr), Refusal> {
-    let prepared = set_up(client).and_then(|()| client.local_addr());
-    let destination = prepared.map_err(|_| shared.refuse(Refusal::Resources))?;
+fn prepare(
+    shared: &Arc<Shared>,
+    client: &TcpStream,
+    peer: SocketAddr,
+) -> Result<(Route, SocketAddr, Open), Refusal> {
+    let destination = client
+        .local_addr()
+        .map_err(|_| shared.refuse(Refusal::Resources))?;
     let (route, target) = shared.route(Transport::Tcp, destination, peer)?;
-    let most = u64::try_from(shared.limits.connections).unwrap_or(u64::MAX);
-    if shared.counters.connections_open.get() >= most {
-        return Err(shared.refuse(Refusal::Full));
-    }
-    Ok((route, target))
+    let open = Open::new(shared).ok_or_else(|| shared.refuse(Refusal::Full))?;
+    Ok((route, target, open))
 }
 
 /// Carries one connection until it ends or its port is unpublished, which resets both sides.
@@ -64,13 +81,16 @@ async fn carry(open: Open, mut route: Route, client: TcpStream, target: SocketAd
 }
 
 async fn converse(shared: &Shared, client: &TcpStream, target: SocketAddr) {
-    let connecting = timeout(shared.timeouts.connect, tcp_backend(target, shared.mark));
-    let connected = match connecting.await {
-        Ok(connected) => connected,
-        Err(elapsed) => Err(elapsed.into()),
+    let opened = with_opening(client, |opening| Opened::new(shared, target, opening));
+    let Ok(opened) = opened else {
+        // The client has reset the connection already.
+        return;
     };
-    let connected = connected.and_then(|container| set_up(&container).map(|()| container));
-    let container = match connected {
+    let reached = match opened {
+        Ok(opened) => opened.finish(shared).await,
+        Err(error) => Err(error),
+    };
+    let container = match reached {
         Ok(container) => container,
         Err(error) => {
             if is_shortage(&error) {
@@ -83,11 +103,60 @@ async fn converse(shared: &Shared, client: &TcpStream, target: SocketAddr) {
         }
     };
     shared.counters.connections.increment();
-    if let Err(error) = relay(client, &container).await {
+    let relayed = tokio::select! {
+        biased;
+        relayed = relay(client, &container, &shared.pipes) => relayed,
+        error = lasting(&container) => Err(error),
+    };
+    if let Err(error) = relayed {
         if is_shortage(&error) {
             shared.refuse(Refusal::Resources);
         }
         tracing::debug!(%target, %error, "proxied connection failed");
+    }
+}
+
+/// Gives a connection that lasts what one that is over at once need not have. Returns if that fails.
+async fn lasting(container: &TcpStream) -> io::Error {
+    sleep(LASTING).await;
+    match keep_alive(container) {
+        Ok(()) => pending().await,
+        Err(error) => error,
+    }
+}
+
+/// A connection to a container that is being made.
+struct Opened {
+    socket: Socket,
+    /// Whether the container has accepted it already: the handshake with one of this host is mostly over at once.
+    is_made: bool,
+    /// What the client has said and could not be passed on yet.
+    rest: Vec<u8>,
+}
+
+impl Opened {
+    /// Connects, and says `opening`.
+    fn new(shared: &Shared, target: SocketAddr, opening: &[u8]) -> io::Result<Self> {
+        let socket = tcp_backend(target, shared.mark, !opening.is_empty())?;
+        let written = write(&socket, opening, 0)?;
+        Ok(Self {
+            socket,
+            is_made: written > 0,
+            rest: opening.get(written..).unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// Waits until all of that is done.
+    async fn finish(self, shared: &Shared) -> io::Result<TcpStream> {
+        let container = TcpStream::from_std(self.socket.into())?;
+        if !self.is_made {
+            timeout(shared.timeouts.connect, container.writable()).await??;
+            if let Some(error) = container.take_error()? {
+                return Err(error);
+            }
+        }
+        write_all(&container, &self.rest).await?;
+        Ok(container)
     }
 }
 
@@ -101,9 +170,11 @@ fn is_shortage(error: &io::Error) -> bool {
 struct Open(Arc<Shared>);
 
 impl Open {
-    fn new(shared: &Arc<Shared>) -> Self {
-        shared.counters.connections_open.increment();
-        Self(Arc::clone(shared))
+    /// None when as many are open as may be.
+    fn new(shared: &Arc<Shared>) -> Option<Self> {
+        let most = u64::try_from(shared.limits.connections).unwrap_or(u64::MAX);
+        let is_one_more = shared.counters.connections_open.increment_below(most);
+        is_one_more.then(|| Self(Arc::clone(shared)))
     }
 }
 

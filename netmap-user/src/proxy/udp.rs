@@ -1,16 +1,12 @@
 //! UDP: one front socket for all published ports. Each datagram says where it was sent to.
 
 use std::{
-    io::{self, IoSliceMut},
-    net::{SocketAddr, SocketAddrV4},
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, RawFd},
+    io,
+    net::{self, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Weak},
 };
 
-use nix::{
-    cmsg_space,
-    sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg},
-};
 use tokio::{io::Interest, net::UdpSocket, task::yield_now};
 
 use super::{
@@ -19,27 +15,21 @@ use super::{
     session::{Session, SessionKey},
     socket::{Mark, udp_backend, udp_front},
 };
-use crate::binding::Transport;
+use crate::{
+    binding::Transport,
+    sys::{Datagram, Inbox},
+};
 
-/// Datagrams read in a row before others have their turn.
+/// Datagrams read at a time, before others have their turn.
 const BATCH: usize = 64;
-/// Longer than any UDP payload over IPv4 (65,507 bytes) or IPv6 without jumbograms.
-pub(super) const LONGEST: usize = 65_535;
 
 /// The socket that published ports are steered to.
 #[derive(Debug)]
 pub(super) struct Front {
-    socket: UdpSocket,
+    socket: net::UdpSocket,
     pub(super) address: SocketAddr,
     /// Replies from its own address, should somebody publish that.
     own_reply: Arc<ReplySocket>,
-}
-
-/// One datagram's way.
-struct Arrival {
-    client: SocketAddr,
-    destination: SocketAddr,
-    length: usize,
 }
 
 impl Front {
@@ -48,56 +38,68 @@ impl Front {
         Ok(Self {
             address: socket.local_addr()?,
             own_reply: Arc::new(ReplySocket::from_bound(socket.try_clone()?)),
-            socket: UdpSocket::from_std(socket)?,
+            socket,
         })
     }
 
     /// Forwards for ever.
-    pub(super) async fn serve(self: Arc<Self>, shared: Arc<Shared>) {
-        let mut buffer = vec![0; LONGEST];
-        let mut control = cmsg_space!(libc::sockaddr_in);
+    pub(super) fn serve(
+        self: Arc<Self>,
+        shared: Arc<Shared>,
+    ) -> io::Result<impl Future<Output = ()> + use<>> {
+        let socket = UdpSocket::from_std(self.socket.try_clone()?)?;
+        Ok(self.forward_for_ever(shared, socket))
+    }
+
+    async fn forward_for_ever(self: Arc<Self>, shared: Arc<Shared>, socket: UdpSocket) {
+        let mut inbox = Inbox::new(BATCH);
         loop {
-            if let Err(error) = self.forward_batch(&shared, &mut buffer, &mut control).await {
-                tracing::warn!(%error, "cannot read proxied datagrams");
+            match receive(&socket, &mut inbox).await {
+                Ok(received) => self.forward_all(&shared, &inbox, received),
+                Err(error) => tracing::warn!(%error, "cannot read proxied datagrams"),
             }
             // A flood must not keep the connections and the API waiting.
             yield_now().await;
         }
     }
 
-    /// Forwards what is there, [`BATCH`] datagrams at most.
-    async fn forward_batch(
-        &self,
-        shared: &Arc<Shared>,
-        buffer: &mut [u8],
-        control: &mut [u8],
-    ) -> io::Result<()> {
-        self.socket.readable().await?;
-        for _ in 0..BATCH {
-            let received = self.socket.try_io(Interest::READABLE, || {
-                receive(self.socket.as_raw_fd(), buffer, control)
-            });
-            match received {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-                Ok(Some(arrival)) => self.forward(shared, &arrival, &buffer[..arrival.length]),
-                Ok(None) => shared.counters.datagrams_lost.increment(),
-            }
+    /// Forwards each, those of a session together and in their order.
+    fn forward_all(&self, shared: &Arc<Shared>, inbox: &Inbox, received: usize) {
+        let mut datagrams: Vec<Datagram<'_>> = (0..received).filter_map(|index| inbox.get(index)).collect();
+        let lost = received - datagrams.len();
+        shared
+            .counters
+            .datagrams_lost
+            .add(u64::try_from(lost).unwrap_or(0));
+        // Stable, and quick for a flood from one client.
+        datagrams.sort_by_key(|datagram| (datagram.from, datagram.to));
+        for together in datagrams.chunk_by(|one, next| (one.from, one.to) == (next.from, next.to)) {
+            self.forward(shared, together);
         }
-        Ok(())
     }
 
-    fn forward(&self, shared: &Arc<Shared>, arrival: &Arrival, payload: &[u8]) {
-        let key = SessionKey {
-            client: arrival.client,
-            destination: arrival.destination,
-        };
-        let known = shared.sessions().live(&key);
-        // A refusal is counted where it is made; nobody else is to be told.
-        let Ok(session) = known.map_or_else(|| self.open(shared, key), Ok) else {
+    /// Forwards datagrams of one session.
+    fn forward(&self, shared: &Arc<Shared>, datagrams: &[Datagram<'_>]) {
+        let Some(first) = datagrams.first() else {
             return;
         };
-        session.forward(shared, payload);
+        let key = SessionKey {
+            client: first.from.into(),
+            destination: first.to.into(),
+        };
+        let mut rest = datagrams;
+        let session = loop {
+            if rest.is_empty() {
+                return;
+            }
+            let known = shared.sessions().live(&key);
+            match known.map_or_else(|| self.open(shared, key), Ok) {
+                Ok(session) => break session,
+                // Counted where it is refused, each; nobody else is to be told.
+                Err(_) => rest = rest.get(1..).unwrap_or_default(),
+            }
+        };
+        session.forward(shared, rest);
     }
 
     fn open(&self, shared: &Arc<Shared>, key: SessionKey) -> Result<Arc<Session>, Refusal> {
@@ -134,26 +136,20 @@ impl AsFd for Front {
     }
 }
 
-/// One datagram; none when it was cut short or did not say where it was sent to.
-fn receive(socket: RawFd, buffer: &mut [u8], control: &mut [u8]) -> io::Result<Option<Arrival>> {
-    let mut slices = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<SockaddrIn>(socket, &mut slices, Some(control), MsgFlags::MSG_DONTWAIT)?;
-    if message
-        .flags
-        .intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC)
-    {
-        return Ok(None);
-    }
-    let destination = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4OrigDstAddr(address) => Some(SocketAddrV4::from(SockaddrIn::from(address))),
-        _ => None,
+/// Waits for datagrams and takes what is there.
+async fn receive(socket: &UdpSocket, inbox: &mut Inbox) -> io::Result<usize> {
+    socket.readable().await?;
+    let mut received = 0;
+    let emptied = socket.try_io(Interest::READABLE, || {
+        received = inbox.receive(socket)?;
+        // The rest of the room says that there is no more, without another call.
+        if received < inbox.room() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
     });
-    let (Some(client), Some(destination)) = (message.address, destination) else {
-        return Ok(None);
-    };
-    Ok(Some(Arrival {
-        client: SocketAddrV4::from(client).into(),
-        destination: destination.into(),
-        length: message.bytes,
-    }))
+    match emptied {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(()) | Err(_) => Ok(received),
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! The only `unsafe` of this crate is here: batches over BPF maps and the update, detach and description of BPF links
 //! (bpf(2), missing in aya 0.14), the marker that lets aya carry the map types of `netmap_common`, and the
-//! monotonic clock and `SO_NETNS_COOKIE`. [`qdisc`] speaks netlink for the one message that aya does not send, [`diag`]
+//! monotonic clock, `SO_NETNS_COOKIE` and recvmmsg(2). [`qdisc`] speaks netlink for the one message that aya does not send, [`diag`]
 //! for the sockets that BPF programs keep something with.
 
 mod batch;
@@ -10,6 +10,7 @@ mod bpf;
 mod cgroup;
 mod clock;
 mod cursor;
+mod inbox;
 mod link;
 mod netns;
 mod raw;
@@ -21,6 +22,7 @@ pub use batch::Batch;
 pub use cgroup::cgroup2_root;
 pub use clock::{monotonic_seconds, thread_time};
 pub use cursor::Cursor;
+pub use inbox::{Datagram, Inbox};
 pub use link::{Link, LinkState, LinkTarget};
 pub use netns::netns_cookie;
 pub use raw::Raw;

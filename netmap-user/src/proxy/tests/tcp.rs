@@ -28,10 +28,32 @@ async fn read_out(stream: &mut TcpStream) -> (Vec<u8>, Option<io::ErrorKind>) {
     (bytes, end.err().map(|error| error.kind()))
 }
 
+/// Connects and is reset, be it before or after the kernel said that the connection is made.
+async fn is_reset(address: SocketAddr) {
+    let end = match soon(TcpStream::connect(address)).await {
+        Ok(mut client) => read_out(&mut client).await,
+        Err(error) => (Vec::new(), Some(error.kind())),
+    };
+    assert_eq!(end, (Vec::new(), Some(io::ErrorKind::ConnectionReset)));
+}
+
 /// Bytes that show a shift or a gap.
 fn pattern(length: usize, seed: u32) -> Vec<u8> {
     let words = (0..).map(|index: u32| (index ^ seed).wrapping_mul(2_654_435_761));
     words.flat_map(u32::to_le_bytes).take(length).collect()
+}
+
+/// Sends all of `bytes` and the end, and returns what came from the other side until its end.
+async fn exchange(stream: TcpStream, bytes: Vec<u8>) -> Vec<u8> {
+    let (mut reader, mut writer) = stream.into_split();
+    let writing = tokio::spawn(async move {
+        writer.write_all(&bytes).await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    reader.read_to_end(&mut received).await.unwrap();
+    writing.await.unwrap();
+    received
 }
 
 #[tokio::test]
@@ -72,19 +94,8 @@ async fn five_megabytes_arrive_intact_both_ways_at_once() {
     let (_proxy, container, address) = proxy(config()).await;
     let (client, server) = connect(&container, address).await;
     let (up, down) = (pattern(5_000_000, 1), pattern(5_000_000, 2));
-    let carry = |stream: TcpStream, bytes: Vec<u8>| async move {
-        let (mut reader, mut writer) = stream.into_split();
-        let writing = tokio::spawn(async move {
-            writer.write_all(&bytes).await.unwrap();
-            writer.shutdown().await.unwrap();
-        });
-        let mut received = Vec::new();
-        reader.read_to_end(&mut received).await.unwrap();
-        writing.await.unwrap();
-        received
-    };
     let (at_client, at_server) =
-        soon(async { tokio::join!(carry(client, up.clone()), carry(server, down.clone())) }).await;
+        soon(async { tokio::join!(exchange(client, up.clone()), exchange(server, down.clone())) }).await;
     assert!(at_server == up, "the upload changed on its way");
     assert!(at_client == down, "the download changed on its way");
 }
@@ -93,22 +104,14 @@ async fn five_megabytes_arrive_intact_both_ways_at_once() {
 async fn a_container_that_does_not_listen_resets_the_client() {
     let (proxy, container, address) = proxy(config()).await;
     drop(container);
-    let mut client = soon(TcpStream::connect(address)).await.unwrap();
-    assert_eq!(
-        read_out(&mut client).await,
-        (Vec::new(), Some(io::ErrorKind::ConnectionReset))
-    );
+    is_reset(address).await;
     eventually("the count", || proxy.counters().connect_failures.get() == 1).await;
 }
 
 #[tokio::test]
 async fn a_port_that_is_not_published_resets_the_client() {
     let proxy = Proxy::start(config()).unwrap();
-    let mut client = soon(TcpStream::connect(proxy.tcp4_address)).await.unwrap();
-    assert_eq!(
-        read_out(&mut client).await,
-        (Vec::new(), Some(io::ErrorKind::ConnectionReset))
-    );
+    is_reset(proxy.tcp4_address).await;
     assert_eq!(proxy.counters().refused_unpublished.get(), 1);
 }
 
@@ -195,11 +198,7 @@ async fn a_connection_too_many_is_reset_and_makes_room_for_none() {
     })
     .await;
     let (first, mut server) = connect(&container, address).await;
-    let mut second = soon(TcpStream::connect(address)).await.unwrap();
-    assert_eq!(
-        read_out(&mut second).await,
-        (Vec::new(), Some(io::ErrorKind::ConnectionReset))
-    );
+    is_reset(address).await;
     assert_eq!(proxy.counters().refused_full.get(), 1);
 
     drop(first);
@@ -231,10 +230,148 @@ async fn a_container_that_never_answers_is_given_up() {
     let _in_queue = TcpStream::connect(silent_address).await.unwrap();
     proxy.publish_own(Transport::Tcp, silent_address);
 
-    let mut client = soon(TcpStream::connect(address)).await.unwrap();
-    assert_eq!(
-        read_out(&mut client).await,
-        (Vec::new(), Some(io::ErrorKind::ConnectionReset))
-    );
+    is_reset(address).await;
     assert_eq!(proxy.counters().connect_failures.get(), 1);
+}
+
+/// Needs no pipe, however often it is done.
+#[tokio::test]
+async fn what_is_small_never_makes_a_pipe_and_what_is_large_one_a_direction() {
+    let (proxy, container, address) = proxy(config()).await;
+    for _ in 0..20 {
+        let (client, server) = connect(&container, address).await;
+        let (up, down) = (pattern(20_000, 1), pattern(200_000, 2));
+        let (at_client, at_server) =
+            soon(async { tokio::join!(exchange(client, up.clone()), exchange(server, down.clone())) }).await;
+        assert!(at_server == up && at_client == down);
+    }
+    assert_eq!(proxy.shared.pipes.made(), 0);
+
+    for _ in 0..3 {
+        let (client, server) = connect(&container, address).await;
+        let down = pattern(8_000_000, 3);
+        let (at_client, _) =
+            soon(async { tokio::join!(exchange(client, b"more".to_vec()), exchange(server, down.clone())) })
+                .await;
+        assert!(at_client == down, "the download changed on its way");
+        eventually("the connection's end", || {
+            proxy.counters().connections_open.get() == 0
+        })
+        .await;
+    }
+    assert_eq!(proxy.shared.pipes.made(), 1, "pipes are used again");
+}
+
+#[tokio::test]
+async fn a_direction_goes_on_by_pipe_after_the_other_has_ended() {
+    const LONG: usize = 3_000_001;
+    let (proxy, container, address) = proxy(config()).await;
+    for client_ends_first in [true, false] {
+        let (client, server) = connect(&container, address).await;
+        let (mut first, mut second) = if client_ends_first {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        let bytes = pattern(LONG, 4);
+        // By pipe already, and the reader has read some of it.
+        let (mut reader, mut writer) = first.split();
+        let half = LONG / 2;
+        let mut got = vec![0; half];
+        let (before, after) = bytes.split_at(half);
+        soon(async { tokio::try_join!(second.write_all(before), reader.read_exact(&mut got)) })
+            .await
+            .unwrap();
+        writer.write_all(b"that is all").await.unwrap();
+        writer.shutdown().await.unwrap();
+        assert_eq!(read_out(&mut second).await, (b"that is all".to_vec(), None));
+        let mut rest = Vec::new();
+        let writing = async {
+            second.write_all(after).await?;
+            second.shutdown().await
+        };
+        soon(async { tokio::try_join!(writing, reader.read_to_end(&mut rest)) })
+            .await
+            .unwrap();
+        got.extend(rest);
+        assert!(got == bytes, "{client_ends_first}: changed on its way");
+        eventually("the connection's end", || {
+            proxy.counters().connections_open.get() == 0
+        })
+        .await;
+    }
+    assert!(proxy.shared.pipes.made() >= 1);
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_stops_the_writer_and_loses_nothing() {
+    let (_proxy, container, address) = proxy(config()).await;
+    for length in [200_000, 40_000_000] {
+        let (mut client, mut server) = connect(&container, address).await;
+        let bytes = pattern(length, 5);
+        let mut written = 0;
+        // Until nothing goes any more, or everything has gone.
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            match timeout(Duration::from_millis(300), client.write(rest)).await {
+                Ok(more) => written += more.unwrap(),
+                Err(_) => break,
+            }
+        }
+        assert!(length < 1_000_000 || written < length, "nothing stops the writer");
+        let rest = bytes[written..].to_vec();
+        let writing = tokio::spawn(async move {
+            client.write_all(&rest).await.unwrap();
+            client.shutdown().await.unwrap();
+            client
+        });
+        let mut got = Vec::new();
+        soon(server.read_to_end(&mut got)).await.unwrap();
+        assert!(got == bytes, "{length} bytes changed on their way");
+        drop(writing.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_speaks_first_is_heard() {
+    let (_proxy, container, address) = proxy(config()).await;
+    let (mut client, mut server) = connect(&container, address).await;
+    server.write_all(b"220 ready").await.unwrap();
+    let mut greeting = [0; 9];
+    soon(client.read_exact(&mut greeting)).await.unwrap();
+    assert_eq!(&greeting, b"220 ready");
+}
+
+#[tokio::test]
+async fn accepted_connections_have_what_their_listener_was_given() {
+    let front = socket::tcp_front(ANY_PORT, Mark(0)).unwrap();
+    let _client = std::net::TcpStream::connect(front.local_addr().unwrap()).unwrap();
+    eventually("the connection", || {
+        let Ok((accepted, _)) = front.accept() else {
+            return false;
+        };
+        let socket = socket2::SockRef::from(&accepted);
+        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+        true
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_container_that_says_nothing_for_long_is_asked_whether_it_is_there() {
+    let (_proxy, container, address) = proxy(config()).await;
+    let (_client, server) = connect(&container, address).await;
+    let (towards, own) = (server.local_addr().unwrap(), server.peer_addr().unwrap());
+    let is_asked = || {
+        let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+        let ports = [own, towards].map(|address| format!(":{:04X}", address.port()));
+        let mut lines = table
+            .lines()
+            .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+        let line = lines.find(|fields| fields[1].ends_with(&ports[0]) && fields[2].ends_with(&ports[1]));
+        // proc(5): the fifth is the timer that runs, 2 for the one that asks.
+        line.is_some_and(|fields| fields[5].starts_with("02:"))
+    };
+    eventually("the timer", is_asked).await;
 }
