@@ -54,11 +54,13 @@ pub mod name {
     pub const DETOURS: &str = "DETOURS";
     /// `HASH` from [`super::Cookie`] to [`super::Detour`]: connected UDP sockets among them, until they are swept.
     pub const CLIENTS: &str = "CLIENTS";
+    /// `DEVMAP_HASH` from [`super::IfIndex`] to the same: veth ports that take frames from XDP.
+    pub const REDIRECTS: &str = "REDIRECTS";
 
     /// Every map, in the order in which they are created.
-    pub const ALL: [&str; 16] = [
+    pub const ALL: [&str; 17] = [
         SLOTS, SHARED, RULES, ALLOW, FLOWS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED, SETTINGS,
-        COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS,
+        COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS, REDIRECTS,
     ];
 }
 
@@ -68,6 +70,8 @@ pub mod program {
     pub const UPLINK_IN: &str = "uplink_in";
     /// TC egress of every uplink.
     pub const UPLINK_OUT: &str = "uplink_out";
+    /// Native XDP of an uplink: the same as [`UPLINK_IN`] before the kernel has made a packet of the frame.
+    pub const UPLINK_XDP: &str = "uplink_xdp";
     /// TC ingress of the host end of every container's interface.
     pub const PORT_IN: &str = "port_in";
     /// TC ingress of every managed bridge: what a port's own hook did not see.
@@ -128,4 +132,6 @@ pub mod capacity {
     pub const SOCKETS: usize = 4;
     /// Connected UDP sockets of this host that go straight to a container.
     pub const CLIENTS: usize = 65_536;
+    /// Ports that take frames from XDP.
+    pub const REDIRECTS: usize = INTERFACES;
 }

@@ -1,7 +1,7 @@
 //! The NAT: what becomes of one packet at one hook.
 //!
 //! [`process`] is the data path. Each of its lines is a stage with a file of its own, in this order: `parse`,
-//! `policy`, `flow`, then for what has no flow yet `rule` with `dnat` or `snat` (both claim through `ports`), then
+//! `policy`, `partial`, `flow`, then for what has no flow yet `rule` with `dnat` or `snat` (both claim through `ports`), then
 //! `forward` and `rewrite`. Nothing here names a kernel or a map: packets come through [`Packet`], everything else
 //! through [`Env`].
 
@@ -14,6 +14,7 @@ mod lifetime;
 pub mod local;
 mod packet;
 mod parse;
+mod partial;
 mod policy;
 mod ports;
 mod rewrite;
@@ -47,8 +48,10 @@ pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) 
     policy::addresses(hook, &internet)?;
     let datagram =
         parse::transport(packet, &internet).map_err(|why| policy::stray(env, hook, &internet, why))?;
+    partial::check(packet, &datagram)?;
     let translation = match flow::find(env, hook, &datagram)? {
-        Some(translation) => translation,
+        Some(known) if env.sends(&known.to, known.way, known.out) => known,
+        Some(_) => return Err(Reason::LeftToTc),
         None => open(env, hook, &datagram)?,
     };
     let carried = forward::choose(env, hook, &datagram, &translation)?;
@@ -61,6 +64,9 @@ pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) 
 fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Translation, Reason> {
     let mut wish = Wish::default();
     decide(env, hook, datagram, &mut wish)?;
+    if !env.sends(&wish.to, wish.there.0, wish.there.1) {
+        return Err(Reason::LeftToTc);
+    }
     ports::claim(env, datagram, &mut wish)?;
     Ok(Translation {
         to: wish.to,

@@ -9,6 +9,7 @@ mod sockets;
 mod start;
 mod strays;
 mod topology;
+mod xdp;
 
 use std::{
     collections::BTreeSet,
@@ -29,7 +30,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::topology::Topology;
+use self::{topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
@@ -95,6 +96,7 @@ pub fn down(pin_dir: &Path) -> Result<Removed, Vec<DataplaneError>> {
 struct Daemon {
     host: Host,
     topology: Topology,
+    accelerator: Accelerator,
     dataplane: Dataplane,
     maps: Maps,
     publisher: Publisher,
@@ -170,6 +172,7 @@ impl Daemon {
     fn follow_host(&mut self) -> anyhow::Result<()> {
         let view = self.host.view();
         self.topology.follow(view, &mut self.maps, &mut self.dataplane)?;
+        self.accelerator.follow(view, &mut self.dataplane);
         let locals = view
             .locals
             .keys()

@@ -28,6 +28,8 @@ pub(crate) struct Step {
     tcp: u8,
     mark: u32,
     damage: Option<Damage>,
+    /// It comes to an uplink that runs XDP.
+    early: bool,
 }
 
 /// What a packet is part of.
@@ -69,14 +71,18 @@ impl Step {
         ];
         let mark = prop_oneof![12 => Just(0), 1 => Just(MARK), 1 => any::<u32>()];
         let damage = prop::option::weighted(0.15, Damage::any());
-        (origin, stray, ttl, tcp, mark, damage).prop_map(|(origin, stray, ttl, tcp, mark, damage)| Self {
-            origin,
-            stray,
-            ttl,
-            tcp,
-            mark,
-            damage,
-        })
+        let early = any::<bool>();
+        (origin, stray, ttl, tcp, mark, damage, early).prop_map(
+            |(origin, stray, ttl, tcp, mark, damage, early)| Self {
+                origin,
+                stray,
+                ttl,
+                tcp,
+                mark,
+                damage,
+                early,
+            },
+        )
     }
 
     /// The packet, if what it is part of was there.
@@ -101,8 +107,13 @@ impl Step {
         if let Some(damage) = &self.damage {
             damage.apply(&mut frame);
         }
+        let place = match self.stray.unwrap_or(place) {
+            (Hook::UplinkIn | Hook::UplinkXdp, uplink) if self.early => (Hook::UplinkXdp, uplink),
+            (Hook::UplinkXdp, uplink) => (Hook::UplinkIn, uplink),
+            place => place,
+        };
         Ok(Some(Arrival {
-            place: self.stray.unwrap_or(place),
+            place,
             mark: self.mark,
             frame,
         }))

@@ -29,6 +29,9 @@ fn link(name: &str, kind: LinkKind, master: Option<IfIndex>) -> Link {
         isolated: false,
         mtu: 1500,
         mac: None,
+        type_name: None,
+        bus: None,
+        vlan_of: None,
     }
 }
 
