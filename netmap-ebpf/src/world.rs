@@ -282,8 +282,8 @@ pub(crate) struct LinkAddresses {
 #[inline(always)]
 pub(crate) fn neighbour<C: Context>(context: &C, to: Address, out: IfIndex) -> Option<LinkAddresses> {
     const SUCCESS: i64 = 0;
-    /// `BPF_FIB_LOOKUP_OUTPUT`: the interface is the one to leave by.
-    const BY_INTERFACE: u32 = 2;
+    /// `BPF_FIB_LOOKUP_DIRECT`, past the rules, and `BPF_FIB_LOOKUP_OUTPUT`: the interface is the one to leave by.
+    const BY_INTERFACE: u32 = 1 | 2;
     // SAFETY: all fields are numbers and byte arrays.
     let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
     query.family = 2;
