@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface,
+        Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hook, Hop, IfIndex, Interface,
         Network, NetworkKey, Reason, Rule, RuleId, Settings, SharedKey, Slot, capacity,
     },
     nat::{Rules, local::Host},
@@ -51,6 +51,8 @@ pub(crate) static SOCKETS: SockMap<{ capacity::SOCKETS }> = SockMap::new();
 static DETOURS: SkStorage<Detours> = SkStorage::new();
 #[btf_map]
 static CLIENTS: HashMap<Cookie, Detour, { capacity::CLIENTS }, SPARSE> = HashMap::new();
+#[btf_map]
+static HOP: PerCpuArray<Hop, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static REDIRECTS: DevMapHash<{ capacity::REDIRECTS }> = DevMapHash::new();
 
@@ -118,6 +120,21 @@ pub(crate) fn set_probing(probing: bool) {
     if let Some(place) = PROBING.get_ptr_mut(0) {
         // SAFETY: a per-CPU value, and no other program of ours runs on this CPU until this one ends.
         unsafe { *place = u32::from(probing) };
+    }
+}
+
+/// Where XDP sends the frame in hand.
+#[inline(always)]
+pub(crate) fn hop() -> Hop {
+    HOP.get(0).copied().unwrap_or_default()
+}
+
+/// Notes that down. Not on the stack, of which there is too little.
+#[inline(always)]
+pub(crate) fn set_hop(hop: Hop) {
+    if let Some(place) = HOP.get_ptr_mut(0) {
+        // SAFETY: a per-CPU value, and no other program of ours runs on this CPU until this one ends.
+        unsafe { *place = hop };
     }
 }
 

@@ -11,7 +11,7 @@ use netmap_common::{
     nat::{Header, L4Change, Packet, Truncated},
 };
 
-use crate::world::{Context, LinkAddresses};
+use crate::world::Context;
 
 /// A frame as the driver has it.
 pub(crate) struct Frame {
@@ -39,8 +39,8 @@ impl Frame {
     }
 
     #[inline(always)]
-    pub(crate) fn set_link_addresses(&mut self, addresses: LinkAddresses) -> Result<(), Truncated> {
-        let place = self.at::<LinkAddresses>(0)?;
+    pub(crate) fn set_link_addresses(&mut self, addresses: [[u8; 6]; 2]) -> Result<(), Truncated> {
+        let place = self.at::<[[u8; 6]; 2]>(0)?;
         // SAFETY: `at` has compared it with the frame's end; the type has alignment 1.
         unsafe { *place = addresses };
         Ok(())

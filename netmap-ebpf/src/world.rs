@@ -43,7 +43,7 @@ pub(crate) trait Context {
 
 /// The world under a packet hook.
 pub(crate) struct Kernel<C> {
-    pub(crate) context: C,
+    context: C,
 }
 
 impl<C: Context> Kernel<C> {
@@ -269,18 +269,10 @@ pub(crate) fn fits<C: Context>(context: &C, out: IfIndex) -> bool {
     checked == 0
 }
 
-/// Link-layer addresses as a frame has them: destination, then source.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-pub(crate) struct LinkAddresses {
-    destination: [u8; 6],
-    source: [u8; 6],
-}
-
-/// The link-layer addresses of a frame that leaves by `out` for a neighbour there, if the kernel knows the neighbour,
-/// routes to it by `out`, and forwards.
+/// The link-layer addresses (destination, source) of a frame that leaves by `out` for a neighbour there, if the kernel
+/// knows the neighbour, routes to it by `out`, and forwards.
 #[inline(always)]
-pub(crate) fn neighbour<C: Context>(context: &C, to: Address, out: IfIndex) -> Option<LinkAddresses> {
+pub(crate) fn neighbour<C: Context>(context: &C, to: Address, out: IfIndex) -> Option<[[u8; 6]; 2]> {
     const SUCCESS: i64 = 0;
     /// `BPF_FIB_LOOKUP_DIRECT`, past the rules, and `BPF_FIB_LOOKUP_OUTPUT`: the interface is the one to leave by.
     const BY_INTERFACE: u32 = 1 | 2;
@@ -298,10 +290,7 @@ pub(crate) fn neighbour<C: Context>(context: &C, to: Address, out: IfIndex) -> O
             BY_INTERFACE,
         )
     };
-    (found == SUCCESS && query.ifindex == out.0).then_some(LinkAddresses {
-        destination: query.dmac,
-        source: query.smac,
-    })
+    (found == SUCCESS && query.ifindex == out.0).then_some([query.dmac, query.smac])
 }
 
 /// By the kernel's own loop, which is verified once whatever the number of rounds (Linux 5.17).

@@ -3,21 +3,19 @@
 //!
 //! What is left is not counted here: `uplink_in` sees the same packet again, decides the same and counts it.
 
-use core::cell::Cell;
-
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT},
     programs::XdpContext,
 };
 use netmap_common::{
-    maps::{Address, Class, FlowKey, Hook, IfIndex, Reason, Way},
+    maps::{Address, Class, FlowKey, Hook, Hop, IfIndex, Reason, Way},
     nat::{self, Carried, Packet as _, Verdict},
 };
 
 use crate::{
     maps,
     wire::{Frame, Nic},
-    world::{self, Context, Kernel, LinkAddresses},
+    world::{self, Context, Kernel},
 };
 
 #[inline(always)]
@@ -28,7 +26,7 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
     }
     let kernel = Kernel::new(Sender::new(frame.nic()));
     match nat::process(&mut frame, &kernel, Hook::UplinkIn) {
-        Ok(carried) => send(&mut frame, &kernel.context, carried),
+        Ok(carried) => send(&mut frame, carried),
         Err(reason) => match reason.class() {
             Class::Dropped => drop(&frame, reason),
             Class::Passed | Class::Carried => XDP_PASS,
@@ -37,14 +35,14 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn send(frame: &mut Frame, sender: &Sender, carried: Carried) -> u32 {
+fn send(frame: &mut Frame, carried: Carried) -> u32 {
     let Verdict::Peer(out) = carried.verdict else {
         // `sends` has said no to all others.
         return drop(frame, Reason::RewriteFailed);
     };
     // It is only noted down here: the driver does it when the program is over.
     let redirected = maps::REDIRECTS.redirect(out.0, u64::from(XDP_DROP));
-    if redirected != Ok(XDP_REDIRECT) || frame.set_link_addresses(sender.addresses()).is_err() {
+    if redirected != Ok(XDP_REDIRECT) || frame.set_link_addresses(maps::hop().link).is_err() {
         return drop(frame, Reason::RewriteFailed);
     }
     maps::count(Hook::UplinkXdp, carried.reason, datagram_length(frame));
@@ -64,35 +62,18 @@ fn datagram_length(frame: &Frame) -> u32 {
     frame.length().saturating_sub(ETHERNET)
 }
 
-/// The context, and the way that was found for the frame.
-struct Sender {
-    nic: Nic,
-    found: Cell<Found>,
-}
-
-/// Where a frame can go, and with which link-layer addresses.
-#[derive(Clone, Copy, Default)]
-struct Found {
-    out: IfIndex,
-    to: Address,
-    addresses: LinkAddresses,
-}
+/// The context, and what can be sent from it.
+struct Sender(Nic);
 
 impl Sender {
     #[inline(always)]
     fn new(nic: Nic) -> Self {
-        Self {
-            nic,
-            found: Cell::default(),
-        }
+        // The last frame's.
+        maps::set_hop(Hop::default());
+        Self(nic)
     }
 
-    #[inline(always)]
-    fn addresses(&self) -> LinkAddresses {
-        self.found.get().addresses
-    }
-
-    /// Whether the frame can go to `to` by the port `out`, and remembers how.
+    /// Whether the frame can go to `to` by the port `out`, and notes down how.
     ///
     /// A device that is not in the table would lose it without a word, and so would one that it is too long for.
     #[inline(never)]
@@ -103,13 +84,13 @@ impl Sender {
         let Some(port) = world::interface(out) else {
             return false;
         };
-        if !world::fits(&self.nic, out) {
+        if !world::fits(&self.0, out) {
             return false;
         }
-        let Some(addresses) = world::neighbour(&self.nic, to, port.bridge) else {
+        let Some(link) = world::neighbour(&self.0, to, port.bridge) else {
             return false;
         };
-        self.found.set(Found { out, to, addresses });
+        maps::set_hop(Hop { out, to, link });
         true
     }
 }
@@ -119,12 +100,12 @@ impl Context for Sender {
 
     #[inline(always)]
     fn raw(&self) -> *mut core::ffi::c_void {
-        self.nic.raw()
+        self.0.raw()
     }
 
     #[inline(always)]
     fn arrival(&self) -> IfIndex {
-        self.nic.arrival()
+        self.0.arrival()
     }
 
     #[inline(always)]
@@ -132,7 +113,8 @@ impl Context for Sender {
         if way != Way::Peer {
             return false;
         }
-        let found = self.found.get();
-        (found.out == out && found.to == to.dst) || self.find(to.dst, out)
+        // Asked before the packet is recorded in its flow, and again before it is translated.
+        let known = maps::hop();
+        (known.out == out && known.to == to.dst) || self.find(to.dst, out)
     }
 }

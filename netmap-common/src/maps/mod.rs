@@ -13,7 +13,7 @@ mod settings;
 mod units;
 
 pub use detour::{Cookie, Detour, Detours, Place};
-pub use endpoint::{Endpoint, Interface, Network, NetworkKey, Role, Way};
+pub use endpoint::{Endpoint, Hop, Interface, Network, NetworkKey, Role, Way};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use reason::{Class, Count, Hook, Reason};
 pub use rule::{AllowKey, PortSlots, Rule, SharedKey, Slot};
@@ -56,11 +56,13 @@ pub mod name {
     pub const CLIENTS: &str = "CLIENTS";
     /// `DEVMAP_HASH` from [`super::IfIndex`] to the same: veth ports that take frames from XDP.
     pub const REDIRECTS: &str = "REDIRECTS";
+    /// `PERCPU_ARRAY` of one [`super::Hop`]: where XDP sends the frame that this CPU has in hand.
+    pub const HOP: &str = "HOP";
 
     /// Every map, in the order in which they are created.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 18] = [
         SLOTS, SHARED, RULES, ALLOW, FLOWS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED, SETTINGS,
-        COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS, REDIRECTS,
+        COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS, REDIRECTS, HOP,
     ];
 }
 

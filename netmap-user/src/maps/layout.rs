@@ -4,7 +4,7 @@ use std::fmt;
 
 use aya::maps::{MapData, MapType};
 use netmap_common::maps::{
-    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, IfIndex, Interface, Network,
+    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hop, IfIndex, Interface, Network,
     NetworkKey, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
 };
 
@@ -76,6 +76,10 @@ impl Layout {
             name::PROBING => Self {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<u32>(1)
+            },
+            name::HOP => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<Hop>(1)
             },
             name::CLIENTS => Self::sparse::<Cookie, Detour>(capacity::CLIENTS),
             name::DETOURS => Self::of_sockets::<Detours>(),
