@@ -41,7 +41,7 @@ fn uplink_in(ctx: TcContext) -> i32 {
 /// Native XDP of an uplink: the same for what a port takes without the kernel making a packet of it.
 #[xdp(frags)]
 fn uplink_xdp(ctx: XdpContext) -> u32 {
-    self::xdp::run(&ctx)
+    xdp::run(&ctx)
 }
 
 /// TC egress of an uplink: what the host's stack forwards by itself.

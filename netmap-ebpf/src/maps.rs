@@ -10,8 +10,8 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hook, Hop, IfIndex, Interface,
-        Network, NetworkKey, Reason, Rule, RuleId, Settings, SharedKey, Slot, capacity,
+        Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hook, Hop, IfIndex,
+        Interface, Network, NetworkKey, Reason, Rule, RuleId, Settings, SharedKey, Slot, capacity,
     },
     nat::{Rules, local::Host},
 };

@@ -184,7 +184,9 @@ impl<C: Context> Env for Kernel<C> {
 
     #[inline(always)]
     fn network(&self, address: Address) -> Option<Network> {
-        maps::NETWORKS.get(&Key::new(32, NetworkKey::from(address))).copied()
+        maps::NETWORKS
+            .get(&Key::new(32, NetworkKey::from(address)))
+            .copied()
     }
 
     #[inline(always)]

@@ -230,14 +230,20 @@ fn another_program_is_never_replaced() -> Result<()> {
         .context("the object has no such program")?
         .try_into()?;
     other.load()?;
-    lab.host.run(|| other.attach("up0", XdpMode::Driver).map(drop))??;
+    lab.host
+        .run(|| other.attach("up0", XdpMode::Driver).map(drop))??;
     let theirs = native_program(&lab)?.context("the other program is not attached")?;
 
     let mut netmap = Netmap::prepare(&lab)?;
     let arguments = ["--uplink", "up0", "--bridge", "br1", "--xdp"];
     netmap.set_arguments(&[&arguments[..], &["native"]].concat());
-    let error = netmap.run().err().context("it runs in the other's place")?.to_string();
-    let sentence = "up0 cannot run native XDP: another XDP program is attached there, which netmap never replaces";
+    let error = netmap
+        .run()
+        .err()
+        .context("it runs in the other's place")?
+        .to_string();
+    let sentence =
+        "up0 cannot run native XDP: another XDP program is attached there, which netmap never replaces";
     ensure!(error.contains(sentence), "{error}");
     ensure!(!netmap.pins().exists(), "what was refused left pins");
     ensure!(native_program(&lab)? == Some(theirs));

@@ -2,7 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io, io::Write, net::Ipv4Addr, path::Path, time::Duration};
+    io,
+    io::Write,
+    net::Ipv4Addr,
+    path::Path,
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -281,7 +286,9 @@ mod tests {
         )));
         let text = rendered(&status, false);
         assert!(
-            text.contains("not running") && text.contains("xdp         eth0 off\n") && text.contains("flows       5 of 262144 entries"),
+            text.contains("not running")
+                && text.contains("xdp         eth0 off\n")
+                && text.contains("flows       5 of 262144 entries"),
             "{text}"
         );
         assert!(text.ends_with("eth0       uplink  ingress  tcx\n"), "{text}");

@@ -63,12 +63,11 @@ impl Programs {
             classifiers.push((hook.program, program));
         }
         let steer = pins.program(program::STEER);
-        let xdp = match no_xdp {
-            Some(reason) => Err(reason),
-            None => {
-                let path = pins.program(program::UPLINK_XDP);
-                Ok(Xdp::from_pin(&path, XdpAttachType::Interface).map_err(reading(&path))?)
-            }
+        let xdp = if let Some(reason) = no_xdp {
+            Err(reason)
+        } else {
+            let path = pins.program(program::UPLINK_XDP);
+            Ok(Xdp::from_pin(&path, XdpAttachType::Interface).map_err(reading(&path))?)
         };
         let mut in_cgroup = Vec::new();
         for hook in CgroupHook::ALL {
@@ -126,7 +125,10 @@ pub(super) fn stats(pins: &Pins) -> Result<Vec<ProgramStats>, DataplaneError> {
     let hooks = TcHook::ALL.iter().map(|hook| hook.program);
     let mut stats = Vec::new();
     let in_cgroup = CgroupHook::ALL.iter().map(|hook| hook.program);
-    for name in hooks.chain([program::UPLINK_XDP, program::STEER]).chain(in_cgroup) {
+    for name in hooks
+        .chain([program::UPLINK_XDP, program::STEER])
+        .chain(in_cgroup)
+    {
         if !pinned.iter().any(|pin| pin == name) {
             continue;
         }

@@ -1,10 +1,6 @@
 //! Native XDP at uplinks. Never generic XDP, which is slower than TC, and never in the place of another's program.
 
-use std::{
-    io,
-    os::fd::AsFd as _,
-    path::PathBuf,
-};
+use std::{io, os::fd::AsFd as _, path::PathBuf};
 
 use aya::programs::Xdp as Program;
 use netmap_common::maps::{IfIndex, program};
@@ -101,7 +97,11 @@ mod tests {
     #[test]
     fn the_pins_name_carries_the_programs() {
         let path = pin(&Pins::new("/pins".as_ref()), IfIndex(7));
-        assert!(path.ends_with(format!("7-{}", program::UPLINK_XDP)), "{}", path.display());
+        assert!(
+            path.ends_with(format!("7-{}", program::UPLINK_XDP)),
+            "{}",
+            path.display()
+        );
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::{collections::BTreeSet, future, io, task::Poll};
 use netmap_common::maps::IfIndex;
 use rtnetlink::{
     packet_core::{
-        NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NlaBuffer, NlasIterator, parse_string, parse_u16, parse_u32,
-        parse_u64,
+        NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NlaBuffer, NlasIterator, parse_string, parse_u16,
+        parse_u32, parse_u64,
     },
     sys::{AsyncSocket as _, Socket, SocketAddr, TokioSocket, protocols::NETLINK_GENERIC},
 };
@@ -175,7 +175,8 @@ const CTRL_ATTR_MCAST_GROUPS: u16 = 7;
 fn group_number(attributes: &[u8], wanted: &str) -> Option<u32> {
     const CTRL_ATTR_MCAST_GRP_NAME: u16 = 1;
     const CTRL_ATTR_MCAST_GRP_ID: u16 = 2;
-    let value_of = |wanted| attributes_of(attributes).find_map(|(kind, value)| (kind == wanted).then_some(value));
+    let value_of =
+        |wanted| attributes_of(attributes).find_map(|(kind, value)| (kind == wanted).then_some(value));
     let name = parse_string(value_of(CTRL_ATTR_MCAST_GRP_NAME)?).ok()?;
     let id = parse_u32(value_of(CTRL_ATTR_MCAST_GRP_ID)?).ok()?;
     (name == wanted).then_some(id)
@@ -187,9 +188,7 @@ fn messages(mut datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
         let buffer = NetlinkBuffer::new_checked(datagram).ok()?;
         let (kind, length) = (buffer.message_type(), buffer.length() as usize);
         let payload = datagram.get(16..length)?;
-        datagram = datagram
-            .get(length.next_multiple_of(4)..)
-            .unwrap_or_default();
+        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some((kind, payload))
     })
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use aya::maps::{MapData, MapType};
 use netmap_common::maps::{
-    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hop, IfIndex, Interface, Network,
-    NetworkKey, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
+    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Hop, IfIndex, Interface,
+    Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
 };
 
 use super::MapsError;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use aya::maps::{Map, MapData, xdp::{DevMapHash, XdpMapError}};
+use aya::maps::{
+    Map, MapData,
+    xdp::{DevMapHash, XdpMapError},
+};
 use netmap_common::maps::{IfIndex, name};
 
 use super::{

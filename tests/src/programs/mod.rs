@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader,
     maps::xdp::DevMapHash,
-    programs::{Program, SchedClassifier, TestRun, TestRunOptions, TestRunResult},
+    programs::{Program, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult},
 };
 use netmap_common::{
     maps::{Hook, IfIndex, Role, Way, name, program},

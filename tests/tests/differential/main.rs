@@ -74,7 +74,11 @@ fn agree(scenery: &Scenery, seed: u64) -> Result<()> {
             *sum.entry(reason).or_insert(0) += packets;
             sum
         });
-    ensure!(worlds.left() > 1_000, "XDP left only {} packets to TC", worlds.left());
+    ensure!(
+        worlds.left() > 1_000,
+        "XDP left only {} packets to TC",
+        worlds.left()
+    );
     ensure_all_seen(&counted)
 }
 
