@@ -206,6 +206,8 @@ fn it_stays_attached_over_a_restart_and_goes_when_it_is_switched_off_or_taken_do
     scene.netmap.restart()?;
     wait_until_carried(&scene, BY_XDP)?;
     scene.netmap.stop()?;
+    wait_until_carried(&scene, BY_TC)?;
+    ensure!(native_program(&scene.lab)?.is_some());
     scene.netmap.down()?;
     ensure!(native_program(&scene.lab)?.is_none());
     Ok(())

@@ -145,6 +145,10 @@ impl Daemon {
                 () = signals.stop() => break,
             }
         }
+        // Nobody would hear when a container takes no frames from XDP any more: until then TC carries them.
+        if let Err(error) = self.maps.redirects.replace(&BTreeSet::new()) {
+            warn!("XDP goes on to send frames to containers: {error}");
+        }
         info!("stopping; packets are carried on, `netmap down` ends that");
         sd_notify::notify(&[NotifyState::Stopping]).unwrap_or_default();
     }

@@ -100,7 +100,10 @@ impl Host {
     pub async fn with_queue(selection: Selection, queue: usize) -> Result<Self, HostError> {
         // Listening begins before the dump, so that nothing between the two is missed.
         let watch = Watch::open(queue).map_err(HostError::Listen)?;
-        let takers = Takers::open().map_err(HostError::Listen)?;
+        let takers = Takers::open().unwrap_or_else(|error| {
+            tracing::warn!("which containers take frames from XDP is not known: {error}");
+            None
+        });
         let (handle, connection) = connect().map_err(HostError::Connect)?;
         let snapshot = dump::snapshot(handle.clone()).await?;
         let mut host = Self {
@@ -191,8 +194,14 @@ impl Host {
         tokio::select! {
             heard = self.watch.hear() => self.take(heard.map_err(HostError::Listen)?),
             takers = hear(&mut self.takers) => {
-                self.snapshot.takers = takers.map_err(HostError::Listen)?;
-                self.stale = true;
+                let takers = takers.unwrap_or_else(|error| {
+                    // Without its word none may be sent frames.
+                    tracing::warn!("containers no longer take frames from XDP: {error}");
+                    self.takers = None;
+                    BTreeSet::new()
+                });
+                self.stale |= self.snapshot.takers != takers;
+                self.snapshot.takers = takers;
             }
             () = until(self.resolver.next()) => self.ask(),
             () = until(self.resync_at) => {

@@ -11,3 +11,4 @@ mod clsact;
 mod lab;
 mod refusal;
 mod tables;
+mod xdp;
