@@ -29,8 +29,8 @@ pub(super) const RUN: &str = "\
     leaves everything attached: translated traffic goes on, and the next `netmap run` takes over without \
     losing a packet.\n\n\
     Native XDP drops what would be dropped anyway, and carries what goes to a container on this host, before \
-    the kernel makes a packet of the frame. It gains much under a flood and little else, and only at network \
-    cards: on a veth or a virtual machine's uplink it costs bulk TCP its segmentation offload. So auto takes it \
+    the kernel makes a packet of the frame. It gains much where a flood is dropped, nothing towards containers, and only at \
+    network cards: on a veth or a virtual machine's uplink it costs bulk TCP its segmentation offload. So auto takes it \
     at physical cards only, and `netmap status` says what the kernel really gave. A container gets frames from \
     XDP while its interface has generic receive offload on (`ethtool -K eth0 gro on` inside, Linux 6.3); the \
     rest goes by TC as ever.\n\n\
