@@ -164,6 +164,45 @@ fn a_frame_in_several_buffers_is_carried_by_tc() -> Result<()> {
 }
 
 #[test]
+fn a_frame_that_the_port_is_too_narrow_for_is_carried_by_tc() -> Result<()> {
+    let scene = scene(false)?;
+    wait_until_carried(&scene, BY_XDP)?;
+    scene.lab.host.batch("link set vc1 mtu 1000")?;
+    // The answers of the same length do not fit either, so that nobody waits for them.
+    let client = udp::Client::connected(&scene.lab.remote, PUBLISHED)?;
+    for (length, by, other) in [(1_200, BY_TC, BY_XDP), (100, BY_XDP, BY_TC)] {
+        let before = scene.netmap.counters()?;
+        client.send(&"x".repeat(length))?;
+        let moved = wait_for(&format!("{by} moves"), || {
+            let moved = before.until(&scene.netmap.counters()?);
+            Ok((moved.packets(by) > 0).then_some(moved))
+        })?;
+        ensure!(moved.packets(other) == 0, "{moved}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_host_that_does_not_forward_publishes_by_tc() -> Result<()> {
+    let mut scene = Scene::with(Options {
+        offloads: false,
+        forwarding: false,
+        native_xdp: true,
+        ..Options::default()
+    })?;
+    scene.netmap.merges_uplink_hooks = false;
+    for transport in Transport::ALL {
+        let (answer, moved) = scene
+            .netmap
+            .watch(|| transport.request(&scene.lab.remote, PUBLISHED, "not forwarded"))?;
+        ensure!(answer.client.ip() == REMOTE, "{answer:?}");
+        moved.ensure_carried_by(&[BY_TC, "port-in published-reply"])?;
+        scene.netmap.settle()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_container_that_stops_taking_frames_is_served_by_tc_and_loses_no_connection() -> Result<()> {
     let scene = scene(false)?;
     let mut connection = tcp::Client::connect(&scene.lab.remote, PUBLISHED)?;
