@@ -6,10 +6,7 @@ use netmap_common::{
     nat::{self, Packet as _, Verdict},
 };
 
-use crate::{
-    maps::{self, Kernel},
-    packet::Frame,
-};
+use crate::{maps, packet::Frame, world::Kernel};
 
 /// Lets the next program see the packet, then the host. `TC_ACT_OK` would silence other programs.
 const NEXT: i32 = -1;
@@ -23,7 +20,7 @@ pub(crate) fn run(ctx: &TcContext, hook: Hook) -> i32 {
         return leave(&frame, hook, Reason::Done);
     }
     let length = datagram_length(&frame);
-    let kernel = Kernel::new(frame.skb());
+    let kernel = Kernel::new(frame.context());
     match nat::process(&mut frame, &kernel, hook) {
         Ok(carried) => {
             maps::count(hook, carried.reason, length);

@@ -20,10 +20,13 @@ mod forward;
 mod maps;
 mod packet;
 mod sockets;
+mod wire;
+mod world;
+mod xdp;
 
 use aya_ebpf::{
-    macros::{cgroup_sock_addr, classifier, sk_lookup},
-    programs::{SkLookupContext, SockAddrContext, TcContext},
+    macros::{cgroup_sock_addr, classifier, sk_lookup, xdp},
+    programs::{SkLookupContext, SockAddrContext, TcContext, XdpContext},
 };
 use netmap_common::maps::Hook;
 
@@ -33,6 +36,12 @@ use self::sockets::{V4, V6};
 #[classifier]
 fn uplink_in(ctx: TcContext) -> i32 {
     forward::run(&ctx, Hook::UplinkIn)
+}
+
+/// Native XDP of an uplink: the same for what a port takes without the kernel making a packet of it.
+#[xdp(frags)]
+fn uplink_xdp(ctx: XdpContext) -> u32 {
+    xdp::run(&ctx)
 }
 
 /// TC egress of an uplink: what the host's stack forwards by itself.

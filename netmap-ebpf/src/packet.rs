@@ -1,6 +1,9 @@
-//! The packet under a TC hook: the only file that touches its bytes.
+//! The packet under a TC hook: the only file that touches its bytes there.
 
-use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
+use core::{
+    ffi::c_void,
+    ptr::{addr_of, addr_of_mut, read_volatile, write_volatile},
+};
 
 use aya_ebpf::{
     Global,
@@ -13,6 +16,8 @@ use netmap_common::{
     maps::IfIndex,
     nat::{Delta, Header, L4Change, Packet, Truncated},
 };
+
+use crate::world::Context;
 
 /// The mark bit that tells our later hooks that a packet is done; set by the loader. The mark is the only field that
 /// survives from a port's hook to the uplink's.
@@ -33,9 +38,10 @@ impl Frame {
         Self { skb }
     }
 
+    /// Its context, for the helpers.
     #[inline(always)]
-    pub(crate) const fn skb(&self) -> *mut __sk_buff {
-        self.skb
+    pub(crate) const fn context(&self) -> Tc {
+        Tc(self.skb)
     }
 
     /// Whether an earlier hook of ours has finished with it.
@@ -116,6 +122,25 @@ impl Frame {
             )
         };
         if failed == 0 { Ok(()) } else { Err(Truncated) }
+    }
+}
+
+/// A TC hook's context.
+pub(crate) struct Tc(*mut __sk_buff);
+
+impl Context for Tc {
+    /// `BPF_MTU_CHK_SEGS`: each segment of a super-frame counts, not the whole.
+    const MTU_FLAGS: u64 = 1;
+
+    #[inline(always)]
+    fn raw(&self) -> *mut c_void {
+        self.0.cast()
+    }
+
+    #[inline(always)]
+    fn arrival(&self) -> IfIndex {
+        // SAFETY: the kernel's verifier knows the context's fields and their size.
+        IfIndex(unsafe { read_volatile(addr_of!((*self.0).ifindex)) })
     }
 }
 

@@ -70,12 +70,14 @@ impl Default for RunOptions {
     }
 }
 
-/// Whether uplinks may be carried by XDP. This version carries them by TC in both modes.
+/// Whether uplinks run native XDP before TC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum XdpMode {
-    /// XDP where it gains something.
+    /// Where it can gain something: at network cards whose drivers have it.
     #[default]
     Auto,
+    /// Everywhere, or netmap does not start.
+    Native,
     /// Never.
     Off,
 }
@@ -83,11 +85,8 @@ pub enum XdpMode {
 /// An option's value that is refused, a sentence each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
-    /// `native`.
-    #[error("native XDP is not there yet: this version of netmap carries uplinks by TC; use auto or off")]
-    NoXdpYet,
     /// No mode at all.
-    #[error("{0:?} is not an XDP mode; use auto or off")]
+    #[error("{0:?} is not an XDP mode; use auto, native or off")]
     UnknownXdp(String),
     /// No name that the kernel would take.
     #[error("{0:?} is not an interface name; names have 1 to 15 characters without slash, colon and space")]
@@ -107,7 +106,7 @@ impl std::str::FromStr for XdpMode {
         match mode {
             "auto" => Ok(Self::Auto),
             "off" => Ok(Self::Off),
-            "native" => Err(OptionError::NoXdpYet),
+            "native" => Ok(Self::Native),
             _ => Err(OptionError::UnknownXdp(mode.to_owned())),
         }
     }
@@ -183,10 +182,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn native_xdp_is_refused_in_one_sentence() {
+    fn generic_xdp_is_no_mode() {
         assert_eq!("auto".parse(), Ok(XdpMode::Auto));
+        assert_eq!("native".parse(), Ok(XdpMode::Native));
         assert_eq!("off".parse(), Ok(XdpMode::Off));
-        assert_eq!("native".parse::<XdpMode>(), Err(OptionError::NoXdpYet));
         assert_eq!(
             "generic".parse::<XdpMode>(),
             Err(OptionError::UnknownXdp("generic".into()))

@@ -93,6 +93,20 @@ impl Moved {
         self.0.get(name).map_or(0, |count| count.packets)
     }
 
+    /// What `uplink-xdp` counted under `uplink-in`.
+    #[must_use]
+    pub fn with_uplink_hooks_merged(self) -> Self {
+        let mut merged = BTreeMap::<Name, Count>::new();
+        for (name, count) in self.0 {
+            let name = name.replace("uplink-xdp ", "uplink-in ");
+            merged
+                .entry(name)
+                .and_modify(|sum| sum.packets += count.packets)
+                .or_insert(count);
+        }
+        Self(merged)
+    }
+
     /// Names of the counters of packets that were carried.
     pub fn carried(&self) -> Vec<&str> {
         self.of_class("carried")

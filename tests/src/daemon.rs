@@ -40,6 +40,8 @@ pub struct Netmap {
     log: Arc<Mutex<String>>,
     /// Prints the daemons' log when it goes: in a test, which keeps it to itself unless it fails.
     pub shows_log: bool,
+    /// [`Netmap::watch`] takes what XDP counts for TC's: which of the two carries a packet of an uplink does not matter.
+    pub merges_uplink_hooks: bool,
 }
 
 #[derive(Debug)]
@@ -55,7 +57,12 @@ impl Netmap {
         if !lab.options().socket_hooks {
             arguments.push("--no-socket-hooks");
         }
-        Self::start_with(lab, &arguments)
+        if lab.options().native_xdp {
+            arguments.extend(["--xdp", "native"]);
+        }
+        let mut netmap = Self::start_with(lab, &arguments)?;
+        netmap.merges_uplink_hooks = lab.options().native_xdp;
+        Ok(netmap)
     }
 
     /// Runs with these arguments beside those for its socket, pins and control group.
@@ -82,6 +89,7 @@ impl Netmap {
             daemon: None,
             log: Arc::default(),
             shows_log: true,
+            merges_uplink_hooks: false,
         })
     }
 
@@ -303,7 +311,13 @@ impl Netmap {
     pub fn watch<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, Moved)> {
         let before = self.counters()?;
         let done = work()?;
-        Ok((done, before.until(&self.counters()?)))
+        let moved = before.until(&self.counters()?);
+        let moved = if self.merges_uplink_hooks {
+            moved.with_uplink_hooks_merged()
+        } else {
+            moved
+        };
+        Ok((done, moved))
     }
 
     /// Stops the daemon as systemd would, with SIGTERM; the data plane stays.

@@ -58,6 +58,8 @@ pub struct Options {
     pub br_netfilter: bool,
     /// The remote host has [`REMOTE2`], too.
     pub second_remote: bool,
+    /// netmap runs native XDP on the uplink, and containers take frames from it.
+    pub native_xdp: bool,
     /// netmap leads the host's own processes straight to containers; off, its proxy serves them.
     pub socket_hooks: bool,
 }
@@ -71,6 +73,7 @@ impl Default for Options {
             strict_rp_filter: false,
             br_netfilter: false,
             second_remote: false,
+            native_xdp: false,
             socket_hooks: true,
         }
     }
@@ -220,9 +223,13 @@ impl Lab {
         self.c1b.batch(&container_lines(C1B, GATEWAY1))?;
         self.c2.batch(&container_lines(C2, GATEWAY2))?;
         self.settle("up0", &self.remote)?;
-        self.settle("vc1", &self.c1)?;
-        self.settle("vc1b", &self.c1b)?;
-        self.settle("vc2", &self.c2)
+        for (port, container) in [("vc1", &self.c1), ("vc1b", &self.c1b), ("vc2", &self.c2)] {
+            self.settle(port, container)?;
+            if self.options.native_xdp {
+                container.line("ethtool -K eth0 gro on")?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives both ends of the veth `port` -- `peer`'s eth0 the lab's offloads.

@@ -26,6 +26,19 @@ fn what_is_not_published_is_dropped_without_offloads() -> Result<()> {
 }
 
 #[test]
+fn what_is_not_published_is_dropped_with_native_xdp() -> Result<()> {
+    for offloads in [true, false] {
+        let scene = Scene::with(Options {
+            offloads,
+            native_xdp: true,
+            ..Options::default()
+        })?;
+        REFUSALS.iter().try_for_each(|refusal| refusal.check(&scene))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_port_that_is_not_published_stays_the_hosts() -> Result<()> {
     let scene = Scene::new()?;
     let lab = &scene.lab;

@@ -28,6 +28,20 @@ fn every_row_holds_without_offloads() -> Result<()> {
 }
 
 #[test]
+fn every_row_holds_with_native_xdp() -> Result<()> {
+    for offloads in [true, false] {
+        let scene = Scene::with(Options {
+            offloads,
+            native_xdp: true,
+            ..Options::default()
+        })?;
+        rows::check_all(&scene)?;
+        ROWS.iter().try_for_each(|row| row.check_bulk(&scene, BULK))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn every_row_holds_where_the_proxy_serves_the_host_itself() -> Result<()> {
     for offloads in [true, false] {
         let scene = Scene::with(Options {

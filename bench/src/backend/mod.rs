@@ -108,6 +108,8 @@ impl Stage {
         let lab = Lab::with(Options {
             // What a host has on which Docker or Kubernetes runs.
             br_netfilter: backend != Backend::Route,
+            // Containers take frames from XDP.
+            native_xdp: backend == Backend::NetmapXdp,
             ..Options::default()
         })?;
         let carrier = match backend {

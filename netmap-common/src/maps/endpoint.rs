@@ -118,3 +118,15 @@ pub struct Endpoint {
     /// Zero.
     pub pad: [u8; 2],
 }
+
+/// How a frame gets to a container without the kernel's help.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Hop {
+    /// The port that it leaves by; 0 for none.
+    pub out: IfIndex,
+    /// The container's address.
+    pub to: Address,
+    /// The frame's link-layer addresses: destination and source.
+    pub link: [[u8; 6]; 2],
+}

@@ -14,7 +14,7 @@ mod settings;
 mod units;
 
 pub use detour::{Cookie, Detour, Detours, Place};
-pub use endpoint::{Endpoint, Interface, Network, NetworkKey, Role, Way};
+pub use endpoint::{Endpoint, Hop, Interface, Network, NetworkKey, Role, Way};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use fragment::{Fragment, FragmentKey};
 pub use reason::{Class, Count, Hook, Reason};
@@ -58,11 +58,15 @@ pub mod name {
     pub const DETOURS: &str = "DETOURS";
     /// `HASH` from [`super::Cookie`] to [`super::Detour`]: connected UDP sockets among them, until they are swept.
     pub const CLIENTS: &str = "CLIENTS";
+    /// `DEVMAP_HASH` from [`super::IfIndex`] to the same: veth ports that take frames from XDP.
+    pub const REDIRECTS: &str = "REDIRECTS";
+    /// `PERCPU_ARRAY` of one [`super::Hop`]: where XDP sends the frame that this CPU has in hand.
+    pub const HOP: &str = "HOP";
 
     /// Every map, in the order in which they are created.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 19] = [
         SLOTS, SHARED, RULES, ALLOW, FLOWS, FRAGMENTS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED,
-        SETTINGS, COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS,
+        SETTINGS, COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS, REDIRECTS, HOP,
     ];
 }
 
@@ -72,6 +76,8 @@ pub mod program {
     pub const UPLINK_IN: &str = "uplink_in";
     /// TC egress of every uplink.
     pub const UPLINK_OUT: &str = "uplink_out";
+    /// Native XDP of an uplink: the same as [`UPLINK_IN`] before the kernel has made a packet of the frame.
+    pub const UPLINK_XDP: &str = "uplink_xdp";
     /// TC ingress of the host end of every container's interface.
     pub const PORT_IN: &str = "port_in";
     /// TC ingress of every managed bridge: what a port's own hook did not see.
@@ -134,4 +140,6 @@ pub mod capacity {
     pub const SOCKETS: usize = 4;
     /// Connected UDP sockets of this host that go straight to a container.
     pub const CLIENTS: usize = 65_536;
+    /// Ports that take frames from XDP.
+    pub const REDIRECTS: usize = INTERFACES;
 }

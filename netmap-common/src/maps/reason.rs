@@ -136,6 +136,8 @@ reasons! {
     NoInterface = 53, "no-interface";
     /// From a container to the outside, and forwarding is off on its bridge: the host does not route.
     ForwardingOff = 54, "forwarding-off";
+    /// Left by the XDP hook of an uplink to its TC hook, which counts it.
+    LeftToTc = 55, "left-to-tc";
 
     /// From outside straight to a container's address, or between bridges: not published.
     DirectAccess = 96, "direct-access";
@@ -195,16 +197,19 @@ pub enum Hook {
     BridgeIn = 3,
     /// The socket hooks.
     Socket = 4,
+    /// XDP of an uplink: what it carries and drops. What it leaves, [`Hook::UplinkIn`] counts.
+    UplinkXdp = 5,
 }
 
 impl Hook {
     /// Every hook, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::UplinkIn,
         Self::UplinkOut,
         Self::PortIn,
         Self::BridgeIn,
         Self::Socket,
+        Self::UplinkXdp,
     ];
 
     /// Its name in the CLI, in JSON and in metrics.
@@ -215,6 +220,7 @@ impl Hook {
             Self::PortIn => "port-in",
             Self::BridgeIn => "bridge-in",
             Self::Socket => "socket",
+            Self::UplinkXdp => "uplink-xdp",
         }
     }
 

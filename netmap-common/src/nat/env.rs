@@ -2,7 +2,7 @@
 
 use crate::maps::{
     Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Rule,
-    RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+    RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Why an entry could not be added.
@@ -107,6 +107,13 @@ pub trait Env: Rules {
 
     /// Where the host would route the packet, had it come in by interface `from`.
     fn route(&self, key: &FlowKey, from: IfIndex) -> Route;
+
+    /// Whether this hook can send a packet on that becomes `to`. TC always can; XDP leaves what it cannot send to TC,
+    /// untouched.
+    #[inline(always)]
+    fn sends(&self, _to: &FlowKey, _way: Way, _out: IfIndex) -> bool {
+        true
+    }
 
     /// Whether the packet, or each of its segments, fits through an interface.
     fn fits(&self, out: IfIndex) -> bool;

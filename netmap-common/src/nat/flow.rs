@@ -26,7 +26,9 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         bytes: datagram.length,
         tcp: datagram.tcp,
     };
-    let Some(flow) = env.touch(&datagram.key, seen, |flow| counts_at(hook, flow)) else {
+    let Some(flow) = env.touch(&datagram.key, seen, |flow| {
+        counts_at(hook, flow) && sends(env, flow)
+    }) else {
         return Ok(None);
     };
     // One look a second at the twin keeps the second lookup off the path of nearly every packet.
@@ -89,6 +91,12 @@ fn counts_at(hook: Hook, flow: &Flow) -> bool {
         .kind()
         .is_some_and(|kind| comes_in_at(hook, kind, flow.side()));
     comes_in && is_carried_at(hook, flow)
+}
+
+/// What a hook leaves to another is that one's to record.
+#[inline(always)]
+fn sends<E: Env>(env: &E, flow: &Flow) -> bool {
+    flow.way().is_some_and(|way| env.sends(&flow.to, way, flow.out))
 }
 
 /// Whether packets of this kind and direction come in where the hook is. Elsewhere the addresses are forged, or another

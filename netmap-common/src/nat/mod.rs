@@ -1,12 +1,13 @@
 //! The NAT: what becomes of one packet at one hook.
 //!
 //! [`process`] is the data path. Each of its lines is a stage with a file of its own, in this order: `parse`,
-//! `policy`, `flow`, then for what has no flow yet `rule` with `dnat` or `snat` (both claim through `ports`), then
-//! `forward` and `rewrite`. Nothing here names a kernel or a map: packets come through [`Packet`], everything else
+//! `policy`, `early`, `flow`, then for what has no flow yet `rule` with `dnat` or `snat` (both claim through `ports`), then
+//! `forward` and `rewrite`; `fragment` and `icmp` stand beside them for what is not a whole datagram. Nothing here names a kernel or a map: packets come through [`Packet`], everything else
 //! through [`Env`].
 
 mod checksum;
 mod dnat;
+mod early;
 mod env;
 mod flow;
 mod forward;
@@ -54,8 +55,10 @@ pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) 
             return other(packet, env, hook, why, &mut carried).map(|()| carried);
         }
     };
+    early::check(packet, &datagram)?;
     let translation = match flow::find(env, hook, &datagram)? {
-        Some(translation) => translation,
+        Some(known) if env.sends(&known.to, known.way, known.out) => known,
+        Some(_) => return Err(Reason::LeftToTc),
         None => open(env, hook, &datagram)?,
     };
     let carried = forward::choose(env, hook, &datagram, &translation, !datagram.is_fragment)?;
@@ -78,6 +81,8 @@ fn other<P: Packet + ?Sized, E: Env>(
     carried: &mut Carried,
 ) -> Result<(), Reason> {
     let result = match why {
+        // TC has these to itself.
+        why if packet.is_early() => Err(why),
         Reason::Fragment => fragment::follow(packet, env, hook, carried),
         Reason::OtherIcmp => icmp::translate(packet, env, hook, carried),
         why => Err(why),
@@ -95,6 +100,9 @@ fn other<P: Packet + ?Sized, E: Env>(
 fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Translation, Reason> {
     let mut wish = Wish::default();
     decide(env, hook, datagram, &mut wish)?;
+    if !env.sends(&wish.to, wish.there.0, wish.there.1) {
+        return Err(Reason::LeftToTc);
+    }
     ports::claim(env, datagram, &mut wish)?;
     Ok(Translation {
         to: wish.to,

@@ -38,6 +38,28 @@ pub struct L4Change {
     pub zero_means_none: bool,
 }
 
+impl L4Change {
+    /// Corrects a checksum that is complete, in place.
+    #[inline(always)]
+    pub fn apply_to(&self, field: &mut [u8; 2]) {
+        // One after the other, and no loop over both: the verifier would walk it.
+        self.apply_one(self.addresses, field);
+        self.apply_one(self.ports, field);
+    }
+
+    #[inline(always)]
+    fn apply_one(&self, delta: Option<Delta>, field: &mut [u8; 2]) {
+        let Some(delta) = delta else { return };
+        if self.zero_means_none && *field == [0, 0] {
+            return;
+        }
+        *field = delta.applied_to(*field);
+        if self.zero_means_none && *field == [0, 0] {
+            *field = [0xff, 0xff];
+        }
+    }
+}
+
 /// A frame that starts with its Ethernet header.
 pub trait Packet {
     /// Length of the whole frame in bytes, also of what is not directly readable.
@@ -45,6 +67,13 @@ pub trait Packet {
 
     /// Whether the frame carries a VLAN tag beside its bytes.
     fn is_vlan_tagged(&self) -> bool;
+
+    /// Whether the kernel has yet to make a packet of it (XDP): then a later hook sees what this one leaves, and nobody
+    /// can tell here whether its checksum is complete (`CHECKSUM_PARTIAL`).
+    #[inline(always)]
+    fn is_early(&self) -> bool {
+        false
+    }
 
     /// Makes the first `length` bytes directly readable. References into the packet do not survive it.
     fn require(&mut self, length: usize) -> Result<(), Truncated>;
@@ -109,16 +138,7 @@ impl Packet for [u8] {
     }
 
     fn update_l4_checksum(&mut self, offset: usize, change: L4Change) -> Result<(), Truncated> {
-        let field = self.header_mut::<[u8; 2]>(offset)?;
-        for delta in [change.addresses, change.ports].into_iter().flatten() {
-            if change.zero_means_none && *field == [0, 0] {
-                return Ok(());
-            }
-            *field = delta.applied_to(*field);
-            if change.zero_means_none && *field == [0, 0] {
-                *field = [0xff, 0xff];
-            }
-        }
+        change.apply_to(self.header_mut::<[u8; 2]>(offset)?);
         Ok(())
     }
 }

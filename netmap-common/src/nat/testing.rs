@@ -3,10 +3,10 @@
 use core::cell::{Cell, RefCell};
 use std::{collections::BTreeMap, vec::Vec};
 
-use super::{Env, HostSocket, InsertError, Route, Rules};
+use super::{Env, Header, HostSocket, InsertError, L4Change, Packet, Route, Rules, Truncated};
 use crate::maps::{
     Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Port,
-    PortSlots, Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+    PortSlots, Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Tables, clock and surroundings of a host.
@@ -48,6 +48,8 @@ pub struct World {
     pub route: Option<Route>,
     /// Interfaces that no packet fits through.
     pub narrow: Vec<IfIndex>,
+    /// Where XDP can send to, a port and a container's address each; none at a hook that sends anywhere.
+    pub redirects: Option<Vec<(IfIndex, Address)>>,
     /// How often the last [`Env::search`] called its probe.
     pub probes: Cell<u32>,
     /// The last random number; they count up.
@@ -236,7 +238,47 @@ impl Env for World {
         self.route.unwrap_or(Route::Nowhere)
     }
 
+    fn sends(&self, to: &FlowKey, way: Way, out: IfIndex) -> bool {
+        self.redirects
+            .as_ref()
+            .is_none_or(|reached| way == Way::Peer && reached.contains(&(out, to.dst)) && self.fits(out))
+    }
+
     fn fits(&self, out: IfIndex) -> bool {
         !self.narrow.contains(&out)
+    }
+}
+
+/// A frame as XDP has it: nobody says whether its checksum is complete.
+#[derive(Debug)]
+pub struct OffTheWire<'frame>(pub &'frame mut [u8]);
+
+impl Packet for OffTheWire<'_> {
+    fn length(&self) -> u32 {
+        self.0.length()
+    }
+
+    fn is_vlan_tagged(&self) -> bool {
+        self.0.is_vlan_tagged()
+    }
+
+    fn is_early(&self) -> bool {
+        true
+    }
+
+    fn require(&mut self, length: usize) -> Result<(), Truncated> {
+        self.0.require(length)
+    }
+
+    fn header<T: Header>(&self, offset: usize) -> Result<&T, Truncated> {
+        self.0.header(offset)
+    }
+
+    fn header_mut<T: Header>(&mut self, offset: usize) -> Result<&mut T, Truncated> {
+        self.0.header_mut(offset)
+    }
+
+    fn update_l4_checksum(&mut self, offset: usize, change: L4Change) -> Result<(), Truncated> {
+        self.0.update_l4_checksum(offset, change)
     }
 }

@@ -110,6 +110,7 @@ fn status() -> DaemonStatus {
         version: "1.2.3".to_owned(),
         pid: 42,
         uptime_seconds: 7,
+        xdp: Vec::new(),
         attachments: Vec::new(),
         missing_interfaces: vec!["br9".to_owned()],
         unresolved_containers: Vec::new(),

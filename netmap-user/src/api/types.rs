@@ -48,10 +48,24 @@ pub struct DaemonStatus {
     pub uptime_seconds: u64,
     /// Every hook that it holds.
     pub attachments: Vec<Attachment>,
+    /// How each uplink runs XDP.
+    #[serde(default)]
+    pub xdp: Vec<UplinkXdp>,
     /// Interfaces that were asked for and are not there.
     pub missing_interfaces: Vec<String>,
     /// Published containers whose place is not known: the proxy serves them.
     pub unresolved_containers: Vec<std::net::Ipv4Addr>,
+}
+
+/// How an uplink runs XDP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkXdp {
+    /// The uplink.
+    pub interface: String,
+    /// As the kernel tells: `native` or `off`.
+    pub mode: String,
+    /// Why it is off; none without a daemon to ask.
+    pub reason: Option<String>,
 }
 
 /// One program at one hook.
@@ -61,10 +75,10 @@ pub struct Attachment {
     pub interface: String,
     /// `uplink`, `port`, `bridge`, `netns`, `cgroup`.
     pub role: String,
-    /// `ingress`, `egress`, `sk_lookup`, `bind4`, `connect4`, `connect6`, `sendmsg4`, `recvmsg4`, `recvmsg6`,
+    /// `ingress`, `egress`, `xdp`, `sk_lookup`, `bind4`, `connect4`, `connect6`, `sendmsg4`, `recvmsg4`, `recvmsg6`,
     /// `getpeername4`, `getpeername6`.
     pub hook: String,
-    /// `tcx`, `clsact`, `link`.
+    /// `tcx`, `clsact`, `link`; for `xdp` what the kernel tells: `native`, or `off` when it was taken away.
     pub mode: String,
 }
 

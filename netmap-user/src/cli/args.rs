@@ -105,7 +105,8 @@ pub struct RunArgs {
     /// Bridge whose ports are containers; may be given several times
     #[arg(long = "bridge", value_name = "IF")]
     pub bridges: Vec<InterfaceName>,
-    /// Whether uplinks may be carried by XDP: auto or off [default: auto]
+    /// Native XDP before TC at uplinks: auto (network cards whose drivers have it), native (every uplink, or netmap does
+    /// not start) or off [default: auto]
     #[arg(long, value_name = "MODE")]
     pub xdp: Option<XdpMode>,
     /// The cgroup whose processes go straight to containers and may not bind published ports [default: the root of the

@@ -214,9 +214,8 @@ mod tests {
              `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`"
         );
         assert_eq!(
-            error("\n\nxdp = \"native\""),
-            "the configuration file FILE, line 3: native XDP is not there yet: this version of netmap carries \
-             uplinks by TC; use auto or off"
+            error("\n\nxdp = \"generic\""),
+            "the configuration file FILE, line 3: \"generic\" is not an XDP mode; use auto, native or off"
         );
         assert_eq!(
             error("mark_bit = 32"),

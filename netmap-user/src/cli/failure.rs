@@ -111,7 +111,13 @@ mod tests {
 
     #[test]
     fn usage_and_failure_differ_in_exit_status() {
-        assert_eq!(Failure::usage(OptionError::NoXdpYet).report(), ExitCode::from(2));
-        assert_eq!(Failure::from(OptionError::NoXdpYet).report(), ExitCode::from(1));
+        assert_eq!(
+            Failure::usage(OptionError::UnknownXdp("on".to_owned())).report(),
+            ExitCode::from(2)
+        );
+        assert_eq!(
+            Failure::from(OptionError::UnknownXdp("on".to_owned())).report(),
+            ExitCode::from(1)
+        );
     }
 }

@@ -28,6 +28,12 @@ pub(super) const RUN: &str = "\
     serves the API until it is stopped. Prints one line when it is attached and ready. Stopping it \
     leaves everything attached: translated traffic goes on, and the next `netmap run` takes over without \
     losing a packet.\n\n\
+    Native XDP drops what would be dropped anyway, and carries what goes to a container on this host, before \
+    the kernel makes a packet of the frame. It gains much where a flood is dropped, nothing towards containers, and only at \
+    network cards: on a veth or a virtual machine's uplink it costs bulk TCP its segmentation offload. So auto takes it \
+    at physical cards only, and `netmap status` says what the kernel really gave. A container gets frames from \
+    XDP while its interface has generic receive offload on (`ethtool -K eth0 gro on` inside, Linux 6.3); the \
+    rest goes by TC as ever.\n\n\
     The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
     flow_entries and mark_bit. Flags win over it. Where it says socket or pin_dir, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";

@@ -110,7 +110,7 @@ mod tests {
     fn what_else_can_go_wrong_is_a_sentence() {
         let text = |error| ReadError::new(Path::new("/pins"), error).to_string();
         assert_eq!(
-            text(MapsError::Denied("/pins/v1/maps/RULES".into())),
+            text(MapsError::Denied("/pins/v2/maps/RULES".into())),
             "you may not read the pins in /pins; run as root"
         );
         assert_eq!(

@@ -1,6 +1,13 @@
 //! `netmap status`: what runs, what is attached, how full the tables are.
 
-use std::{collections::BTreeMap, io, io::Write, net::Ipv4Addr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    io::Write,
+    net::Ipv4Addr,
+    path::Path,
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -12,7 +19,7 @@ use super::{
 };
 use crate::api::{
     client::{Client, ClientError},
-    types::{Attachment, DaemonStatus},
+    types::{Attachment, DaemonStatus, UplinkXdp},
 };
 
 /// How long a daemon may take to say how it is.
@@ -29,6 +36,8 @@ pub struct Status {
     pub pin_dir: String,
     /// Every program that is attached.
     pub attachments: Vec<Attachment>,
+    /// How each uplink runs XDP, and why not: the daemon knows the reasons.
+    pub xdp: Vec<UplinkXdp>,
     /// How full the tables are, by name; empty when nothing is attached.
     pub tables: BTreeMap<&'static str, TableUse>,
     /// Interfaces that were asked for and are not there. The daemon knows.
@@ -97,12 +106,14 @@ pub fn gather(
         },
         pin_dir: pin_dir.display().to_string(),
         attachments: Vec::new(),
+        xdp: Vec::new(),
         tables: usage.into_iter().map(|table| (table.name, table)).collect(),
         missing_interfaces: Vec::new(),
         unresolved_containers: Vec::new(),
     };
     let Some(answer) = answer else {
         status.attachments = tables.map(Tables::attachments).transpose()?.unwrap_or_default();
+        status.xdp = xdp_of(&status.attachments);
         return Ok(status);
     };
     status.daemon = Daemon {
@@ -112,9 +123,31 @@ pub fn gather(
         version: Some(answer.version),
     };
     status.attachments = answer.attachments;
+    status.xdp = answer.xdp;
     status.missing_interfaces = answer.missing_interfaces;
     status.unresolved_containers = answer.unresolved_containers;
     Ok(status)
+}
+
+/// The uplinks' XDP by what is attached.
+fn xdp_of(attachments: &[Attachment]) -> Vec<UplinkXdp> {
+    let uplinks: BTreeSet<&str> = attachments
+        .iter()
+        .filter(|at| at.role == "uplink")
+        .map(|at| at.interface.as_str())
+        .collect();
+    let mode = |uplink: &str| {
+        let mut here = attachments.iter().filter(|at| at.interface == uplink);
+        here.find(|at| at.hook == "xdp").map_or("off", |at| &at.mode)
+    };
+    uplinks
+        .into_iter()
+        .map(|uplink| UplinkXdp {
+            interface: uplink.to_owned(),
+            mode: mode(uplink).to_owned(),
+            reason: None,
+        })
+        .collect()
 }
 
 /// Prints it for people or as JSON.
@@ -131,6 +164,13 @@ pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<(
     writeln!(out, "pins        {}", status.pin_dir)?;
     for (name, table) in &status.tables {
         writeln!(out, "{name:<10}  {} of {} entries", table.entries, table.capacity)?;
+    }
+    for uplink in &status.xdp {
+        let why = uplink
+            .reason
+            .as_ref()
+            .map_or_else(String::new, |reason| format!(": {reason}"));
+        writeln!(out, "xdp         {} {}{why}", uplink.interface, uplink.mode)?;
     }
     for interface in &status.missing_interfaces {
         writeln!(
@@ -192,6 +232,11 @@ mod tests {
             pid: 42,
             uptime_seconds: 3_723,
             attachments: Vec::new(),
+            xdp: vec![UplinkXdp {
+                interface: "eth0".to_owned(),
+                mode: "off".to_owned(),
+                reason: Some("veth is no physical network card".to_owned()),
+            }],
             missing_interfaces: vec!["br9".to_owned()],
             unresolved_containers: vec![Ipv4Addr::new(172, 30, 1, 9)],
         }
@@ -207,7 +252,8 @@ mod tests {
             r#"{"version":""#,
             concat!(
                 r#"","daemon":{"running":true,"pid":42,"uptime_seconds":3723,"version":"0.0.9"},"pin_dir":"/pins","#,
-                r#""attachments":[],"tables":{"flows":{"entries":5,"capacity":262144},"#,
+                r#""attachments":[],"xdp":[{"interface":"eth0","mode":"off","#,
+                r#""reason":"veth is no physical network card"}],"tables":{"flows":{"entries":5,"capacity":262144},"#,
                 r#""rules":{"entries":2,"capacity":65535}},"missing_interfaces":["br9"],"#,
                 r#""unresolved_containers":["172.30.1.9"]}"#,
                 "\n"
@@ -215,6 +261,10 @@ mod tests {
         );
         assert_eq!(rendered(&status, true), expected);
         let text = rendered(&status, false);
+        assert!(
+            text.contains("xdp         eth0 off: veth is no physical network card\n"),
+            "{text}"
+        );
         assert!(
             text.contains("running for 1h 2m, pid 42, version 0.0.9"),
             "{text}"
@@ -232,10 +282,13 @@ mod tests {
         assert!(rendered(&status, true).contains(concat!(
             r#""daemon":{"running":false,"pid":null,"uptime_seconds":null,"version":null}"#,
             r#","pin_dir":"/pins","attachments":[{"interface":"eth0","role":"uplink","hook":"ingress","mode":"tcx"}]"#,
+            r#","xdp":[{"interface":"eth0","mode":"off","reason":null}]"#,
         )));
         let text = rendered(&status, false);
         assert!(
-            text.contains("not running") && text.contains("flows       5 of 262144 entries"),
+            text.contains("not running")
+                && text.contains("xdp         eth0 off\n")
+                && text.contains("flows       5 of 262144 entries"),
             "{text}"
         );
         assert!(text.ends_with("eth0       uplink  ingress  tcx\n"), "{text}");
@@ -244,7 +297,7 @@ mod tests {
     #[test]
     fn nothing_at_all_is_told_too() {
         let status = gather(Path::new("/pins"), false, None, None::<&Sample>).unwrap();
-        assert!(rendered(&status, true).contains(r#""attachments":[],"tables":{},"#));
+        assert!(rendered(&status, true).contains(r#""attachments":[],"xdp":[],"tables":{},"#));
         assert!(rendered(&status, false).ends_with("nothing is attached\n"));
     }
 }

@@ -118,6 +118,7 @@ impl Daemon {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
+            xdp: self.accelerator.status(view, &attachments),
             attachments: attachments.iter().map(Attachment::from).collect(),
             missing_interfaces: view.missing.clone(),
             unresolved_containers: view.unresolved.clone(),

@@ -9,6 +9,7 @@ mod sockets;
 mod start;
 mod strays;
 mod topology;
+mod xdp;
 
 use std::{
     collections::BTreeSet,
@@ -30,7 +31,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::topology::Topology;
+use self::{topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
@@ -96,6 +97,7 @@ pub fn down(pin_dir: &Path) -> Result<Removed, Vec<DataplaneError>> {
 struct Daemon {
     host: Host,
     topology: Topology,
+    accelerator: Accelerator,
     dataplane: Dataplane,
     maps: Maps,
     publisher: Publisher,
@@ -148,6 +150,10 @@ impl Daemon {
                 _ = refresh.tick() => self.refresh(),
                 () = signals.stop() => break,
             }
+        }
+        // Nobody would hear when a container takes no frames from XDP any more: until then TC carries them.
+        if let Err(error) = self.maps.redirects.replace(&BTreeSet::new()) {
+            warn!("XDP goes on to send frames to containers: {error}");
         }
         info!("stopping; packets are carried on, `netmap down` ends that");
         sd_notify::notify(&[NotifyState::Stopping]).unwrap_or_default();
@@ -210,6 +216,7 @@ impl Daemon {
         if has_lost || self.topology.has_lost() && !self.purge.is_running() {
             self.purge.begin();
         }
+        self.accelerator.follow(view, &mut self.dataplane);
         let locals = view
             .locals
             .keys()

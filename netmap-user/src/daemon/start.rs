@@ -8,7 +8,7 @@ use netmap_common::maps::socket;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::{Daemon, SOCKET_MARK, down, ports, topology::Topology};
+use super::{Daemon, SOCKET_MARK, down, ports, topology::Topology, xdp::Accelerator};
 use crate::{
     binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -62,6 +62,7 @@ impl Daemon {
         let mut daemon = Self {
             host,
             topology: Topology::adopt(&maps)?,
+            accelerator: Accelerator::new(options.xdp),
             dataplane,
             maps,
             publisher,
@@ -77,6 +78,9 @@ impl Daemon {
         daemon.hold_adopted()?;
         daemon.want();
         daemon.follow_host()?;
+        if let Some(reason) = daemon.accelerator.unfulfilled() {
+            bail!("{reason}; --xdp auto carries it by TC");
+        }
         daemon.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
         daemon.attach_sockets(options);
         Ok(daemon)

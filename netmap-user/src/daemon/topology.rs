@@ -62,6 +62,7 @@ impl Topology {
             .map(|(index, interface)| (*index, interface.value))
             .collect();
         maps.interfaces.replace(&interfaces)?;
+        maps.redirects.replace(&view.redirects)?;
         maps.endpoints.replace(&view.endpoints)?;
         for (index, interface) in &view.interfaces {
             if self.attached.get(index) != Some(&interface.role) && attach(dataplane, *index, interface) {

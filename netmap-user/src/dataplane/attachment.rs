@@ -10,11 +10,11 @@ use super::{
     cgroup::CgroupHook,
     clsact,
     hook::{TcHook, interface_name},
-    links, sockets,
+    links, sockets, xdp,
 };
 use crate::{
     maps::Pins,
-    sys::{LinkState, LinkTarget},
+    sys::{LinkState, LinkTarget, Xdp},
 };
 
 /// One program at one place.
@@ -46,6 +46,13 @@ pub enum Place {
         /// Which of its packets.
         direction: Direction,
     },
+    /// An uplink, before its driver makes packets of frames.
+    Wire {
+        /// The interface's index.
+        index: IfIndex,
+        /// Its name, none when it is gone.
+        name: Option<String>,
+    },
     /// The network namespace.
     Netns,
     /// A cgroup and all below it.
@@ -62,6 +69,8 @@ pub enum Mode {
     Tcx,
     /// A filter on a clsact.
     Clsact,
+    /// A link that XDP runs by, and how the kernel says that it does.
+    Xdp(Xdp),
     /// A link of another kind.
     Link,
 }
@@ -72,6 +81,7 @@ impl Mode {
         match self {
             Self::Tcx => "tcx",
             Self::Clsact => "clsact",
+            Self::Xdp(xdp) => xdp.name(),
             Self::Link => "link",
         }
     }
@@ -81,8 +91,8 @@ impl Place {
     /// The interface's name (its index in words when it is gone), `netns` or `cgroup`.
     pub fn interface(&self) -> String {
         match self {
-            Self::Interface { name: Some(name), .. } => name.clone(),
-            Self::Interface { index, .. } => format!("index {}", index.0),
+            Self::Interface { name: Some(name), .. } | Self::Wire { name: Some(name), .. } => name.clone(),
+            Self::Interface { index, .. } | Self::Wire { index, .. } => format!("index {}", index.0),
             Self::Netns => "netns".to_owned(),
             Self::Cgroup { .. } => "cgroup".to_owned(),
         }
@@ -96,15 +106,17 @@ impl Place {
                 Role::Port => "port",
                 Role::Bridge => "bridge",
             },
+            Self::Wire { .. } => "uplink",
             Self::Netns => "netns",
             Self::Cgroup { .. } => "cgroup",
         }
     }
 
-    /// `ingress`, `egress`, `sk_lookup`, `bind4`, `connect4` and so on.
+    /// `ingress`, `egress`, `xdp`, `sk_lookup`, `bind4`, `connect4` and so on.
     pub const fn hook(&self) -> &'static str {
         match self {
             Self::Interface { direction, .. } => direction.name(),
+            Self::Wire { .. } => "xdp",
             Self::Netns => "sk_lookup",
             Self::Cgroup { hook } => hook,
         }
@@ -146,12 +158,13 @@ pub(super) fn list(pins: &Pins) -> Result<Vec<Attachment>, DataplaneError> {
             in_front: Vec::new(),
         });
     }
+    found.extend(xdp::list(pins)?);
     let steer = (sockets::steer_pin(pins), Place::Netns, program::STEER);
     let in_cgroup = CgroupHook::ALL
         .iter()
         .map(|hook| (hook.link_pin(pins), hook.place(), hook.program));
     found.sort_by_key(|attachment| match attachment.place {
-        Place::Interface { index, .. } => index,
+        Place::Interface { index, .. } | Place::Wire { index, .. } => index,
         Place::Netns | Place::Cgroup { .. } => IfIndex(u32::MAX),
     });
     for (path, place, program) in std::iter::once(steer).chain(in_cgroup) {
@@ -196,7 +209,7 @@ fn place(index: IfIndex, name: Option<String>, hook: &TcHook) -> Place {
 }
 
 /// What a pinned link joins; none when there is no pin, or nothing at its other end.
-fn state(path: &Path) -> Result<Option<LinkState>, DataplaneError> {
+pub(super) fn state(path: &Path) -> Result<Option<LinkState>, DataplaneError> {
     let state = links::open(path)
         .and_then(|link| link.map(|link| link.state()).transpose())
         .map_err(DataplaneError::pin(path, "read"))?;

@@ -95,6 +95,14 @@ pub enum DataplaneError {
         /// Why it was not loaded.
         reason: String,
     },
+    /// An uplink that does not run native XDP.
+    #[error("{interface} cannot run native XDP: {reason}")]
+    Xdp {
+        /// The uplink.
+        interface: String,
+        /// Why.
+        reason: String,
+    },
     /// A map.
     #[error(transparent)]
     Maps(#[from] MapsError),

@@ -1,4 +1,4 @@
-//! Links that are pinned: tcx, socket lookup and cgroup.
+//! Links that are pinned: tcx, XDP, socket lookup and cgroup.
 
 use std::{
     io,
@@ -73,6 +73,21 @@ pub(super) fn ensure(
     program: &ProgramFd,
     make: impl FnOnce() -> io::Result<FdLink>,
 ) -> io::Result<LinkState> {
+    ensure_pinned(path, target, program, || {
+        let pinned = make()?.pin(path).map_err(pin_error)?;
+        // The pin holds it; this handle is of no more use.
+        drop(pinned);
+        Ok(())
+    })
+}
+
+/// The same with a link that `make` pins at `path` itself.
+pub(super) fn ensure_pinned(
+    path: &Path,
+    target: LinkTarget,
+    program: &ProgramFd,
+    make: impl FnOnce() -> io::Result<()>,
+) -> io::Result<LinkState> {
     if let Some(link) = open(path)? {
         if link.state()?.target == target {
             match link.update(program.as_fd()) {
@@ -85,9 +100,7 @@ pub(super) fn ensure(
         detach(&link)?;
         std::fs::remove_file(path)?;
     }
-    let pinned = make()?.pin(path).map_err(pin_error)?;
-    // The pin holds it; this handle is of no more use.
-    drop(pinned);
+    make()?;
     let link = Link::from_pin(path)?;
     let state = link.state()?;
     if state.target == target {

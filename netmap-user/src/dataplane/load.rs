@@ -6,7 +6,7 @@ use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{MapData, MapError},
     pin::PinError,
-    programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier, SkLookup},
+    programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier, SkLookup, Xdp},
 };
 use netmap_common::maps::{name, program};
 
@@ -59,6 +59,12 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
             unavailable.insert(hook.purpose, (hook.program, reason));
         }
     }
+    // Multi-buffer frames are older kernels' reason to refuse it (Linux 5.18): they carry all by TC.
+    let xdp: &mut Xdp = find(&mut ebpf, program::UPLINK_XDP)?;
+    let no_xdp = xdp
+        .load()
+        .err()
+        .map(|error| feature::explain(program::UPLINK_XDP, error).to_string());
     // All are loaded: from here on the new ones take the old ones' places.
     for hook in TcHook::ALL {
         let program: &mut SchedClassifier = find(&mut ebpf, hook.program)?;
@@ -74,9 +80,15 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
             pin(pins, hook.program, |path| program.pin(path))?;
         }
     }
+    if no_xdp.is_some() {
+        bpffs::remove_file(&pins.program(program::UPLINK_XDP))?;
+    } else {
+        let xdp: &mut Xdp = find(&mut ebpf, program::UPLINK_XDP)?;
+        pin(pins, program::UPLINK_XDP, |path| xdp.pin(path))?;
+    }
     // The pins keep the programs; aya would keep the object's bytes as well.
     drop(ebpf);
-    Programs::open(pins, unavailable)
+    Programs::open(pins, unavailable, no_xdp)
 }
 
 /// Refuses maps that are not what the programs take them for; aya 0.14 would not look.

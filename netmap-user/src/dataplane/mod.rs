@@ -23,6 +23,7 @@ mod namespace;
 mod object;
 mod programs;
 mod sockets;
+mod xdp;
 
 use std::{
     collections::BTreeSet,
@@ -115,6 +116,9 @@ impl Dataplane {
     /// [`DataplaneError::Missing`] when there is no such interface (any more), which is not worth a word.
     pub fn attach(&mut self, interface: IfIndex, role: Role) -> Result<Vec<Attachment>, DataplaneError> {
         hook::interface_name(interface)?;
+        if role != Role::Uplink {
+            self.detach_xdp(interface)?;
+        }
         let wanted = TcHook::of(role);
         for stale in TcHook::ALL.iter().filter(|hook| !wanted.contains(hook)) {
             self.detach_hook(interface, stale)?;
@@ -136,10 +140,31 @@ impl Dataplane {
     ///
     /// What the kernel refuses.
     pub fn detach(&mut self, interface: IfIndex) -> Result<(), DataplaneError> {
+        self.detach_xdp(interface)?;
         for hook in TcHook::ALL {
             self.detach_hook(interface, hook)?;
         }
         Ok(())
+    }
+
+    /// Attaches native XDP to an uplink, or exchanges its program. Its TC programs have to be there already: what XDP
+    /// leaves is theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`DataplaneError::Xdp`] when the driver refuses, or another's program is there; [`DataplaneError::Unavailable`]
+    /// when the program could not be loaded.
+    pub fn attach_xdp(&mut self, interface: IfIndex) -> Result<Attachment, DataplaneError> {
+        xdp::attach(&self.pins, self.programs.xdp()?, interface)
+    }
+
+    /// Detaches native XDP from an interface, if it is attached.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel refuses.
+    pub fn detach_xdp(&mut self, interface: IfIndex) -> Result<(), DataplaneError> {
+        xdp::detach(&self.pins, interface).map(drop)
     }
 
     /// Every interface that carries a program, also those that a former data plane attached.
@@ -152,6 +177,7 @@ impl Dataplane {
             .into_iter()
             .map(|(index, _)| index)
             .collect();
+        interfaces.extend(xdp::pinned(&self.pins)?);
         interfaces.extend(clsact::marked(&self.pins)?.into_iter().map(|(index, _)| index));
         Ok(interfaces)
     }

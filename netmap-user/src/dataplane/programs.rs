@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use aya::programs::{CgroupSockAddr, ProgramError, ProgramInfo, SchedClassifier, SkLookup};
+use aya::programs::{CgroupSockAddr, ProgramError, ProgramInfo, SchedClassifier, SkLookup, Xdp};
+use aya_obj::programs::XdpAttachType;
 use netmap_common::maps::program;
 
 use super::{
@@ -17,6 +18,8 @@ use crate::maps::Pins;
 pub(super) struct Programs {
     classifiers: Vec<(&'static str, SchedClassifier)>,
     pub(super) steer: SkLookup,
+    /// Or why the kernel did not take it.
+    xdp: Result<Xdp, String>,
     in_cgroup: Vec<(&'static CgroupHook, CgroupSockAddr)>,
     unavailable: Unavailable,
 }
@@ -48,7 +51,11 @@ pub fn program_stats(pin_dir: &Path) -> Result<Vec<ProgramStats>, DataplaneError
 
 impl Programs {
     /// Opens them all but what is unavailable.
-    pub(super) fn open(pins: &Pins, unavailable: Unavailable) -> Result<Self, DataplaneError> {
+    pub(super) fn open(
+        pins: &Pins,
+        unavailable: Unavailable,
+        no_xdp: Option<String>,
+    ) -> Result<Self, DataplaneError> {
         let mut classifiers = Vec::new();
         for hook in TcHook::ALL {
             let path = pins.program(hook.program);
@@ -56,6 +63,12 @@ impl Programs {
             classifiers.push((hook.program, program));
         }
         let steer = pins.program(program::STEER);
+        let xdp = if let Some(reason) = no_xdp {
+            Err(reason)
+        } else {
+            let path = pins.program(program::UPLINK_XDP);
+            Ok(Xdp::from_pin(&path, XdpAttachType::Interface).map_err(reading(&path))?)
+        };
         let mut in_cgroup = Vec::new();
         for hook in CgroupHook::ALL {
             if !unavailable.contains_key(&hook.purpose) {
@@ -66,6 +79,7 @@ impl Programs {
         Ok(Self {
             classifiers,
             steer: SkLookup::from_pin(&steer).map_err(reading(&steer))?,
+            xdp,
             in_cgroup,
             unavailable,
         })
@@ -77,6 +91,14 @@ impl Programs {
             .iter_mut()
             .find_map(|(known, program)| (*known == name).then_some(program))
             .ok_or(DataplaneError::NoProgram(name))
+    }
+
+    /// The program for native XDP; [`DataplaneError::Unavailable`] if the kernel did not take it.
+    pub(super) fn xdp(&self) -> Result<&Xdp, DataplaneError> {
+        self.xdp.as_ref().map_err(|reason| DataplaneError::Unavailable {
+            program: program::UPLINK_XDP,
+            reason: reason.clone(),
+        })
     }
 
     /// The programs in a cgroup that serve one purpose; [`DataplaneError::Unavailable`] if the kernel did not take them.
@@ -103,7 +125,10 @@ pub(super) fn stats(pins: &Pins) -> Result<Vec<ProgramStats>, DataplaneError> {
     let hooks = TcHook::ALL.iter().map(|hook| hook.program);
     let mut stats = Vec::new();
     let in_cgroup = CgroupHook::ALL.iter().map(|hook| hook.program);
-    for name in hooks.chain([program::STEER]).chain(in_cgroup) {
+    for name in hooks
+        .chain([program::UPLINK_XDP, program::STEER])
+        .chain(in_cgroup)
+    {
         if !pinned.iter().any(|pin| pin == name) {
             continue;
         }

@@ -116,6 +116,7 @@ fn link_of(message: &LinkMessage) -> Option<Link> {
     let mut mtu = 0;
     let mut mac = None;
     let mut isolated = false;
+    let mut bus = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::Wireless(_) => return None,
@@ -123,6 +124,7 @@ fn link_of(message: &LinkMessage) -> Option<Link> {
             LinkAttribute::Mtu(value) => mtu = *value,
             LinkAttribute::Address(value) => mac = mac_of(value),
             LinkAttribute::Link(index) if peer != Peer::Elsewhere => peer = Peer::Here(IfIndex(*index)),
+            LinkAttribute::ParentDevBusName(value) => bus = Some(value.clone()),
             LinkAttribute::LinkNetNsId(_) => peer = Peer::Elsewhere,
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
@@ -139,6 +141,11 @@ fn link_of(message: &LinkMessage) -> Option<Link> {
         }
     }
     let flags = message.header.flags;
+    let vlan_of = match (kind, peer) {
+        (Some(InfoKind::Vlan), Peer::Here(lower)) => Some(lower),
+        _ => None,
+    };
+    let type_name = kind.map(ToString::to_string);
     let kind = match kind {
         _ if flags.contains(LinkFlags::Loopback) => LinkKind::Loopback,
         Some(InfoKind::Bridge) => LinkKind::Bridge,
@@ -154,6 +161,9 @@ fn link_of(message: &LinkMessage) -> Option<Link> {
         isolated,
         mtu,
         mac,
+        type_name,
+        bus,
+        vlan_of,
     })
 }
 

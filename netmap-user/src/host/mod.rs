@@ -11,8 +11,10 @@ mod place;
 mod resolve;
 mod role;
 mod snapshot;
+mod takers;
 mod view;
 mod watch;
+mod wire;
 
 use std::{
     collections::BTreeSet,
@@ -24,6 +26,7 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
+use netmap_common::maps::IfIndex;
 use rtnetlink::Handle;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -31,10 +34,12 @@ pub use place::Place;
 pub use role::Selection;
 pub use snapshot::{DefaultRoute, Hop, HostAddress, Link, LinkKind, Mac, Neighbour, Peer, Snapshot, Station};
 pub use view::{NamedInterface, View};
+pub use wire::Wire;
 
 use self::{
     change::Change,
     resolve::Resolver,
+    takers::Takers,
     view::Picture,
     watch::{Heard, Watch},
 };
@@ -75,6 +80,8 @@ pub struct Host {
     stale: bool,
     resolver: Resolver,
     watch: Watch,
+    /// None where the kernel does not tell of them.
+    takers: Option<Takers>,
     handle: Handle,
     dumping: Option<Dumping>,
     resync_at: Option<Instant>,
@@ -93,6 +100,10 @@ impl Host {
     pub async fn with_queue(selection: Selection, queue: usize) -> Result<Self, HostError> {
         // Listening begins before the dump, so that nothing between the two is missed.
         let watch = Watch::open(queue).map_err(HostError::Listen)?;
+        let takers = Takers::open().unwrap_or_else(|error| {
+            tracing::warn!("which containers take frames from XDP is not known: {error}");
+            None
+        });
         let (handle, connection) = connect().map_err(HostError::Connect)?;
         let snapshot = dump::snapshot(handle.clone()).await?;
         let mut host = Self {
@@ -103,6 +114,7 @@ impl Host {
             stale: true,
             resolver: Resolver::default(),
             watch,
+            takers,
             handle,
             dumping: None,
             resync_at: None,
@@ -167,7 +179,8 @@ impl Host {
             self.no_resync_before = Instant::now() + RESYNC_PAUSE;
             match dumped {
                 Ok(snapshot) => {
-                    self.snapshot = snapshot;
+                    let takers = std::mem::take(&mut self.snapshot.takers);
+                    self.snapshot = Snapshot { takers, ..snapshot };
                     self.stale = true;
                     self.resyncs += 1;
                 }
@@ -180,6 +193,16 @@ impl Host {
         }
         tokio::select! {
             heard = self.watch.hear() => self.take(heard.map_err(HostError::Listen)?),
+            takers = hear(&mut self.takers) => {
+                let takers = takers.unwrap_or_else(|error| {
+                    // Without its word none may be sent frames.
+                    tracing::warn!("containers no longer take frames from XDP: {error}");
+                    self.takers = None;
+                    BTreeSet::new()
+                });
+                self.stale |= self.snapshot.takers != takers;
+                self.snapshot.takers = takers;
+            }
             () = until(self.resolver.next()) => self.ask(),
             () = until(self.resync_at) => {
                 self.resync_at = None;
@@ -252,6 +275,13 @@ fn connect() -> io::Result<(Handle, JoinSet<()>)> {
         }
     });
     Ok((handle, tasks))
+}
+
+async fn hear(takers: &mut Option<Takers>) -> io::Result<BTreeSet<IfIndex>> {
+    match takers {
+        Some(takers) => takers.hear().await,
+        None => future::pending().await,
+    }
 }
 
 async fn until(instant: Option<Instant>) {

@@ -1,6 +1,10 @@
 //! What netlink said about the host's network namespace, reduced to what decides where packets go.
 
-use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::Ipv4Addr,
+};
 
 use ipnet::Ipv4Net;
 use netmap_common::maps::IfIndex;
@@ -66,6 +70,12 @@ pub struct Link {
     pub mtu: u32,
     /// Its own link-layer address, if it is an Ethernet-like interface.
     pub mac: Option<Mac>,
+    /// The kernel's name of what it is (`IFLA_INFO_KIND`), none for hardware.
+    pub type_name: Option<String>,
+    /// The bus of the device that it is the driver of (`IFLA_PARENT_DEV_BUS_NAME`).
+    pub bus: Option<String>,
+    /// The interface that this VLAN is on.
+    pub vlan_of: Option<IfIndex>,
 }
 
 /// One of the host's own addresses.
@@ -141,6 +151,8 @@ pub struct Snapshot {
     pub neighbours: BTreeMap<(IfIndex, Ipv4Addr), Neighbour>,
     /// Ports by which bridges reach stations. The bridges' own addresses are not among them.
     pub stations: BTreeMap<Station, IfIndex>,
+    /// Devices that take frames from XDP.
+    pub takers: BTreeSet<IfIndex>,
     /// Whether the host forwards IPv4 (`net.ipv4.ip_forward`).
     pub forwarding: bool,
 }

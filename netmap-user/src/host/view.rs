@@ -12,6 +12,7 @@ use super::{
     place::{self, Ask, Places},
     role::{Roles, Selection},
     snapshot::{HostAddress, Link, LinkKind, Peer, Snapshot},
+    wire::Wire,
 };
 
 /// An interface that carries a hook.
@@ -35,6 +36,10 @@ pub struct View {
     pub networks: BTreeMap<Ipv4Net, Network>,
     /// Uplinks, managed bridges and the ports of those.
     pub interfaces: BTreeMap<IfIndex, NamedInterface>,
+    /// What the uplinks are made of.
+    pub wires: BTreeMap<IfIndex, Wire>,
+    /// Ports of containers that take frames from XDP.
+    pub redirects: BTreeSet<IfIndex>,
     /// How to reach published containers.
     pub endpoints: BTreeMap<Address, Endpoint>,
     /// The uplink of the default route with the lowest metric, else the first uplink.
@@ -67,10 +72,13 @@ pub(super) fn picture(
     last: &Picture,
 ) -> Picture {
     let roles = Roles::of(snapshot, selection, &last.view.uplinks());
+    let interfaces = interfaces(snapshot, &roles);
     let view = View {
         locals: locals(snapshot),
         networks: networks(snapshot, &roles),
-        interfaces: interfaces(snapshot, &roles),
+        wires: wires(snapshot, &roles),
+        redirects: redirects(snapshot, &interfaces),
+        interfaces,
         default_uplink: default_uplink(snapshot, &roles),
         missing: roles.missing,
         notes: roles.notes,
@@ -219,6 +227,26 @@ fn interfaces(snapshot: &Snapshot, roles: &Roles) -> BTreeMap<IfIndex, NamedInte
         interfaces.insert(*index, NamedInterface { name, role, value });
     }
     interfaces
+}
+
+fn wires(snapshot: &Snapshot, roles: &Roles) -> BTreeMap<IfIndex, Wire> {
+    let links = roles
+        .uplinks
+        .iter()
+        .filter_map(|index| Some((*index, snapshot.links.get(index)?)));
+    links
+        .map(|(index, link)| (index, Wire::of(snapshot, index, link)))
+        .collect()
+}
+
+fn redirects(snapshot: &Snapshot, interfaces: &BTreeMap<IfIndex, NamedInterface>) -> BTreeSet<IfIndex> {
+    let veths = interfaces
+        .iter()
+        .filter(|(_, interface)| interface.role == Role::Port && interface.value.way == Way::Peer as u8);
+    veths
+        .map(|(index, _)| *index)
+        .filter(|index| snapshot.takers.contains(index))
+        .collect()
 }
 
 fn uplink(snapshot: &Snapshot, index: IfIndex) -> Interface {

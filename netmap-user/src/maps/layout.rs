@@ -4,7 +4,7 @@ use std::fmt;
 
 use aya::maps::{MapData, MapType};
 use netmap_common::maps::{
-    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment, FragmentKey,
+    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Hop,
     IfIndex, Interface, Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
 };
 
@@ -47,6 +47,9 @@ pub struct LayoutMismatch {
 /// must not: a packet cannot wait for memory.
 const NO_PREALLOC: u32 = 1;
 
+/// `BPF_F_RDONLY_PROG`, which the kernel adds to tables of devices by itself.
+const RDONLY_PROG: u32 = 1 << 7;
+
 impl Layout {
     /// The layout of one of the maps in [`name`]. `flows` is the size of the flow table, which is the user's choice.
     pub fn of(name: &str, flows: Entries) -> Self {
@@ -79,8 +82,20 @@ impl Layout {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<u32>(1)
             },
+            name::HOP => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<Hop>(1)
+            },
             name::CLIENTS => Self::sparse::<Cookie, Detour>(capacity::CLIENTS),
             name::DETOURS => Self::of_sockets::<Detours>(),
+            name::REDIRECTS => Self {
+                kind: MapType::DevMapHash,
+                key: size_of::<IfIndex>(),
+                // The device, and a program that netmap has none for (`struct bpf_devmap_val`).
+                value: size_of::<IfIndex>() + size_of::<u32>(),
+                entries: Entries::Exactly(capacity::REDIRECTS),
+                flags: RDONLY_PROG,
+            },
             // The last of them, and what no other name gets past: a socket map holds descriptors.
             _ => Self {
                 kind: MapType::SockMap,

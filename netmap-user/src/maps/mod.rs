@@ -14,6 +14,7 @@ mod flows;
 mod layout;
 mod networks;
 mod pins;
+mod redirects;
 mod reserved;
 mod rules;
 mod slots;
@@ -37,6 +38,7 @@ pub use flows::{FlowCursor, Flows};
 pub use layout::{Entries, Layout, LayoutMismatch};
 pub use networks::Networks;
 pub use pins::Pins;
+pub use redirects::Redirects;
 pub use reserved::Reserved;
 pub use rules::Rules;
 pub use slots::Slots;
@@ -77,6 +79,8 @@ pub struct Maps {
     pub detours: DetourStorage,
     /// Connected UDP sockets among them, and some that are closed since.
     pub clients: Table<Cookie, Detour>,
+    /// Ports that take frames from XDP.
+    pub redirects: Redirects,
 }
 
 impl Maps {
@@ -104,6 +108,7 @@ impl Maps {
             sockets: Sockets::open(&pins)?,
             detours: DetourStorage::open(&pins)?,
             clients: Table::open(&pins, name::CLIENTS)?,
+            redirects: Redirects::open(&pins)?,
         })
     }
 

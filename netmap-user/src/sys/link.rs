@@ -11,7 +11,7 @@ use std::{
 };
 
 use aya_obj::generated::{
-    bpf_attr__bindgen_ty_9, bpf_attr__bindgen_ty_16, bpf_cmd, bpf_link_info, bpf_link_type,
+    bpf_attach_type, bpf_attr__bindgen_ty_9, bpf_attr__bindgen_ty_16, bpf_cmd, bpf_link_info, bpf_link_type,
 };
 use netmap_common::maps::IfIndex;
 
@@ -35,7 +35,7 @@ pub struct LinkState {
 /// What a link is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkTarget {
-    /// An interface, by tcx.
+    /// An interface, by tcx or XDP.
     Interface(IfIndex),
     /// A network namespace, by its inode's number.
     Netns(u64),
@@ -63,6 +63,43 @@ impl Link {
         let number = i32::try_from(number).map_err(io::Error::other)?;
         // SAFETY: the kernel has just made this descriptor, and nobody else has it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(number) }))
+    }
+
+    /// Attaches an XDP program to an interface by its driver (`XDP_FLAGS_DRV_MODE`), which lasts as long as the link.
+    ///
+    /// aya 0.14 would try netlink where this fails, and netlink takes the place of others' programs.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` or `EEXIST` where another program is, `EOPNOTSUPP` where the driver has no XDP, and whatever else the
+    /// driver says.
+    pub fn attach_xdp(program: BorrowedFd<'_>, interface: IfIndex) -> io::Result<Self> {
+        const DRIVER_MODE: u32 = 1 << 2;
+        let mut attr = zeroed_attr();
+        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
+        attr.link_create.__bindgen_anon_2.target_ifindex = interface.0;
+        attr.link_create.attach_type = bpf_attach_type::BPF_XDP as u32;
+        attr.link_create.flags = DRIVER_MODE;
+        // SAFETY: the command takes numbers, no pointers.
+        let number = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr) }?;
+        let number = i32::try_from(number).map_err(io::Error::other)?;
+        // SAFETY: the kernel has just made this descriptor, and nobody else has it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(number) }))
+    }
+
+    /// Pins it at `path`, where it outlives this process.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn pin(&self, path: &Path) -> io::Result<()> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let mut attr = zeroed_attr();
+        attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+        attr.__bindgen_anon_4.bpf_fd = self.number();
+        // SAFETY: `pathname` is a string with its NUL that outlives the call.
+        unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr) }?;
+        Ok(())
     }
 
     /// Lets the link run `program` from the next packet on, none passing in between by neither.
@@ -126,6 +163,9 @@ fn target(info: &bpf_link_info) -> LinkTarget {
     let target = if info.type_ == bpf_link_type::BPF_LINK_TYPE_TCX as u32 {
         // SAFETY: the variant of this type; all of them are integers, and were zeroed.
         LinkTarget::Interface(IfIndex(unsafe { info.__bindgen_anon_1.tcx.ifindex }))
+    } else if info.type_ == bpf_link_type::BPF_LINK_TYPE_XDP as u32 {
+        // SAFETY: as above.
+        LinkTarget::Interface(IfIndex(unsafe { info.__bindgen_anon_1.xdp.ifindex }))
     } else if info.type_ == bpf_link_type::BPF_LINK_TYPE_NETNS as u32 {
         // SAFETY: as above.
         LinkTarget::Netns(u64::from(unsafe { info.__bindgen_anon_1.netns.netns_ino }))

@@ -2,8 +2,8 @@
 //!
 //! The only `unsafe` of this crate is here: batches over BPF maps and the update, detach and description of BPF links
 //! (bpf(2), missing in aya 0.14), the marker that lets aya carry the map types of `netmap_common`, and the
-//! monotonic clock, `SO_NETNS_COOKIE` and recvmmsg(2). [`qdisc`] speaks netlink for the one message that aya does not send, [`diag`]
-//! for the sockets that BPF programs keep something with.
+//! monotonic clock, `SO_NETNS_COOKIE` and recvmmsg(2). [`qdisc`] speaks netlink for the one message that aya does not send,
+//! [`xdp_of`] for what the kernel made of an XDP program, [`diag`] for the sockets that BPF programs keep something with.
 
 mod batch;
 mod bpf;
@@ -14,6 +14,7 @@ mod inbox;
 mod link;
 mod netns;
 mod raw;
+mod xdp;
 
 pub mod diag;
 pub mod qdisc;
@@ -26,3 +27,4 @@ pub use inbox::{Datagram, Inbox};
 pub use link::{Link, LinkState, LinkTarget};
 pub use netns::netns_cookie;
 pub use raw::Raw;
+pub use xdp::{Xdp, xdp_of};

@@ -12,3 +12,4 @@ mod lab;
 mod refusal;
 mod scale;
 mod tables;
+mod xdp;

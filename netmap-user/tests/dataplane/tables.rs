@@ -27,6 +27,7 @@ fn everything_is_loaded_pinned_and_counted() {
             program::UPLINK_OUT,
             program::PORT_IN,
             program::BRIDGE_IN,
+            program::UPLINK_XDP,
             program::STEER,
             program::HOLD,
             program::GETPEERNAME4,
@@ -42,7 +43,7 @@ fn everything_is_loaded_pinned_and_counted() {
             assert!(stats.verified_instructions.unwrap() > 0, "{}", stats.name);
         }
         for map in name::ALL {
-            assert!(lab.pin_dir.join("v1/maps").join(map).exists(), "{map}");
+            assert!(lab.pin_dir.join("v2/maps").join(map).exists(), "{map}");
         }
         let maps = Maps::open(&lab.pin_dir).unwrap();
         let counters = maps.counters.all().unwrap();

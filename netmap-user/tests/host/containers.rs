@@ -120,3 +120,44 @@ fn a_neighbour_without_a_known_port_is_verified_so_that_the_bridge_learns_it() {
         until(&mut second, "endpoint", |view| endpoint(view, C1).is_some()).await;
     });
 }
+
+#[test]
+fn a_container_takes_frames_from_xdp_while_it_has_receive_offload_on() {
+    let lab = Lab::new();
+    lab.container();
+    let port = lab.index("vc1");
+    let switch = |gro: &str| {
+        run(Command::new("ip").args([
+            "netns",
+            "exec",
+            &lab.full("c"),
+            "ethtool",
+            "-K",
+            "eth0",
+            "gro",
+            gro,
+        ]));
+    };
+    lab.inside(async {
+        let mut host = open().await;
+        assert!(host.view().redirects.is_empty());
+        switch("on");
+        until(&mut host, "on", |view| view.redirects.contains(&port)).await;
+        switch("off");
+        until(&mut host, "off", |view| view.redirects.is_empty()).await;
+        switch("on");
+        until(&mut host, "on again", |view| view.redirects.contains(&port)).await;
+        lab.ip("h", "link del vc1");
+        until(&mut host, "gone", |view| view.redirects.is_empty()).await;
+        assert_eq!(
+            host.view().wires[&lab.index("up0")].to_string(),
+            "veth is no physical network card"
+        );
+        // Who comes later finds all as it is.
+        lab.container();
+        let port = lab.index("vc1");
+        switch("on");
+        let mut late = open().await;
+        until(&mut late, "late", |view| view.redirects.contains(&port)).await;
+    });
+}

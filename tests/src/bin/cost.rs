@@ -23,7 +23,7 @@ use netmap_common::maps::{
 use netmap_tests::{
     ground::BPFFS,
     programs::{
-        Frame, HOOKS, Programs, REDIRECT, flag, object, program_name,
+        Frame, HOOKS, Programs, REDIRECT, XDP_REDIRECT, flag, object, program_name,
         scenery::{
             self, Scenery,
             address::{C1, FAR, HOST},
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
             "\nTime of one packet: median of {RUNS} runs of {ROUNDS} rounds each, and the fastest run.\n"
         );
         println!("{:<42} {:>9} {:>9}", "packet", "median", "fastest");
-        for hook in [Hook::UplinkIn, Hook::PortIn] {
+        for hook in [Hook::UplinkIn, Hook::UplinkXdp, Hook::PortIn] {
             let arrival = if hook == Hook::PortIn { VC1 } else { UP0 };
             let mut arp = Frame::new(FlowKey::default(), 0).bytes()?;
             arp[12..14].copy_from_slice(&[0x08, 0x06]);
@@ -87,8 +87,13 @@ fn shuttles(protocol: Protocol) -> Vec<Shuttle> {
     let rule = RuleId(if protocol == Protocol::Tcp { 1 } else { 2 });
     let inwards = ((Hook::UplinkIn, UP0), Way::Peer, VC1);
     let outwards = ((Hook::PortIn, VC1), Way::Neigh, UP0);
+    // To another source address, for XDP asks the kernel who is the neighbour with the destination's: the container,
+    // in both directions of the shuttle.
+    let off_the_wire = ((Hook::UplinkXdp, UP0), Way::Peer, VC1);
+    let near = (key(FAR, 40_000, C1, 8_080), key(FAR, 40_000, C1, 80));
     [
         (Kind::Published, Side::Original, rule, published, inwards),
+        (Kind::Published, Side::Original, rule, near, off_the_wire),
         (Kind::Published, Side::Reply, rule, reversed(published), outwards),
         (Kind::Egress, Side::Original, RuleId(0), egress, outwards),
         (Kind::Egress, Side::Reply, RuleId(0), reversed(egress), inwards),
@@ -137,8 +142,13 @@ impl Shuttle {
             ttl: 254,
             ..Frame::new(back, flag::ACK)
         };
+        let (expected_verdict, link_layer) = match hook {
+            Hook::UplinkXdp => (XDP_REDIRECT, 12),
+            _ => (REDIRECT, 0),
+        };
         ensure!(
-            once.verdict == REDIRECT && once.frame == expected.bytes()?,
+            once.verdict == expected_verdict
+                && once.frame.get(link_layer..) == expected.bytes()?.get(link_layer..),
             "{} is not translated: {once:x?}",
             self.name
         );

@@ -13,10 +13,11 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{SchedClassifier, TestRun as _, TestRunOptions},
+    maps::xdp::DevMapHash,
+    programs::{Program, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult},
 };
 use netmap_common::{
-    maps::{Hook, IfIndex, name, program},
+    maps::{Hook, IfIndex, Role, Way, name, program},
     nat::testing::World,
 };
 
@@ -33,10 +34,23 @@ pub const NEXT: u32 = u32::MAX;
 /// `TC_ACT_SHOT`.
 pub const DROP: u32 = 2;
 
-/// Every packet hook.
-pub const HOOKS: [Hook; 4] = [Hook::UplinkIn, Hook::UplinkOut, Hook::PortIn, Hook::BridgeIn];
+/// `XDP_DROP`.
+pub const XDP_DROP: u32 = 1;
+/// `XDP_PASS`.
+pub const XDP_PASS: u32 = 2;
+/// `XDP_REDIRECT`.
+pub const XDP_REDIRECT: u32 = 4;
 
-/// The TC programs in the kernel.
+/// Every packet hook.
+pub const HOOKS: [Hook; 5] = [
+    Hook::UplinkIn,
+    Hook::UplinkOut,
+    Hook::PortIn,
+    Hook::BridgeIn,
+    Hook::UplinkXdp,
+];
+
+/// The packet programs in the kernel.
 pub struct Programs {
     ebpf: Ebpf,
     /// Their maps.
@@ -46,9 +60,9 @@ pub struct Programs {
 /// What a program made of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What it returned: [`REDIRECT`], [`NEXT`] or [`DROP`].
+    /// What it returned: [`REDIRECT`], [`NEXT`] or [`DROP`]; for XDP [`XDP_REDIRECT`], [`XDP_PASS`] or [`XDP_DROP`].
     pub verdict: u32,
-    /// The packet's mark.
+    /// The packet's mark; XDP has none and leaves it.
     pub mark: u32,
     /// The packet's bytes.
     pub frame: Vec<u8>,
@@ -67,13 +81,25 @@ impl Programs {
             .load_file(&path)
             .with_context(|| format!("cannot load {}; the tests must run as root", path.display()))?;
         for hook in HOOKS {
-            let program: &mut SchedClassifier = ebpf
+            let program = ebpf
                 .program_mut(program_name(hook))
-                .with_context(|| format!("{} has no program for {}", path.display(), hook.name()))?
-                .try_into()?;
-            program.load()?;
+                .with_context(|| format!("{} has no program for {}", path.display(), hook.name()))?;
+            match program {
+                Program::Xdp(program) => program.load()?,
+                program => <&mut SchedClassifier>::try_from(program)?.load()?,
+            }
         }
         let tables = Tables::fill(&mut ebpf, world)?;
+        let mut redirects: DevMapHash<_> = ebpf
+            .map_mut(name::REDIRECTS)
+            .context("there is no table of redirects")?
+            .try_into()?;
+        // As if every container took frames from XDP.
+        for (index, interface) in &world.interfaces {
+            if interface.role == Role::Port as u8 && interface.way == Way::Peer as u8 {
+                redirects.insert(index.0, index.0, None, 0)?;
+            }
+        }
         Ok(Self { ebpf, tables })
     }
 
@@ -81,18 +107,26 @@ impl Programs {
     /// namespace.
     pub fn run(&self, hook: Hook, arrival: IfIndex, mark: u32, frame: &[u8]) -> Result<Outcome> {
         let mut data = vec![0; frame.len() + 64];
-        let mut context = [0; CONTEXT];
-        let result = self.program(hook)?.test_run(TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut data),
-            ctx_in: Some(&context_of(arrival, mark)),
-            ctx_out: Some(&mut context),
-            ..TestRunOptions::default()
-        })?;
+        let mut context = context_of(hook, arrival, mark, frame.len());
+        let before = context.clone();
+        let result = self.test_run(
+            hook,
+            TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut data),
+                ctx_in: Some(&before),
+                ctx_out: Some(&mut context),
+                ..TestRunOptions::default()
+            },
+        )?;
         data.truncate(result.data_size_out as usize);
+        let mark = match hook {
+            Hook::UplinkXdp => mark,
+            _ => u32::from_ne_bytes([context[8], context[9], context[10], context[11]]),
+        };
         Ok(Outcome {
             verdict: result.return_value,
-            mark: u32::from_ne_bytes([context[8], context[9], context[10], context[11]]),
+            mark,
             frame: data,
         })
     }
@@ -100,20 +134,31 @@ impl Programs {
     /// Shows a packet to a hook's program `times` times, each time as the time before left it. The mean time of a run.
     pub fn time(&self, hook: Hook, arrival: IfIndex, frame: &[u8], times: u32) -> Result<Duration> {
         let mut data = vec![0; frame.len() + 64];
-        let result = self.program(hook)?.test_run(TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut data),
-            ctx_in: Some(&context_of(arrival, 0)),
-            repeat: times,
-            ..TestRunOptions::default()
-        })?;
+        let context = context_of(hook, arrival, 0, frame.len());
+        let result = self.test_run(
+            hook,
+            TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut data),
+                ctx_in: Some(&context),
+                repeat: times,
+                ..TestRunOptions::default()
+            },
+        )?;
         Ok(result.duration)
     }
 
     /// A hook's program.
-    pub fn program(&self, hook: Hook) -> Result<&SchedClassifier> {
+    pub fn program(&self, hook: Hook) -> Result<&Program> {
         let program = self.ebpf.program(program_name(hook));
-        Ok(program.context("the object has changed")?.try_into()?)
+        program.context("the object has changed")
+    }
+
+    fn test_run(&self, hook: Hook, options: TestRunOptions<'_>) -> Result<TestRunResult> {
+        Ok(match self.program(hook)? {
+            Program::Xdp(program) => program.test_run(options)?,
+            program => <&SchedClassifier>::try_from(program)?.test_run(options)?,
+        })
     }
 }
 
@@ -147,15 +192,24 @@ pub const fn program_name(hook: Hook) -> &'static str {
         Hook::PortIn => program::PORT_IN,
         Hook::BridgeIn => program::BRIDGE_IN,
         Hook::Socket => program::STEER,
+        Hook::UplinkXdp => program::UPLINK_XDP,
     }
 }
 
 /// Size of `struct __sk_buff` (linux/bpf.h).
 const CONTEXT: usize = 192;
 
-/// A `struct __sk_buff` of which the kernel takes over the mark, at byte 8, and the interface, at byte 40.
-fn context_of(arrival: IfIndex, mark: u32) -> [u8; CONTEXT] {
-    let mut context = [0; CONTEXT];
+/// A `struct __sk_buff` of which the kernel takes over the mark, at byte 8, and the interface, at byte 40. Or a
+/// `struct xdp_md`, of which it takes over the frame's end, at byte 4, and the interface, at byte 12.
+fn context_of(hook: Hook, arrival: IfIndex, mark: u32, length: usize) -> Vec<u8> {
+    if hook == Hook::UplinkXdp {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        return [0, length, 0, arrival.0, 0, 0]
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .collect();
+    }
+    let mut context = vec![0; CONTEXT];
     context[8..12].copy_from_slice(&mark.to_ne_bytes());
     context[40..44].copy_from_slice(&arrival.0.to_ne_bytes());
     context

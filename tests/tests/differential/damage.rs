@@ -5,7 +5,7 @@ use proptest::{
     sample::{Index, select},
 };
 
-use crate::offset::{ETHERNET, IP_END, TTL};
+use crate::offset::{DST, ETHERNET, IP_END, PROTOCOL, SRC, TTL, transport};
 
 /// What is wrong with a packet.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(crate) enum Damage {
     Byte(Index, u8),
     /// Two bytes of the IP header, or behind one without options, are others.
     Field(usize, u16),
+    /// Its L4 checksum is the sum of the pseudo-header: somebody else has yet to complete it.
+    Partial,
     /// It is not IPv4.
     EtherType(u16),
 }
@@ -41,6 +43,7 @@ impl Damage {
             4 => (select(&[40_usize, 50, 36][..]), checksum).prop_map(|(at, sum)| Self::Field(at, sum)),
             1 => (0..80_u16).prop_map(|length| Self::Field(38, length)),
             1 => any::<u16>().prop_map(|offset| Self::Field(46, offset)),
+            4 => Just(Self::Partial),
             // ARP, IPv6, VLAN.
             1 => select(&[0x0806_u16, 0x86dd, 0x8100][..]).prop_map(Self::EtherType),
         ]
@@ -61,11 +64,34 @@ impl Damage {
                     field.copy_from_slice(&value.to_be_bytes());
                 }
             }
+            Self::Partial => partial(frame),
             Self::EtherType(number) => {
                 frame[12..14].copy_from_slice(&number.to_be_bytes());
                 // As above, for IPv6.
                 frame.resize(frame.len().max(ETHERNET + 40), 0);
             }
         }
+    }
+}
+
+/// RFC 9293, 3.1: addresses, protocol and length.
+fn partial(frame: &mut [u8]) {
+    let l4 = transport(frame);
+    let field = match frame[PROTOCOL] {
+        6 => l4 + 16,
+        17 => l4 + 6,
+        _ => return,
+    };
+    let length = u32::from(u16::from_be_bytes([frame[16], frame[17]]));
+    let header = u32::try_from(l4 - ETHERNET).unwrap_or_default();
+    let mut sum = u32::from(frame[PROTOCOL]) + length.saturating_sub(header);
+    for word in frame[SRC..DST + 4].chunks_exact(2) {
+        sum += u32::from(u16::from_be_bytes([word[0], word[1]]));
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    if let Some(field) = frame.get_mut(field..field + 2) {
+        field.copy_from_slice(&sum.to_be_bytes()[2..]);
     }
 }

@@ -74,6 +74,11 @@ fn agree(scenery: &Scenery, seed: u64) -> Result<()> {
             *sum.entry(reason).or_insert(0) += packets;
             sum
         });
+    ensure!(
+        worlds.left() > 1_000,
+        "XDP left only {} packets to TC",
+        worlds.left()
+    );
     ensure_all_seen(&counted)
 }
 
@@ -99,6 +104,8 @@ fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
         Reason::PortHeld,
         // No tag outlives a test run.
         Reason::Vlan,
+        // XDP's alone, and counted by TC under its own reason.
+        Reason::LeftToTc,
         // Would be a fault.
         Reason::RewriteFailed,
     ];

@@ -32,6 +32,8 @@ pub(crate) struct Step {
     length: usize,
     mark: u32,
     damage: Option<Damage>,
+    /// It comes to an uplink that runs XDP.
+    early: bool,
 }
 
 /// What a packet is part of.
@@ -80,8 +82,9 @@ impl Step {
         let length = prop_oneof![6 => Just(0_usize), 1 => Just(400)];
         let mark = prop_oneof![12 => Just(0), 1 => Just(MARK), 1 => any::<u32>()];
         let damage = prop::option::weighted(0.15, Damage::any());
-        (origin, stray, ttl, tcp, (fragment, length), mark, damage).prop_map(
-            |(origin, stray, ttl, tcp, (fragment, length), mark, damage)| Self {
+        let early = any::<bool>();
+        (origin, stray, ttl, tcp, (fragment, length), mark, (damage, early)).prop_map(
+            |(origin, stray, ttl, tcp, (fragment, length), mark, (damage, early))| Self {
                 origin,
                 stray,
                 ttl,
@@ -90,6 +93,7 @@ impl Step {
                 length,
                 mark,
                 damage,
+                early,
             },
         )
     }
@@ -118,8 +122,13 @@ impl Step {
         if let Some(damage) = &self.damage {
             damage.apply(&mut frame);
         }
+        let place = match self.stray.unwrap_or(place) {
+            (Hook::UplinkIn | Hook::UplinkXdp, uplink) if self.early => (Hook::UplinkXdp, uplink),
+            (Hook::UplinkXdp, uplink) => (Hook::UplinkIn, uplink),
+            place => place,
+        };
         Ok(Some(Arrival {
-            place: self.stray.unwrap_or(place),
+            place,
             mark: self.mark,
             frame,
         }))

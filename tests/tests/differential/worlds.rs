@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use netmap_common::{
     maps::{Class, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, Side},
-    nat::{self, Verdict, testing::World},
+    nat::{
+        self, Verdict,
+        testing::{OffTheWire, World},
+    },
 };
 use netmap_tests::programs::{
-    DROP, HOOKS, MARK, NEXT, Outcome, Programs, REDIRECT,
-    scenery::{self, Scenery},
+    DROP, HOOKS, MARK, NEXT, Outcome, Programs, REDIRECT, XDP_DROP, XDP_PASS, XDP_REDIRECT,
+    scenery::{self, BR1_MAC, C1_MAC, Scenery},
 };
 
 use crate::{record::Record, step::Arrival};
@@ -20,6 +23,7 @@ pub(crate) struct Worlds<'scenery> {
     host: World,
     kernel: Programs,
     counted: BTreeMap<(Hook, Reason), (u64, u64)>,
+    left: u64,
 }
 
 impl<'scenery> Worlds<'scenery> {
@@ -31,6 +35,7 @@ impl<'scenery> Worlds<'scenery> {
             kernel: Programs::load(&host)?,
             host,
             counted: BTreeMap::new(),
+            left: 0,
         })
     }
 
@@ -39,6 +44,7 @@ impl<'scenery> Worlds<'scenery> {
         let Arrival { place, mark, frame } = arrival;
         let (hook, interface) = *place;
         self.scenery.surround(&mut self.host, interface, frame);
+        self.host.redirects = (hook == Hook::UplinkXdp).then(scenery::reached_by_xdp);
         // A later second for every packet, so that the host build never skips its look at a twin. The kernel, whose
         // clock is real, does so rarely. That must make no difference.
         let now = self.host.now.get();
@@ -50,21 +56,38 @@ impl<'scenery> Worlds<'scenery> {
 
         let (carried, expected) = on_the_host(&self.host, hook, *mark, frame);
         let reason = carried.map_or_else(|reason| reason, |carried| carried.reason);
-        let (packets, bytes) = self.counted.entry((hook, reason)).or_default();
-        *packets += 1;
-        *bytes += frame.len() as u64 - 14;
+        let is_left = hook == Hook::UplinkXdp && reason.class() == Class::Passed;
+        if is_left {
+            self.left += 1;
+        } else {
+            let (packets, bytes) = self.counted.entry((hook, reason)).or_default();
+            *packets += 1;
+            *bytes += frame.len() as u64 - 14;
+        }
 
         let found = self.kernel.run(hook, interface, *mark, frame)?;
         ensure!(
             found == expected,
             "the host build says {carried:?} and\n  {expected:x?},\nthe kernel\n  {found:x?}"
         );
+        if is_left {
+            ensure!(found.frame == *frame, "XDP has changed what it left to TC");
+            return self.show(&Arrival {
+                place: (Hook::UplinkIn, interface),
+                ..arrival.clone()
+            });
+        }
         Ok(carried.ok().map(|carried| Record {
             place: *place,
             before: frame.clone(),
             after: found.frame,
             verdict: carried.verdict,
         }))
+    }
+
+    /// How many packets XDP left to TC, where they were shown again.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
     }
 
     /// How many packets became what.
@@ -175,6 +198,19 @@ fn on_the_host(
     frame: &[u8],
 ) -> (Result<nat::Carried, Reason>, Outcome) {
     let mut frame = frame.to_vec();
+    if hook == Hook::UplinkXdp {
+        let carried = nat::process(&mut OffTheWire(&mut frame), world, Hook::UplinkIn);
+        let verdict = match carried {
+            Ok(_) => XDP_REDIRECT,
+            Err(reason) if reason.class() == Class::Dropped => XDP_DROP,
+            Err(_) => XDP_PASS,
+        };
+        if carried.is_ok() {
+            frame[..6].copy_from_slice(&C1_MAC);
+            frame[6..12].copy_from_slice(&BR1_MAC);
+        }
+        return (carried, Outcome { verdict, mark, frame });
+    }
     let done = matches!(hook, Hook::UplinkOut | Hook::BridgeIn) && mark & MARK != 0;
     let carried = if done {
         Err(Reason::Done)

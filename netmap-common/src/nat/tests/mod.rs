@@ -15,6 +15,7 @@ mod fragments;
 mod hairpin;
 mod icmp;
 mod lifetime;
+mod off_the_wire;
 mod own_port;
 mod parse;
 mod policy;
@@ -40,7 +41,7 @@ use self::{
         tap,
     },
 };
-use super::{HostSocket, Route, Verdict};
+use super::{HostSocket, Route, Verdict, process, testing::OffTheWire};
 use crate::maps::{
     Address, Flow, Generation, Hook, IfIndex, Interface, Kind, Port, PortRange, Protocol, Reason, Rule,
     RuleId, Seconds, Settings, Side, Way,

@@ -62,8 +62,8 @@ fn refusals_of_values_keep_their_sentence() {
             "127.0.0.1 is a loopback address, which cannot be reached inside a container; give the address of its interface",
         ),
         (
-            "netmap run --xdp native",
-            "native XDP is not there yet: this version of netmap carries uplinks by TC; use auto or off",
+            "netmap run --xdp generic",
+            "\"generic\" is not an XDP mode; use auto, native or off",
         ),
         (
             "netmap run --mark-bit 32",

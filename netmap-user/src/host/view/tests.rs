@@ -29,6 +29,9 @@ fn link(name: &str, kind: LinkKind, master: Option<IfIndex>) -> Link {
         isolated: false,
         mtu: 1500,
         mac: None,
+        type_name: None,
+        bus: None,
+        vlan_of: None,
     }
 }
 
@@ -388,4 +391,46 @@ fn an_uplink_that_was_found_by_its_default_route_outlives_the_route() {
     snapshot.links.remove(&UP);
     let third = picture(&snapshot, &Selection::default(), &none, &second);
     assert_eq!(third.view.uplinks(), []);
+}
+
+#[test]
+fn a_port_takes_frames_from_xdp_if_its_device_does_and_it_is_reached_by_peer() {
+    let mut snapshot = host();
+    assert_eq!(see(&snapshot).view.redirects, BTreeSet::new());
+    snapshot.takers = [UP, BRIDGE, PORT, TAP].into();
+    assert_eq!(see(&snapshot).view.redirects, BTreeSet::from([PORT]));
+}
+
+#[test]
+fn an_uplink_is_a_card_by_its_bus_unless_it_is_virtual_or_carries_a_vlan() {
+    let wire = |bus: Option<&str>, type_name: Option<&str>, vlan_of| {
+        let mut snapshot = host();
+        let card = Link {
+            bus: bus.map(str::to_owned),
+            type_name: type_name.map(str::to_owned),
+            ..snapshot.links[&UP].clone()
+        };
+        let vlan = Link {
+            vlan_of,
+            ..link("up.5", LinkKind::Other, None)
+        };
+        snapshot.apply(Event::Link(UP, card));
+        snapshot.apply(Event::Link(IfIndex(50), vlan));
+        see(&snapshot).view.wires[&UP].clone()
+    };
+    assert_eq!(wire(Some("pci"), None, None), Wire::Card);
+    assert_eq!(wire(Some("usb"), None, Some(TAP)), Wire::Card);
+    for (bus, type_name, what) in [
+        (Some("virtio"), None, "virtio"),
+        (Some("vmbus"), None, "vmbus"),
+        (None, Some("veth"), "veth"),
+        (None, None, "it"),
+    ] {
+        let found = wire(bus, type_name, None);
+        assert_eq!(found.to_string(), format!("{what} is no physical network card"));
+    }
+    assert_eq!(
+        wire(Some("pci"), None, Some(UP)).to_string(),
+        "the VLAN up.5 is on it, whose tags XDP may not see"
+    );
 }

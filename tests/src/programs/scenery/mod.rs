@@ -110,11 +110,21 @@ const NARROW: u32 = 300;
 /// Link-layer header, whose length does not count there.
 const ETHERNET: usize = 14;
 
+/// The link-layer address of [`interface::BR1`].
+pub const BR1_MAC: [u8; 6] = [2, 0, 0, 0, 1, 1];
+/// The link-layer address of the container at [`address::C1`].
+pub const C1_MAC: [u8; 6] = [2, 0, 0, 0, 1, 2];
+
 /// Masquerading must not take these: the host's own sockets, none of them published.
 const TCP_LISTENER: Port = Port(1_029);
 const UDP_LISTENER: Port = Port(1_030);
 /// A published port that a connected socket of the host uses as its source, and the other end.
 const UDP_CLIENT: (Port, Port) = (Port(53), Port(5_353));
+
+/// The ports and containers that XDP can send to: for the others there is no neighbour, or no forwarding.
+pub fn reached_by_xdp() -> Vec<(IfIndex, Address)> {
+    vec![(interface::VC1, address::C1), (interface::VC1B, address::C1)]
+}
 
 /// The host, as long as [`Scenery::run`] runs.
 #[derive(Debug)]
@@ -203,8 +213,25 @@ fn build(namespace: &Namespace) -> Result<()> {
         address::HOST3,
         address::NEAR,
     ))?;
+    // What XDP asks about a container. Nobody knows C1B, and C3's bridge does not forward.
+    namespace.batch(&format!(
+        "link set br1 address {}
+         route add 172.30.1.0/24 dev br1
+         route add 172.30.3.0/24 dev br3
+         neigh add {} lladdr {} dev br1 nud permanent
+         neigh add {} lladdr {} dev br3 nud permanent",
+        link_address(BR1_MAC),
+        address::C1,
+        link_address(C1_MAC),
+        address::C3,
+        link_address(C1_MAC),
+    ))?;
     namespace.sysctl("ipv4/ip_forward", "1")?;
     namespace.sysctl("ipv4/conf/br3/forwarding", "0")
+}
+
+fn link_address(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// What the routing table says about a packet to an address that is neither the host's nor a container's.

@@ -1,0 +1,48 @@
+//! What XDP leaves to TC before it looks further: it sees a frame that the kernel has yet to make a packet of.
+
+use network_types::{tcp::TcpHdr, udp::UdpHdr};
+
+use super::{Datagram, Packet, checksum, parse::L3};
+use crate::maps::{Protocol, Reason};
+
+/// Leaves to TC what takes more than one frame to judge, what the host may have to answer, and a packet whose checksum may be
+/// yet to be completed.
+///
+/// A veth carries frames whose L4 checksum is the sum of the pseudo-header alone (`CHECKSUM_PARTIAL`). That is known by
+/// its value: of the checksums that are complete, one in 65,536 equals it too, and is carried by TC as well.
+#[inline(always)]
+pub(super) fn check<P: Packet + ?Sized>(packet: &P, datagram: &Datagram) -> Result<(), Reason> {
+    if !packet.is_early() {
+        return Ok(());
+    }
+    if datagram.is_fragment || datagram.ttl <= 1 {
+        return Err(Reason::LeftToTc);
+    }
+    let field = match datagram.protocol {
+        Protocol::Tcp => core::mem::offset_of!(TcpHdr, check),
+        Protocol::Udp => core::mem::offset_of!(UdpHdr, check),
+        // Without a pseudo-header, and always complete.
+        Protocol::Icmp => return Ok(()),
+    };
+    let found = packet
+        .header::<[u8; 2]>(datagram.l4 + field)
+        .or(Err(Reason::Malformed))?;
+    if *found == pseudo_header(datagram) {
+        Err(Reason::LeftToTc)
+    } else {
+        Ok(())
+    }
+}
+
+/// The sum of the pseudo-header, not complemented (RFC 9293, 3.1; RFC 768).
+#[inline(always)]
+fn pseudo_header(datagram: &Datagram) -> [u8; 2] {
+    #[expect(clippy::cast_possible_truncation, reason = "60 bytes at most")]
+    let header = (datagram.l4 - L3) as u32;
+    checksum::sum([
+        datagram.key.src.0,
+        datagram.key.dst.0,
+        u32::from(datagram.protocol.number()),
+        datagram.length.saturating_sub(header),
+    ])
+}
