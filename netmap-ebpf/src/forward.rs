@@ -17,6 +17,10 @@ const DROP: i32 = 2;
 pub(crate) fn run(ctx: &TcContext, hook: Hook) -> i32 {
     let mut frame = Frame::new(ctx.as_ptr().cast());
     if matches!(hook, Hook::UplinkOut | Hook::BridgeIn) && frame.is_done() {
+        if hook == Hook::BridgeIn {
+            // The host's own rules shall not see it.
+            frame.set_done(false);
+        }
         return leave(&frame, hook, Reason::Done);
     }
     let length = datagram_length(&frame);
@@ -30,7 +34,13 @@ pub(crate) fn run(ctx: &TcContext, hook: Hook) -> i32 {
                 Verdict::Stack => NEXT,
             }
         }
-        Err(reason) => leave(&frame, hook, reason),
+        Err(reason) => {
+            // The bridge's hook, which comes next, would find the same out again.
+            if hook == Hook::PortIn && reason == Reason::ToHost {
+                frame.set_done(true);
+            }
+            leave(&frame, hook, reason)
+        }
     }
 }
 

@@ -50,15 +50,24 @@ impl Frame {
         self.mark() & MARK.load() != 0
     }
 
+    /// Tells our later hooks so, or takes that back.
+    #[inline(always)]
+    pub(crate) fn set_done(&mut self, is_done: bool) {
+        let others = self.mark() & !MARK.load();
+        self.set_mark(if is_done { others | MARK.load() } else { others });
+    }
+
     /// Sends it into the network namespace behind a veth.
     #[inline(always)]
     pub(crate) fn redirect_peer(&mut self, out: IfIndex) -> i32 {
         // The mark would reach the container.
         self.set_mark(0);
         // Before Linux 6.15 the container's stack drops a frame whose link-layer address is not its own, unless it is
-        // said to be for this host.
-        // SAFETY: the context is the program's own; the helper fails for no packet type that is 0.
-        unsafe { bpf_skb_change_type(self.skb, PACKET_HOST) };
+        // said to be for this host, as one from the wire is already.
+        if self.packet_type() != PACKET_HOST {
+            // SAFETY: the context is the program's own; the helper fails for no packet type that is 0.
+            unsafe { bpf_skb_change_type(self.skb, PACKET_HOST) };
+        }
         // SAFETY: takes numbers only.
         let verdict = unsafe { bpf_redirect_peer(out.0, 0) };
         verdict as i32
@@ -67,10 +76,16 @@ impl Frame {
     /// Sends it out of an interface, the kernel resolving the next hop.
     #[inline(always)]
     pub(crate) fn redirect_neigh(&mut self, out: IfIndex) -> i32 {
-        self.set_mark(self.mark() | MARK.load());
+        self.set_done(true);
         // SAFETY: no parameters are given, so the pointer is not read.
         let verdict = unsafe { bpf_redirect_neigh(out.0, core::ptr::null_mut(), 0, 0) };
         verdict as i32
+    }
+
+    #[inline(always)]
+    fn packet_type(&self) -> u32 {
+        // SAFETY: the kernel's verifier knows the context's fields and their size.
+        unsafe { read_volatile(addr_of!((*self.skb).pkt_type)) }
     }
 
     #[inline(always)]

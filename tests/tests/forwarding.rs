@@ -170,15 +170,15 @@ fn a_vlan_tagged_frame_is_left_alone() -> Result<()> {
 }
 
 #[test]
-fn no_mark_reaches_a_container() -> Result<()> {
+fn no_mark_reaches_a_container_or_the_host() -> Result<()> {
     let scene = Scene::new()?;
-    for container in [&scene.lab.c1, &scene.lab.c1b, &scene.lab.c2] {
-        container.nft(
+    for machine in [&scene.lab.c1, &scene.lab.c1b, &scene.lab.c2, &scene.lab.host] {
+        machine.nft(
             "table ip lab {
                counter seen {}
                counter marked {}
                chain in {
-                 type filter hook prerouting priority -400;
+                 type filter hook input priority -400;
                  counter name seen
                  meta mark != 0 counter name marked
                }
@@ -186,16 +186,23 @@ fn no_mark_reaches_a_container() -> Result<()> {
         )?;
     }
     rows::check_all(&scene)?;
-    for container in [&scene.lab.c1, &scene.lab.c1b, &scene.lab.c2] {
+    // And what a container asks of the host itself.
+    let own = SocketAddrV4::new(GATEWAY1, 5_353);
+    let _server = udp::Server::start(&scene.lab.host, own)?;
+    let (_, moved) = scene
+        .netmap
+        .watch(|| udp::request(&scene.lab.c1, own, "the host"))?;
+    moved.ensure_includes(&["port-in to-host", "bridge-in done"])?;
+    for machine in [&scene.lab.c1, &scene.lab.c1b, &scene.lab.c2, &scene.lab.host] {
         ensure!(
-            counted(container, "seen")? > 0,
+            counted(machine, "seen")? > 0,
             "the counter in {} sees nothing",
-            container.name()
+            machine.name()
         );
         ensure!(
-            counted(container, "marked")? == 0,
+            counted(machine, "marked")? == 0,
             "marked packets reached {}",
-            container.name()
+            machine.name()
         );
     }
     Ok(())

@@ -105,9 +105,19 @@ impl Stage {
 
     /// The same with more arguments for `netmap run`, where that is the backend.
     pub(crate) fn with(backend: Backend, ports: Ports, arguments: &[&str]) -> Result<Self> {
+        // Plain routing is a host that has never seen a container engine.
+        Self::build(backend, backend != Backend::Route, ports, arguments)
+    }
+
+    /// One on the same host whatever the backend: for clients on the host, plain routing is the direct way on that host.
+    pub(crate) fn on_engine_host(backend: Backend, ports: Ports) -> Result<Self> {
+        Self::build(backend, true, ports, &[])
+    }
+
+    /// `br_netfilter` is what a host has on which Docker or Kubernetes runs.
+    fn build(backend: Backend, br_netfilter: bool, ports: Ports, arguments: &[&str]) -> Result<Self> {
         let lab = Lab::with(Options {
-            // What a host has on which Docker or Kubernetes runs.
-            br_netfilter: backend != Backend::Route,
+            br_netfilter,
             // Containers take frames from XDP.
             native_xdp: backend == Backend::NetmapXdp,
             ..Options::default()

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
-    let stage = Stage::new(run.backend, Ports::FEW)?;
+    let stage = Stage::on_engine_host(run.backend, Ports::FEW)?;
     for (column, work) in [("in", "upload"), ("out", "download")] {
         tcp::bulk(run, &stage, column, work)?;
     }

@@ -224,6 +224,8 @@ fn on_the_host(
             Verdict::Stack => (NEXT, mark),
         },
         Err(reason) if reason.class() == Class::Dropped => (DROP, mark),
+        Err(Reason::ToHost) if hook == Hook::PortIn => (NEXT, mark | MARK),
+        Err(Reason::Done) if hook == Hook::BridgeIn => (NEXT, mark & !MARK),
         Err(_) => (NEXT, mark),
     };
     (carried, Outcome { verdict, mark, frame })
