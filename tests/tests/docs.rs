@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use netmap_common::maps::Reason;
 
 const REASONS: &str = include_str!("../../docs/reasons.md");
+const NAT: &str = include_str!("../../docs/nat.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const README: &str = include_str!("../../README.md");
 
@@ -41,11 +42,33 @@ fn every_reason_stands_under_its_class() {
 
 #[test]
 fn links_lead_somewhere() {
-    for (folder, text) in [("", README), ("", ARCHITECTURE), ("docs", REASONS)] {
+    for (folder, text) in [("", README), ("", ARCHITECTURE), ("docs", REASONS), ("docs", NAT)] {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             assert!(root().join(folder).join(link).exists(), "{link}");
         }
     }
+}
+
+#[test]
+fn every_requirement_names_tests_that_there_are() -> Result<()> {
+    let mut text = String::new();
+    for folder in ["netmap-common/src", "netmap-user", "tests/tests"] {
+        visit(&root().join(folder), &mut |path| {
+            text.push_str(&fs::read_to_string(path)?);
+            Ok(())
+        })?;
+    }
+    // The last column of every row.
+    let named: Vec<_> = NAT
+        .lines()
+        .filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | "))
+        .flat_map(|(_, column)| column.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(named.len() > 50, "only {} tests are named", named.len());
+    for name in named {
+        assert!(text.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -61,20 +84,25 @@ fn the_list_of_files_with_unsafe_code_is_right() -> Result<()> {
         .collect();
     let mut found = BTreeSet::new();
     for package in ["netmap-common", "netmap-ebpf", "netmap-user"] {
-        collect(&root().join(package).join("src"), &mut found)?;
+        visit(&root().join(package).join("src"), &mut |path| {
+            if has_unsafe(path)? {
+                found.insert(path.strip_prefix(root())?.display().to_string());
+            }
+            Ok(())
+        })?;
     }
     assert_eq!(listed, found);
     Ok(())
 }
 
-/// Adds the Rust files below `folder` that have unsafe code.
-fn collect(folder: &Path, found: &mut BTreeSet<String>) -> Result<()> {
+/// Shows every Rust file below `folder`.
+fn visit(folder: &Path, show: &mut impl FnMut(&Path) -> Result<()>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            collect(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") && has_unsafe(&path)? {
-            found.insert(path.strip_prefix(root())?.display().to_string());
+            visit(&path, show)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            show(&path)?;
         }
     }
     Ok(())

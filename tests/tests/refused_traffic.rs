@@ -1,13 +1,18 @@
 //! Row 8: what must not get through, and what stays the host's.
 
-use std::{io::ErrorKind, net::SocketAddrV4};
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, SocketAddrV4},
+};
 
 use anyhow::{Result, ensure};
+use etherparse::PacketBuilder;
 use netmap_tests::{
     Options, SILENCE, Scene,
     refusals::REFUSALS,
     tcp,
     topology::{HOST, REMOTE},
+    wire::Wire,
 };
 
 #[test]
@@ -59,4 +64,28 @@ fn a_port_that_is_not_published_stays_the_hosts() -> Result<()> {
         .watch(|| tcp::request(&lab.remote, at, "the host's own"))?;
     ensure!(answer.client.ip() == REMOTE, "{answer:?}");
     moved.ensure_carried_by(&[])
+}
+
+#[test]
+fn a_neighbour_cannot_reset_a_containers_connection() -> Result<()> {
+    let scene = Scene::new()?;
+    let lab = &scene.lab;
+    let server = SocketAddrV4::new(REMOTE, 80);
+    let mut connection = tcp::Client::connect(&lab.c1, server)?;
+    connection.ask("before")?;
+    let SocketAddr::V4(own) = connection.local()? else {
+        anyhow::bail!("not IPv4");
+    };
+    let wire = Wire::open(&lab.c1b, "eth0")?;
+    // To the bridge, as c1 would send it.
+    let builder = PacketBuilder::ethernet2(wire.mac(), [2, 0, 0, 0, 1, 1])
+        .ipv4(own.ip().octets(), server.ip().octets(), 64)
+        .tcp(own.port(), server.port(), 1, 0)
+        .rst();
+    let mut frame = Vec::new();
+    builder.write(&mut frame, &[])?;
+    let ((), moved) = scene.netmap.watch(|| wire.send(&frame))?;
+    moved.ensure_dropped_by(&["port-in spoofed-source"])?;
+    connection.ask("after")?;
+    connection.finish()
 }

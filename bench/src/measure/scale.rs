@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Read as _,
+    path::PathBuf,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -54,10 +55,17 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Where the flow table is pinned: in the folder of whichever layout this netmap has.
+fn pin(netmap: &Netmap) -> Result<PathBuf> {
+    let folders = fs::read_dir(netmap.pins())?.flatten();
+    let mut pins = folders.map(|folder| folder.path().join("maps").join(name::FLOWS));
+    pins.find(|pin| pin.exists())
+        .context("the flow table is not pinned")
+}
+
 /// Adds connections from a container to the outside that are established and rest.
 fn fill(netmap: &Netmap, flows: u32) -> Result<()> {
-    let pin = netmap.pins().join("v1/maps").join(name::FLOWS);
-    let mut table = FlowTable::try_from(Map::HashMap(MapData::from_pin(pin)?))?;
+    let mut table = FlowTable::try_from(Map::HashMap(MapData::from_pin(pin(netmap)?)?))?;
     let last_seen = Seconds(uptime()?.saturating_sub(QUIET));
     for number in 0..flows {
         let port = Port(u16::try_from(1024 + number % 60_000)?);

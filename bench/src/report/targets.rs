@@ -106,9 +106,9 @@ fn limits(judge: &Judge<'_>) -> Vec<Verdict> {
         "ms",
     ));
     all.push(judge.limit(
-        "daemon with 60,000 ports in a range",
+        "daemon with 60,000 ports in two ranges",
         MEMORY,
-        "  60000 as a range",
+        "  60000 in two ranges",
         30.0,
         "MB",
     ));

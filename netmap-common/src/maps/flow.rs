@@ -146,8 +146,8 @@ pub struct Flow {
     pub last_seen: Seconds,
     /// When the flow was opened.
     pub created: Seconds,
-    /// Zero.
-    pub pad: u32,
+    /// The port that packets of this direction come by, where it is one container's own; 0 for any interface.
+    pub from: IfIndex,
     /// Packets in this direction. Not atomic: a direction spread over several CPUs may miss some.
     pub packets: u64,
     /// Bytes at layer 3 in this direction.

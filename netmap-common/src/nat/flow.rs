@@ -27,7 +27,7 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
         tcp: datagram.tcp,
     };
     let Some(flow) = env.touch(&datagram.key, seen, |flow| {
-        counts_at(hook, flow) && sends(env, flow)
+        counts_at(hook, flow) && !is_forged(env, hook, flow) && sends(env, flow)
     }) else {
         return Ok(None);
     };
@@ -59,6 +59,9 @@ fn judge<E: Env>(
     };
     if !comes_in_at(hook, kind, side) {
         return Ok(None);
+    }
+    if is_forged(env, hook, flow) {
+        return Err(Reason::SpoofedSource);
     }
     if !is_published_still(env, flow) {
         end(env, key, flow);
@@ -108,6 +111,12 @@ const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
         (Kind::Published, Side::Original) | (Kind::Egress, Side::Reply)
     );
     matches!(hook, Hook::UplinkIn) == from_outside
+}
+
+/// Whether it comes by another container's port than the flow's own. What reaches the bridge's hook has passed some port.
+#[inline(always)]
+fn is_forged<E: Env>(env: &E, hook: Hook, flow: &Flow) -> bool {
+    hook == Hook::PortIn && flow.from != IfIndex(0) && flow.from != env.arrival()
 }
 
 /// What the host's stack forwards is translated at the uplink, not where it leaves the container.

@@ -69,6 +69,7 @@ pub(super) fn claim<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish) -> Re
         side: Side::Reply as u8,
         last_seen: now,
         created: now,
+        from: port_of(wish.there),
         ..Flow::default()
     };
     take_port(env, datagram, wish, &mut flow)?;
@@ -76,6 +77,7 @@ pub(super) fn claim<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish) -> Re
     flow.way = wish.there.0 as u8;
     flow.out = wish.there.1;
     flow.side = Side::Original as u8;
+    flow.from = port_of(wish.back);
     flow.tcp = TcpSeen::default().after(datagram.tcp);
     flow.packets = 1;
     flow.bytes = u64::from(datagram.length);
@@ -91,6 +93,12 @@ pub(super) fn claim<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish) -> Re
     }
     wish.to = winner.ok_or(Reason::TableFull)?.0;
     Ok(())
+}
+
+/// The port that packets come by from where the way leads, if it leads to one container only.
+#[inline(always)]
+fn port_of((way, out): (Way, IfIndex)) -> IfIndex {
+    if way == Way::Peer { out } else { IfIndex(0) }
 }
 
 /// Inserts the entry of the answers under the first port that is free.

@@ -119,6 +119,28 @@ fn a_connection_that_began_on_the_hosts_stack_stays_there() {
 }
 
 #[test]
+fn both_sides_may_open_at_once() {
+    let host = Host::new();
+    host.send(C1_PORT, &tcp(SYN, c1(30_000), r(443)));
+    let theirs = tcp(SYN, r(443), h(30_000));
+    host.carries(
+        UPLINK_IN,
+        &theirs,
+        C1_PEER,
+        Reason::EgressReply,
+        &theirs.to(c1(30_000)).hop(),
+    );
+    let ours = tcp(SYN | ACK, c1(30_000), r(443));
+    host.carries(
+        C1_PORT,
+        &ours,
+        UPLINK_NEIGH,
+        Reason::EgressOut,
+        &ours.from(h(30_000)).hop(),
+    );
+}
+
+#[test]
 fn what_does_not_leave_by_an_uplink_is_the_stacks() {
     let mut host = Host::new();
     let question = udp(c1(30_000), r(53));

@@ -131,3 +131,24 @@ fn a_packet_that_claims_to_come_from_this_host_is_dropped() {
     // A host that accepts its own addresses from a wire does not let them through to containers.
     host.refuses(UPLINK_IN, &udp(h(40_000), c1(80)), Reason::DirectAccess);
 }
+
+#[test]
+fn a_container_cannot_speak_in_its_neighbours_flow() {
+    let host = Host::with_8080();
+    let question = tcp(SYN, c1(30_000), r(443));
+    host.send(C1_PORT, &question);
+    host.send(UPLINK_IN, &tcp(SYN, r(40_000), h(8_080)));
+    host.send(C2_PORT, &udp(c2(40_000), h(8_080)));
+    let before = host.world.flows.borrow().clone();
+    host.tick();
+    for forged in [
+        // A reset of c1's own connection, an answer of c1's to R, one to c2.
+        question.flags(RST),
+        tcp(SYN | ACK, c1(80), r(40_000)),
+        udp(c1(80), c2(40_000)),
+    ] {
+        host.leaves(C1B_PORT, &forged, Reason::SpoofedSource);
+    }
+    assert_eq!(*host.world.flows.borrow(), before, "not even counted");
+    host.send(C1_PORT, &question.flags(ACK));
+}
