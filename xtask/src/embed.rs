@@ -14,7 +14,12 @@ use super::{object, toolchain};
 /// # Errors
 ///
 /// One sentence: which tool is missing, or that the programs do not build.
-pub(crate) fn build(out: &Path, package: &str, binary: &str, inputs: &[&str]) -> Result<PathBuf, Box<dyn Error>> {
+pub(crate) fn build(
+    out: &Path,
+    package: &str,
+    binary: &str,
+    inputs: &[&str],
+) -> Result<PathBuf, Box<dyn Error>> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let workspace = manifest
         .parent()

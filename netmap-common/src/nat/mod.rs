@@ -1,9 +1,9 @@
 //! The NAT: what becomes of one packet at one hook.
 //!
 //! [`process`] is the data path. Each of its lines is a stage with a file of its own, in this order: `parse`,
-//! `policy`, `early`, `flow`, then for what has no flow yet `rule` with `dnat` or `snat` (both claim through `ports`), then
-//! `forward` and `rewrite`; `fragment` and `icmp` stand beside them for what is not a whole datagram. Nothing here names a kernel or a map: packets come through [`Packet`], everything else
-//! through [`Env`].
+//! `policy`, `early`, `flow`, then for what has no flow yet `rule` with `dnat` or `snat` (both claim through `ports`),
+//! then `forward` and `rewrite`; `fragment` and `icmp` stand beside them for what is not a whole datagram. Nothing here
+//! names a kernel or a map: packets come through [`Packet`], everything else through [`Env`].
 
 mod checksum;
 mod dnat;
