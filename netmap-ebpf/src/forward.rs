@@ -2,11 +2,15 @@
 
 use aya_ebpf::{EbpfContext as _, programs::TcContext};
 use netmap_common::{
-    maps::{Class, Hook, Reason},
+    maps::{Address, Address6, Class, Hook, Reason},
     nat::{self, Packet as _, Verdict},
 };
 
-use crate::{maps, packet::Frame, world::Kernel};
+use crate::{
+    maps::{self, Tables},
+    packet::Frame,
+    world::Kernel,
+};
 
 /// Lets the next program see the packet, then the host. `TC_ACT_OK` would silence other programs.
 const NEXT: i32 = -1;
@@ -23,8 +27,24 @@ pub(crate) fn run(ctx: &TcContext, hook: Hook) -> i32 {
         }
         return leave(&frame, hook, Reason::Done);
     }
+    if frame.is_ipv6() {
+        maps::go_on(ctx, hook);
+        return leave(&frame, hook, Reason::NotIp);
+    }
+    translate::<Address>(frame, hook)
+}
+
+/// The same for what the first program has found to be IPv6: a program of its own, because both together would need
+/// more stack than there is.
+#[inline(always)]
+pub(crate) fn run_ipv6(ctx: &TcContext, hook: Hook) -> i32 {
+    translate::<Address6>(Frame::new(ctx.as_ptr().cast()), hook)
+}
+
+#[inline(always)]
+fn translate<A: Tables>(mut frame: Frame, hook: Hook) -> i32 {
     let length = datagram_length(&frame);
-    let kernel = Kernel::new(frame.context());
+    let kernel = Kernel::<_, A>::new(frame.context());
     match nat::process(&mut frame, &kernel, hook) {
         Ok(carried) => {
             maps::count(hook, carried.reason, length);

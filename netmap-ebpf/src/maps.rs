@@ -1,45 +1,159 @@
 //! The maps.
 
+use core::marker::PhantomData;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage, SockMap},
+    btf_maps::{
+        Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, SkStorage, SockMap,
+    },
     helpers::generated::bpf_get_socket_cookie,
     macros::btf_map,
-    programs::SockAddrContext,
+    programs::{SockAddrContext, TcContext, XdpContext},
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment, FragmentKey,
-        Hook, Hop, IfIndex, Interface, Network, NetworkKey, Reason, Rule, RuleId, Settings, SharedKey, Slot,
-        capacity,
+        Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
+        FragmentKey, Hook, Hop, IfIndex, Interface, Network, NetworkKey, Reason, Rule, RuleId, Settings,
+        SharedKey, Slot, capacity,
     },
-    nat::{Rules, local::Host},
+    nat::{Family, Rules, local::Host},
 };
 
 const SPARSE: usize = BPF_F_NO_PREALLOC as usize;
 
-#[btf_map]
-static SLOTS: Array<Slot, { capacity::SLOTS }> = Array::new();
-#[btf_map]
-static SHARED: HashMap<SharedKey, RuleId, { capacity::SHARED }, SPARSE> = HashMap::new();
-#[btf_map]
-static RULES: Array<Rule, { capacity::RULES }> = Array::new();
-#[btf_map]
-pub(crate) static ALLOW: LpmTrie<AllowKey, u8, { capacity::ALLOW }> = LpmTrie::new();
+type Slots = Array<Slot, { capacity::SLOTS }>;
+type Shared<A> = HashMap<SharedKey<A>, RuleId, { capacity::SHARED }, SPARSE>;
+type RuleTable<A> = Array<Rule<A>, { capacity::RULES }>;
+type Allow<A> = LpmTrie<AllowKey<A>, u8, { capacity::ALLOW }>;
 // Not an LRU: one near its capacity evicts live flows, and one half of a pair at that.
+type Flows<A> = HashMap<FlowKey<A>, Flow<A>, { capacity::FLOWS }>;
+type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, { capacity::FRAGMENTS }>;
+type Locals<A> = HashMap<A, IfIndex, { capacity::LOCALS }, SPARSE>;
+type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }>;
+type Interfaces<A> = HashMap<IfIndex, Interface<A>, { capacity::INTERFACES }, SPARSE>;
+type Endpoints<A> = HashMap<A, Endpoint<A>, { capacity::ENDPOINTS }, SPARSE>;
+type DetourStorage<A> = SkStorage<Detours<A>>;
+type Clients<A> = HashMap<Cookie, Detour<A>, { capacity::CLIENTS }, SPARSE>;
+type HopPlace<A> = PerCpuArray<Hop<A>, 1>;
+
+/// The maps that are there once a family.
+pub(crate) trait Tables: Family {
+    /// [`netmap_common::maps::name::SLOTS`].
+    const SLOTS: &'static Slots;
+    /// [`netmap_common::maps::name::SHARED`].
+    const SHARED: &'static Shared<Self>;
+    /// [`netmap_common::maps::name::RULES`].
+    const RULES: &'static RuleTable<Self>;
+    /// [`netmap_common::maps::name::ALLOW`].
+    const ALLOW: &'static Allow<Self>;
+    /// [`netmap_common::maps::name::FLOWS`].
+    const FLOWS: &'static Flows<Self>;
+    /// [`netmap_common::maps::name::FRAGMENTS`].
+    const FRAGMENTS: &'static Fragments<Self>;
+    /// [`netmap_common::maps::name::LOCALS`].
+    const LOCALS: &'static Locals<Self>;
+    /// [`netmap_common::maps::name::NETWORKS`].
+    const NETWORKS: &'static Networks<Self>;
+    /// [`netmap_common::maps::name::INTERFACES`].
+    const INTERFACES: &'static Interfaces<Self>;
+    /// [`netmap_common::maps::name::ENDPOINTS`].
+    const ENDPOINTS: &'static Endpoints<Self>;
+    /// [`netmap_common::maps::name::DETOURS`].
+    const DETOURS: &'static DetourStorage<Self>;
+    /// [`netmap_common::maps::name::CLIENTS`].
+    const CLIENTS: &'static Clients<Self>;
+    /// [`netmap_common::maps::name::HOP`].
+    const HOP: &'static HopPlace<Self>;
+}
+
 #[btf_map]
-pub(crate) static FLOWS: HashMap<FlowKey, Flow, { capacity::FLOWS }> = HashMap::new();
+static SLOTS: Slots = Slots::new();
 #[btf_map]
-pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { capacity::FRAGMENTS }> = LruHashMap::new();
+static SHARED: Shared<Address> = Shared::new();
 #[btf_map]
-static LOCALS: HashMap<Address, IfIndex, { capacity::LOCALS }, SPARSE> = HashMap::new();
+static RULES: RuleTable<Address> = RuleTable::new();
 #[btf_map]
-pub(crate) static NETWORKS: LpmTrie<NetworkKey, Network, { capacity::NETWORKS }> = LpmTrie::new();
+static ALLOW: Allow<Address> = Allow::new();
 #[btf_map]
-pub(crate) static INTERFACES: HashMap<IfIndex, Interface, { capacity::INTERFACES }, SPARSE> = HashMap::new();
+static FLOWS: Flows<Address> = Flows::new();
 #[btf_map]
-pub(crate) static ENDPOINTS: HashMap<Address, Endpoint, { capacity::ENDPOINTS }, SPARSE> = HashMap::new();
+static FRAGMENTS: Fragments<Address> = Fragments::new();
+#[btf_map]
+static LOCALS: Locals<Address> = Locals::new();
+#[btf_map]
+static NETWORKS: Networks<Address> = Networks::new();
+#[btf_map]
+static INTERFACES: Interfaces<Address> = Interfaces::new();
+#[btf_map]
+static ENDPOINTS: Endpoints<Address> = Endpoints::new();
+#[btf_map]
+static DETOURS: DetourStorage<Address> = DetourStorage::new();
+#[btf_map]
+static CLIENTS: Clients<Address> = Clients::new();
+#[btf_map]
+static HOP: HopPlace<Address> = HopPlace::new();
+
+impl Tables for Address {
+    const SLOTS: &'static Slots = &SLOTS;
+    const SHARED: &'static Shared<Self> = &SHARED;
+    const RULES: &'static RuleTable<Self> = &RULES;
+    const ALLOW: &'static Allow<Self> = &ALLOW;
+    const FLOWS: &'static Flows<Self> = &FLOWS;
+    const FRAGMENTS: &'static Fragments<Self> = &FRAGMENTS;
+    const LOCALS: &'static Locals<Self> = &LOCALS;
+    const NETWORKS: &'static Networks<Self> = &NETWORKS;
+    const INTERFACES: &'static Interfaces<Self> = &INTERFACES;
+    const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS;
+    const DETOURS: &'static DetourStorage<Self> = &DETOURS;
+    const CLIENTS: &'static Clients<Self> = &CLIENTS;
+    const HOP: &'static HopPlace<Self> = &HOP;
+}
+
+#[btf_map]
+static SLOTS6: Slots = Slots::new();
+#[btf_map]
+static SHARED6: Shared<Address6> = Shared::new();
+#[btf_map]
+static RULES6: RuleTable<Address6> = RuleTable::new();
+#[btf_map]
+static ALLOW6: Allow<Address6> = Allow::new();
+#[btf_map]
+static FLOWS6: Flows<Address6> = Flows::new();
+#[btf_map]
+static FRAGMENTS6: Fragments<Address6> = Fragments::new();
+#[btf_map]
+static LOCALS6: Locals<Address6> = Locals::new();
+#[btf_map]
+static NETWORKS6: Networks<Address6> = Networks::new();
+#[btf_map]
+static INTERFACES6: Interfaces<Address6> = Interfaces::new();
+#[btf_map]
+static ENDPOINTS6: Endpoints<Address6> = Endpoints::new();
+#[btf_map]
+static DETOURS6: DetourStorage<Address6> = DetourStorage::new();
+#[btf_map]
+static CLIENTS6: Clients<Address6> = Clients::new();
+#[btf_map]
+static HOP6: HopPlace<Address6> = HopPlace::new();
+
+impl Tables for Address6 {
+    const SLOTS: &'static Slots = &SLOTS6;
+    const SHARED: &'static Shared<Self> = &SHARED6;
+    const RULES: &'static RuleTable<Self> = &RULES6;
+    const ALLOW: &'static Allow<Self> = &ALLOW6;
+    const FLOWS: &'static Flows<Self> = &FLOWS6;
+    const FRAGMENTS: &'static Fragments<Self> = &FRAGMENTS6;
+    const LOCALS: &'static Locals<Self> = &LOCALS6;
+    const NETWORKS: &'static Networks<Self> = &NETWORKS6;
+    const INTERFACES: &'static Interfaces<Self> = &INTERFACES6;
+    const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS6;
+    const DETOURS: &'static DetourStorage<Self> = &DETOURS6;
+    const CLIENTS: &'static Clients<Self> = &CLIENTS6;
+    const HOP: &'static HopPlace<Self> = &HOP6;
+}
+
 #[btf_map]
 pub(crate) static RESERVED: Array<u64, { capacity::RESERVED }> = Array::new();
 #[btf_map]
@@ -51,31 +165,49 @@ static PROBING: PerCpuArray<u32, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static SOCKETS: SockMap<{ capacity::SOCKETS }> = SockMap::new();
 #[btf_map]
-static DETOURS: SkStorage<Detours> = SkStorage::new();
-#[btf_map]
-static CLIENTS: HashMap<Cookie, Detour, { capacity::CLIENTS }, SPARSE> = HashMap::new();
-#[btf_map]
-static HOP: PerCpuArray<Hop, 1> = PerCpuArray::new();
-#[btf_map]
 pub(crate) static REDIRECTS: DevMapHash<{ capacity::REDIRECTS }> = DevMapHash::new();
+
+/// Programs that others go on with (tail calls): those for IPv6 packets, index [`tail`].
+#[btf_map]
+static TAILS: ProgramArray<{ capacity::TAILS }> = ProgramArray::new();
+/// The same for XDP: the kernel wants all programs of one such array to be of one type.
+#[btf_map]
+static TAILS_XDP: ProgramArray<1> = ProgramArray::new();
+
+/// Goes on with the program for IPv6 packets at this hook; comes back where there is none.
+#[inline(always)]
+pub(crate) fn go_on(ctx: &TcContext, hook: Hook) {
+    // SAFETY: nothing of this program's waits to be dropped.
+    unsafe { TAILS.tail_call(ctx, hook as u32) };
+}
+
+/// The same for XDP.
+#[inline(always)]
+pub(crate) fn go_on_xdp(ctx: &XdpContext) {
+    // SAFETY: as above.
+    unsafe { TAILS_XDP.tail_call(ctx, 0) };
+}
 
 /// Looks at the detours of the socket whose hook runs; `None` when it has none.
 #[inline(always)]
-pub(crate) fn with_detours<T>(ctx: &SockAddrContext, look: impl FnOnce(&mut Detours) -> T) -> Option<T> {
+pub(crate) fn with_detours<A: Tables, T>(
+    ctx: &SockAddrContext,
+    look: impl FnOnce(&mut Detours<A>) -> T,
+) -> Option<T> {
     // SAFETY: the kernel never runs a hook of these without its socket.
-    let detours = unsafe { DETOURS.get_ptr_mut(ctx) };
+    let detours = unsafe { A::DETOURS.get_ptr_mut(ctx) };
     // SAFETY: null or valid as long as the program runs (RCU), and the kernel holds the socket's lock meanwhile.
     unsafe { detours.as_mut() }.map(look)
 }
 
 /// The same, made if need be; `None` when there is no memory for it.
 #[inline(always)]
-pub(crate) fn with_detours_or_new<T>(
+pub(crate) fn with_detours_or_new<A: Tables, T>(
     ctx: &SockAddrContext,
-    look: impl FnOnce(&mut Detours) -> T,
+    look: impl FnOnce(&mut Detours<A>) -> T,
 ) -> Option<T> {
     // SAFETY: as above. Without a value to begin with, the kernel gives zeros.
-    let detours = unsafe { DETOURS.get_or_insert_ptr_mut(ctx, None) };
+    let detours = unsafe { A::DETOURS.get_or_insert_ptr_mut(ctx, None) };
     // SAFETY: as above.
     unsafe { detours.as_mut() }.map(look)
 }
@@ -83,14 +215,14 @@ pub(crate) fn with_detours_or_new<T>(
 /// Makes a connected UDP socket known to the daemon. Where there is no room, it stays connected when its port is taken
 /// back.
 #[inline(always)]
-pub(crate) fn remember_client(ctx: &SockAddrContext, detour: &Detour) {
-    let _full = CLIENTS.insert(cookie(ctx), detour, 0);
+pub(crate) fn remember_client<A: Tables>(ctx: &SockAddrContext, detour: &Detour<A>) {
+    let _full = A::CLIENTS.insert(cookie(ctx), detour, 0);
 }
 
 /// The opposite; most sockets are not known.
 #[inline(always)]
-pub(crate) fn forget_client(ctx: &SockAddrContext) {
-    let _unknown = CLIENTS.remove(cookie(ctx));
+pub(crate) fn forget_client<A: Tables>(ctx: &SockAddrContext) {
+    let _unknown = A::CLIENTS.remove(cookie(ctx));
 }
 
 #[inline(always)]
@@ -128,53 +260,65 @@ pub(crate) fn set_probing(probing: bool) {
 
 /// Where XDP sends the frame in hand.
 #[inline(always)]
-pub(crate) fn hop() -> Hop {
-    HOP.get(0).copied().unwrap_or_default()
+pub(crate) fn hop<A: Tables>() -> Hop<A> {
+    A::HOP.get(0).copied().unwrap_or_default()
 }
 
 /// Notes that down. Not on the stack, of which there is too little.
 #[inline(always)]
-pub(crate) fn set_hop(hop: Hop) {
-    if let Some(place) = HOP.get_ptr_mut(0) {
+pub(crate) fn set_hop<A: Tables>(hop: Hop<A>) {
+    if let Some(place) = A::HOP.get_ptr_mut(0) {
         // SAFETY: a per-CPU value, and no other program of ours runs on this CPU until this one ends.
         unsafe { *place = hop };
     }
 }
 
-/// The published rules.
-pub(crate) struct Tables;
+/// The settings; all zero before the daemon has written them.
+#[inline(always)]
+pub(crate) fn settings() -> Settings {
+    SETTINGS.get(0).copied().unwrap_or_default()
+}
 
-impl Rules for Tables {
+/// The published rules of one family.
+pub(crate) struct Published<A>(PhantomData<A>);
+
+impl<A> Published<A> {
+    pub(crate) const RULES: Self = Self(PhantomData);
+}
+
+impl<A: Tables> Rules for Published<A> {
+    type Ip = A;
+
     #[inline(always)]
     fn slot(&self, index: u32) -> Slot {
-        SLOTS.get(index).copied().unwrap_or(Slot::EMPTY)
+        A::SLOTS.get(index).copied().unwrap_or(Slot::EMPTY)
     }
 
     #[inline(always)]
-    fn shared(&self, key: &SharedKey) -> Option<RuleId> {
+    fn shared(&self, key: &SharedKey<A>) -> Option<RuleId> {
         // SAFETY: copied before any other map call.
-        unsafe { SHARED.get(key) }.copied()
+        unsafe { A::SHARED.get(key) }.copied()
     }
 
     #[inline(always)]
-    fn rule(&self, id: RuleId) -> Option<Rule> {
-        RULES.get(id.0).copied()
+    fn rule(&self, id: RuleId) -> Option<Rule<A>> {
+        A::RULES.get(id.0).copied()
     }
 }
 
-impl Host for Tables {
+impl<A: Tables> Host for Published<A> {
     #[inline(always)]
-    fn has_address(&self, address: Address) -> bool {
-        LOCALS.get_ptr(address).is_some()
+    fn has_address(&self, address: A) -> bool {
+        A::LOCALS.get_ptr(address).is_some()
     }
 
     #[inline(always)]
-    fn knows_container(&self, address: Address) -> bool {
-        ENDPOINTS.get_ptr(address).is_some()
+    fn knows_container(&self, address: A) -> bool {
+        A::ENDPOINTS.get_ptr(address).is_some()
     }
 
     #[inline(always)]
     fn settings(&self) -> Settings {
-        SETTINGS.get(0).copied().unwrap_or_default()
+        settings()
     }
 }

@@ -13,8 +13,8 @@ use aya_ebpf::{
     },
 };
 use netmap_common::{
-    maps::IfIndex,
-    nat::{Delta, Header, L4Change, Packet, Truncated},
+    maps::{Address6, IfIndex},
+    nat::{Delta, Family as _, Header, L4Change, Packet, Truncated},
 };
 
 use crate::world::Context;
@@ -48,6 +48,14 @@ impl Frame {
     #[inline(always)]
     pub(crate) fn is_done(&self) -> bool {
         self.mark() & MARK.load() != 0
+    }
+
+    /// Whether it is an IPv6 packet.
+    #[inline(always)]
+    pub(crate) fn is_ipv6(&self) -> bool {
+        // SAFETY: the kernel's verifier knows the context's fields and their size. Network byte order.
+        let protocol = unsafe { read_volatile(addr_of!((*self.skb).protocol)) };
+        protocol == u32::from(u16::from_ne_bytes(Address6::ETHER_TYPE))
     }
 
     /// Tells our later hooks so, or takes that back.
@@ -122,6 +130,24 @@ impl Frame {
             return Err(Truncated);
         }
         Ok((start + offset) as *mut T)
+    }
+
+    /// Without a header checksum that makes up for the addresses, a sum that the card has computed over the packet changes
+    /// with them, which the helper has to be told (`BPF_F_IPV6`, Linux 6.16 and stable ones; older ones refuse the flag, and
+    /// get the sum wrong where there is one).
+    #[inline(always)]
+    fn replace_address_checksum(
+        &mut self,
+        offset: usize,
+        delta: Delta,
+        flags: u32,
+        is_whole_sum: bool,
+    ) -> Result<(), Truncated> {
+        const BPF_F_IPV6: u32 = 1 << 7;
+        if is_whole_sum && self.replace_checksum(offset, delta, flags | BPF_F_IPV6).is_ok() {
+            return Ok(());
+        }
+        self.replace_checksum(offset, delta, flags)
     }
 
     #[inline(always)]
@@ -204,7 +230,7 @@ impl Packet for Frame {
             0
         };
         if let Some(delta) = change.addresses {
-            self.replace_checksum(offset, delta, zero | BPF_F_PSEUDO_HDR)?;
+            self.replace_address_checksum(offset, delta, zero | BPF_F_PSEUDO_HDR, change.is_whole_sum)?;
         }
         if let Some(delta) = change.ports {
             self.replace_checksum(offset, delta, zero)?;

@@ -7,8 +7,8 @@ use core::{
 
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len};
 use netmap_common::{
-    maps::IfIndex,
-    nat::{Header, L4Change, Packet, Truncated},
+    maps::{Address6, IfIndex},
+    nat::{Family as _, Header, L4Change, Packet, Truncated},
 };
 
 use crate::world::Context;
@@ -36,6 +36,13 @@ impl Frame {
         // SAFETY: the context is the program's own.
         let whole = unsafe { bpf_xdp_get_buff_len(self.md) };
         whole > u64::from(self.length())
+    }
+
+    /// Whether it says that it carries IPv6.
+    #[inline(always)]
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.header::<[u8; 2]>(12)
+            .is_ok_and(|ether_type| *ether_type == Address6::ETHER_TYPE)
     }
 
     #[inline(always)]

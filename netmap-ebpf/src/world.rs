@@ -2,6 +2,7 @@
 
 use core::{
     ffi::c_void,
+    marker::PhantomData,
     ptr::{addr_of, read_volatile},
 };
 
@@ -15,13 +16,13 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network,
-        NetworkKey, Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+        AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, NetworkKey,
+        Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
     },
     nat::{Env, HostSocket, InsertError, Route, Rules, local::Host as _},
 };
 
-use crate::maps::{self, Tables};
+use crate::maps::{self, Published, Tables};
 
 /// What a packet program's context has for the helpers; TC and XDP differ in little else.
 pub(crate) trait Context {
@@ -36,26 +37,30 @@ pub(crate) trait Context {
 
     /// See [`Env::sends`].
     #[inline(always)]
-    fn sends(&self, _to: &FlowKey, _way: Way, _out: IfIndex) -> bool {
+    fn sends<A: Tables>(&self, _to: &FlowKey<A>, _way: Way, _out: IfIndex) -> bool {
         true
     }
 }
 
 /// The world under a packet hook.
-pub(crate) struct Kernel<C> {
+pub(crate) struct Kernel<C, A> {
     context: C,
+    family: PhantomData<A>,
 }
 
-impl<C: Context> Kernel<C> {
+impl<C: Context, A: Tables> Kernel<C, A> {
     #[inline(always)]
     pub(crate) const fn new(context: C) -> Self {
-        Self { context }
+        Self {
+            context,
+            family: PhantomData,
+        }
     }
 
     #[inline(always)]
-    fn look_up(&self, key: &FlowKey) -> HostSocket {
-        let mut tuple = Tuple::from(key);
-        let (tuple, size) = ((&raw mut tuple).cast(), size_of::<Tuple>() as u32);
+    fn look_up(&self, key: &FlowKey<A>) -> HostSocket {
+        let mut tuple = Tuple::<A>::from(key);
+        let (tuple, size) = ((&raw mut tuple).cast(), size_of::<Tuple<A>>() as u32);
         match Protocol::from_number(key.protocol) {
             Some(Protocol::Tcp) => {
                 // SAFETY: the tuple is initialised and of the size given, which tells the helper its family.
@@ -88,24 +93,26 @@ impl<C: Context> Kernel<C> {
     }
 }
 
-impl<C: Context> Rules for Kernel<C> {
+impl<C: Context, A: Tables> Rules for Kernel<C, A> {
+    type Ip = A;
+
     #[inline(always)]
     fn slot(&self, index: u32) -> Slot {
-        Tables.slot(index)
+        Published::<A>::RULES.slot(index)
     }
 
     #[inline(always)]
-    fn shared(&self, key: &SharedKey) -> Option<RuleId> {
-        Tables.shared(key)
+    fn shared(&self, key: &SharedKey<A>) -> Option<RuleId> {
+        Published::<A>::RULES.shared(key)
     }
 
     #[inline(always)]
-    fn rule(&self, id: RuleId) -> Option<Rule> {
-        Tables.rule(id)
+    fn rule(&self, id: RuleId) -> Option<Rule<A>> {
+        Published::<A>::RULES.rule(id)
     }
 }
 
-impl<C: Context> Env for Kernel<C> {
+impl<C: Context, A: Tables> Env for Kernel<C, A> {
     #[inline(always)]
     fn arrival(&self) -> IfIndex {
         self.context.arrival()
@@ -131,12 +138,12 @@ impl<C: Context> Env for Kernel<C> {
 
     #[inline(always)]
     fn settings(&self) -> Settings {
-        Tables.settings()
+        maps::settings()
     }
 
     #[inline(always)]
-    fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow> {
-        let flow = maps::FLOWS.get_ptr_mut(key)?;
+    fn touch(&self, key: &FlowKey<A>, seen: Seen, counts: impl FnOnce(&Flow<A>) -> bool) -> Option<Flow<A>> {
+        let flow = A::FLOWS.get_ptr_mut(key)?;
         // SAFETY: the kernel frees no element while a program runs (RCU). Another CPU may end the flow and give the
         // element to a new one meanwhile: then that one's figures are off by a packet.
         let flow = unsafe { &mut *flow };
@@ -148,15 +155,15 @@ impl<C: Context> Env for Kernel<C> {
     }
 
     #[inline(always)]
-    fn flow(&self, key: &FlowKey) -> Option<Flow> {
+    fn flow(&self, key: &FlowKey<A>) -> Option<Flow<A>> {
         // SAFETY: copied before any other map call.
-        unsafe { maps::FLOWS.get(key) }.copied()
+        unsafe { A::FLOWS.get(key) }.copied()
     }
 
     #[inline(always)]
-    fn insert(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+    fn insert(&self, key: &FlowKey<A>, flow: &Flow<A>) -> Result<(), InsertError> {
         const EEXIST: i32 = -17;
-        match maps::FLOWS.insert(key, flow, u64::from(BPF_NOEXIST)) {
+        match A::FLOWS.insert(key, flow, u64::from(BPF_NOEXIST)) {
             Ok(()) => Ok(()),
             Err(EEXIST) => Err(InsertError::Exists),
             Err(_) => Err(InsertError::Full),
@@ -164,52 +171,52 @@ impl<C: Context> Env for Kernel<C> {
     }
 
     #[inline(always)]
-    fn remove(&self, key: &FlowKey, nonce: u32) {
+    fn remove(&self, key: &FlowKey<A>, nonce: u32) {
         // SAFETY: read before any other map call.
-        if unsafe { maps::FLOWS.get(key) }.is_some_and(|flow| flow.nonce == nonce) {
+        if unsafe { A::FLOWS.get(key) }.is_some_and(|flow| flow.nonce == nonce) {
             // Gone already is as good.
-            let _gone = maps::FLOWS.remove(key);
+            let _gone = A::FLOWS.remove(key);
         }
     }
 
     #[inline(always)]
-    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+    fn fragment(&self, key: &FragmentKey<A>) -> Option<Fragment> {
         // SAFETY: copied before any other map call.
-        unsafe { maps::FRAGMENTS.get(key) }.copied()
+        unsafe { A::FRAGMENTS.get(key) }.copied()
     }
 
     #[inline(always)]
-    fn keep_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+    fn keep_fragment(&self, key: &FragmentKey<A>, fragment: &Fragment) {
         // The oldest make room; where memory is short all the same, the pieces go to the host.
-        let _full = maps::FRAGMENTS.insert(key, fragment, 0);
+        let _full = A::FRAGMENTS.insert(key, fragment, 0);
     }
 
     #[inline(always)]
-    fn allows(&self, key: &AllowKey) -> bool {
-        maps::ALLOW.get(&Key::new(64, *key)).is_some()
+    fn allows(&self, key: &AllowKey<A>) -> bool {
+        A::ALLOW.get(&Key::new(32 + A::BITS, *key)).is_some()
     }
 
     #[inline(always)]
-    fn is_local(&self, address: Address) -> bool {
-        Tables.has_address(address)
+    fn is_local(&self, address: A) -> bool {
+        Published::<A>::RULES.has_address(address)
     }
 
     #[inline(always)]
-    fn network(&self, address: Address) -> Option<Network> {
-        maps::NETWORKS
-            .get(&Key::new(32, NetworkKey::from(address)))
+    fn network(&self, address: A) -> Option<Network<A>> {
+        A::NETWORKS
+            .get(&Key::new(A::BITS, NetworkKey::from(address)))
             .copied()
     }
 
     #[inline(always)]
-    fn interface(&self, index: IfIndex) -> Option<Interface> {
+    fn interface(&self, index: IfIndex) -> Option<Interface<A>> {
         interface(index)
     }
 
     #[inline(always)]
-    fn endpoint(&self, address: Address) -> Option<Endpoint> {
+    fn endpoint(&self, address: A) -> Option<Endpoint<A>> {
         // SAFETY: copied before any other map call.
-        unsafe { maps::ENDPOINTS.get(address) }.copied()
+        unsafe { A::ENDPOINTS.get(address) }.copied()
     }
 
     #[inline(always)]
@@ -218,7 +225,7 @@ impl<C: Context> Env for Kernel<C> {
     }
 
     #[inline(always)]
-    fn host_socket(&self, key: &FlowKey) -> HostSocket {
+    fn host_socket(&self, key: &FlowKey<A>) -> HostSocket {
         maps::set_probing(true);
         let found = self.look_up(key);
         maps::set_probing(false);
@@ -226,20 +233,18 @@ impl<C: Context> Env for Kernel<C> {
     }
 
     #[inline(always)]
-    fn route(&self, key: &FlowKey, from: IfIndex) -> Route {
+    fn route(&self, key: &FlowKey<A>, from: IfIndex) -> Route {
         const SUCCESS: i64 = 0;
         const FORWARDING_OFF: i64 = 5;
         const NO_NEIGHBOUR: i64 = 7;
         const FRAGMENTATION_NEEDED: i64 = 8;
         // SAFETY: all fields are numbers and byte arrays.
         let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
-        query.family = 2;
         query.ifindex = from.0;
         query.l4_protocol = key.protocol;
         query.sport = key.src_port.0.to_be();
         query.dport = key.dst_port.0.to_be();
-        query.__bindgen_anon_3.ipv4_src = key.src.0.to_be();
-        query.__bindgen_anon_4.ipv4_dst = key.dst.0.to_be();
+        set_addresses(&mut query, key.src, key.dst);
         // SAFETY: the query is initialised and of the size given.
         let found = unsafe {
             fib_lookup(
@@ -257,7 +262,7 @@ impl<C: Context> Env for Kernel<C> {
     }
 
     #[inline(always)]
-    fn sends(&self, to: &FlowKey, way: Way, out: IfIndex) -> bool {
+    fn sends(&self, to: &FlowKey<A>, way: Way, out: IfIndex) -> bool {
         self.context.sends(to, way, out)
     }
 
@@ -269,9 +274,9 @@ impl<C: Context> Env for Kernel<C> {
 
 /// An interface with a hook.
 #[inline(always)]
-pub(crate) fn interface(index: IfIndex) -> Option<Interface> {
+pub(crate) fn interface<A: Tables>(index: IfIndex) -> Option<Interface<A>> {
     // SAFETY: copied before any other map call.
-    unsafe { maps::INTERFACES.get(index) }.copied()
+    unsafe { A::INTERFACES.get(index) }.copied()
 }
 
 /// Whether the packet, or each of its segments, fits through an interface.
@@ -286,15 +291,14 @@ pub(crate) fn fits<C: Context>(context: &C, out: IfIndex) -> bool {
 /// The link-layer addresses (destination, source) of a frame that leaves by `out` for a neighbour there, if the kernel
 /// knows the neighbour, routes to it by `out`, and forwards.
 #[inline(always)]
-pub(crate) fn neighbour<C: Context>(context: &C, to: Address, out: IfIndex) -> Option<[[u8; 6]; 2]> {
+pub(crate) fn neighbour<C: Context, A: Tables>(context: &C, to: A, out: IfIndex) -> Option<[[u8; 6]; 2]> {
     const SUCCESS: i64 = 0;
     /// `BPF_FIB_LOOKUP_DIRECT`, past the rules, and `BPF_FIB_LOOKUP_OUTPUT`: the interface is the one to leave by.
     const BY_INTERFACE: u32 = 1 | 2;
     // SAFETY: all fields are numbers and byte arrays.
     let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
-    query.family = 2;
     query.ifindex = out.0;
-    query.__bindgen_anon_4.ipv4_dst = to.0.to_be();
+    set_addresses(&mut query, A::ANY, to);
     // SAFETY: the query is initialised and of the size given.
     let found = unsafe {
         fib_lookup(
@@ -305,6 +309,24 @@ pub(crate) fn neighbour<C: Context>(context: &C, to: Address, out: IfIndex) -> O
         )
     };
     (found == SUCCESS && query.ifindex == out.0).then_some([query.dmac, query.smac])
+}
+
+/// Writes family and addresses into a question about a route.
+#[inline(always)]
+fn set_addresses<A: Tables>(query: &mut bpf_fib_lookup, src: A, dst: A) {
+    const AF_INET: u8 = 2;
+    const AF_INET6: u8 = 10;
+    let (src, dst) = (src.words().map(u32::to_be), dst.words().map(u32::to_be));
+    if A::BITS == 32 {
+        query.family = AF_INET;
+        let ([.., src], [.., dst]) = (src, dst);
+        query.__bindgen_anon_3.ipv4_src = src;
+        query.__bindgen_anon_4.ipv4_dst = dst;
+    } else {
+        query.family = AF_INET6;
+        query.__bindgen_anon_3.ipv6_src = src;
+        query.__bindgen_anon_4.ipv6_dst = dst;
+    }
 }
 
 /// By the kernel's own loop, which is verified once whatever the number of rounds (Linux 5.17).
@@ -331,21 +353,22 @@ const THIS_NETNS: u64 = BPF_F_CURRENT_NETNS as u64;
 /// The state of a connected socket, UDP too (`net/tcp_states.h`).
 const TCP_ESTABLISHED: u32 = 1;
 
-/// The IPv4 half of `bpf_sock_tuple`, network byte order; the whole would cost the stack three times as much.
+/// One family's half of `bpf_sock_tuple`, network byte order; its size tells the helper which. The whole would cost the
+/// stack of IPv4 three times as much.
 #[repr(C)]
-struct Tuple {
-    src: u32,
-    dst: u32,
+struct Tuple<A> {
+    src: A,
+    dst: A,
     src_port: u16,
     dst_port: u16,
 }
 
-impl From<&FlowKey> for Tuple {
+impl<A: Tables> From<&FlowKey<A>> for Tuple<A> {
     #[inline(always)]
-    fn from(key: &FlowKey) -> Self {
+    fn from(key: &FlowKey<A>) -> Self {
         Self {
-            src: key.src.0.to_be(),
-            dst: key.dst.0.to_be(),
+            src: key.src.to_be(),
+            dst: key.dst.to_be(),
             src_port: key.src_port.0.to_be(),
             dst_port: key.dst_port.0.to_be(),
         }

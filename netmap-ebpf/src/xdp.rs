@@ -8,25 +8,40 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use netmap_common::{
-    maps::{Address, Class, FlowKey, Hook, Hop, IfIndex, Reason, Way},
+    maps::{Address, Address6, Class, FlowKey, Hook, Hop, IfIndex, Reason, Way},
     nat::{self, Carried, Packet as _, Verdict},
 };
 
 use crate::{
-    maps,
+    maps::{self, Tables},
     wire::{Frame, Nic},
     world::{self, Context, Kernel},
 };
 
 #[inline(always)]
 pub(crate) fn run(ctx: &XdpContext) -> u32 {
-    let mut frame = Frame::new(ctx.ctx);
+    let frame = Frame::new(ctx.ctx);
     if frame.is_scattered() {
         return XDP_PASS;
     }
-    let kernel = Kernel::new(Sender::new(frame.nic()));
+    if frame.is_ipv6() {
+        maps::go_on_xdp(ctx);
+        return XDP_PASS;
+    }
+    translate::<Address>(frame)
+}
+
+/// The same for what the first program has found to be IPv6.
+#[inline(always)]
+pub(crate) fn run_ipv6(ctx: &XdpContext) -> u32 {
+    translate::<Address6>(Frame::new(ctx.ctx))
+}
+
+#[inline(always)]
+fn translate<A: Tables>(mut frame: Frame) -> u32 {
+    let kernel = Kernel::<_, A>::new(Sender::new::<A>(frame.nic()));
     match nat::process(&mut frame, &kernel, Hook::UplinkIn) {
-        Ok(carried) => send(&mut frame, carried),
+        Ok(carried) => send::<A>(&mut frame, carried),
         Err(reason) => match reason.class() {
             Class::Dropped => drop(&frame, reason),
             Class::Passed | Class::Carried => XDP_PASS,
@@ -35,14 +50,14 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn send(frame: &mut Frame, carried: Carried) -> u32 {
+fn send<A: Tables>(frame: &mut Frame, carried: Carried) -> u32 {
     let Verdict::Peer(out) = carried.verdict else {
         // `sends` has said no to all others.
         return drop(frame, Reason::RewriteFailed);
     };
     // It is only noted down here: the driver does it when the program is over.
     let redirected = maps::REDIRECTS.redirect(out.0, u64::from(XDP_DROP));
-    if redirected != Ok(XDP_REDIRECT) || frame.set_link_addresses(maps::hop().link).is_err() {
+    if redirected != Ok(XDP_REDIRECT) || frame.set_link_addresses(maps::hop::<A>().link).is_err() {
         return drop(frame, Reason::RewriteFailed);
     }
     maps::count(Hook::UplinkXdp, carried.reason, datagram_length(frame));
@@ -67,9 +82,9 @@ struct Sender(Nic);
 
 impl Sender {
     #[inline(always)]
-    fn new(nic: Nic) -> Self {
+    fn new<A: Tables>(nic: Nic) -> Self {
         // The last frame's.
-        maps::set_hop(Hop::default());
+        maps::set_hop(Hop::<A>::default());
         Self(nic)
     }
 
@@ -77,11 +92,11 @@ impl Sender {
     ///
     /// A device that is not in the table would lose it without a word, and so would one that it is too long for.
     #[inline(never)]
-    fn find(&self, to: Address, out: IfIndex) -> bool {
+    fn find<A: Tables>(&self, to: A, out: IfIndex) -> bool {
         if maps::REDIRECTS.get_ifindex(out.0).is_none() {
             return false;
         }
-        let Some(port) = world::interface(out) else {
+        let Some(port) = world::interface::<A>(out) else {
             return false;
         };
         if !world::fits(&self.0, out) {
@@ -109,12 +124,12 @@ impl Context for Sender {
     }
 
     #[inline(always)]
-    fn sends(&self, to: &FlowKey, way: Way, out: IfIndex) -> bool {
+    fn sends<A: Tables>(&self, to: &FlowKey<A>, way: Way, out: IfIndex) -> bool {
         if way != Way::Peer {
             return false;
         }
         // Asked before the packet is recorded in its flow, and again before it is translated.
-        let known = maps::hop();
+        let known = maps::hop::<A>();
         (known.out == out && known.to == to.dst) || self.find(to.dst, out)
     }
 }

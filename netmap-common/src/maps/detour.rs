@@ -2,23 +2,23 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Address, Port};
+use super::{Address, Ip, Port};
 
 /// An address and a port.
-#[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, Eq, Pod, Zeroable)]
-pub struct Place {
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq)]
+pub struct Place<A: Ip = Address> {
     /// The address.
-    pub address: Address,
+    pub address: A,
     /// The port; 0 in a place that is none.
     pub port: Port,
     /// Zero.
     pub pad: u16,
 }
 
-impl Place {
+impl<A: Ip> Place<A> {
     /// This port of this address.
-    pub const fn new(address: Address, port: Port) -> Self {
+    pub const fn new(address: A, port: Port) -> Self {
         Self {
             address,
             port,
@@ -27,29 +27,31 @@ impl Place {
     }
 }
 
-/// As one word: of three comparisons, the verifier would follow each outcome.
-impl PartialEq for Place {
+/// By one comparison: of several, the verifier would follow each outcome.
+impl<A: Ip> PartialEq for Place<A> {
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
-        bytemuck::cast::<Self, u64>(*self) == bytemuck::cast::<Self, u64>(*other)
+        let ([a, b, c, d], [e, f, g, h]) = (self.address.words(), other.address.words());
+        let ports = u32::from(self.port.0 ^ other.port.0);
+        ((a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | ports) == 0
     }
 }
 
 /// What a socket asked for, and what it got instead.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Detour {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detour<A: Ip = Address> {
     /// The published address and port, which the socket is shown as its peer's.
-    pub origin: Place,
+    pub origin: Place<A>,
     /// The container's.
-    pub target: Place,
+    pub target: Place<A>,
 }
 
-impl Detour {
+impl<A: Ip> Detour<A> {
     /// Room for one.
     pub const NONE: Self = Self {
-        origin: Place::new(Address::ANY, Port(0)),
-        target: Place::new(Address::ANY, Port(0)),
+        origin: Place::new(A::ANY, Port(0)),
+        target: Place::new(A::ANY, Port(0)),
     };
 }
 
@@ -63,13 +65,11 @@ pub struct Cookie(pub u64);
 ///
 /// Written under the socket's lock, which the kernel holds while the socket hooks run.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Detours(pub [Detour; Detours::ROOM]);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detours<A: Ip = Address>(pub [Detour<A>; ROOM]);
 
-impl Detours {
-    /// How many a socket can have; what goes beyond is served by the proxy.
-    pub const ROOM: usize = 8;
-}
+/// How many a socket can have; what goes beyond is served by the proxy.
+pub const ROOM: usize = 8;
 
 #[cfg(test)]
 mod tests {

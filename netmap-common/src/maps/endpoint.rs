@@ -1,8 +1,6 @@
 //! Where packets can be sent: interfaces, networks and containers, as the daemon learns them from netlink.
 
-use bytemuck::{Pod, Zeroable};
-
-use super::{Address, IfIndex};
+use super::{Address, IfIndex, Ip};
 
 /// What an interface is to netmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +51,8 @@ impl Way {
 
 /// An interface that carries a hook.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Interface {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interface<A: Ip = Address> {
     /// [`Role`] number.
     pub role: u8,
     /// [`Way`] number by which packets reach what is behind it.
@@ -68,7 +66,7 @@ pub struct Interface {
     /// The bridge of a port, itself for a bridge, 0 for an uplink.
     pub bridge: IfIndex,
     /// Uplink: the address that masquerading takes, 0 when it has none. Port and bridge: the bridge's first address.
-    pub address: Address,
+    pub address: A,
 }
 
 impl Interface {
@@ -78,39 +76,48 @@ impl Interface {
 
 /// A subnet behind a managed bridge.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Network {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Network<A: Ip = Address> {
     /// The bridge.
     pub bridge: IfIndex,
     /// The bridge's address in this subnet.
-    pub gateway: Address,
-    /// The subnet's broadcast address.
-    pub broadcast: Address,
+    pub gateway: A,
     /// Zero; room for the network's policy.
     pub flags: u32,
 }
 
 /// Key of the networks' longest-prefix map, network byte order.
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
-pub struct NetworkKey(pub [u8; 4]);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NetworkKey<A: Ip = Address>(pub A::Octets);
 
-impl From<Address> for NetworkKey {
-    fn from(address: Address) -> Self {
-        Self(address.0.to_be_bytes())
+/// The key of a prefix, as user space reads and writes it: the kernel wants the prefix's length in front.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NetworkPrefix<A: Ip = Address> {
+    /// Bits of the prefix.
+    pub length: u32,
+    /// The key.
+    pub key: NetworkKey<A>,
+}
+
+impl<A: Ip> From<A> for NetworkKey<A> {
+    #[inline(always)]
+    fn from(address: A) -> Self {
+        Self(address.octets())
     }
 }
 
 /// How to reach a published container.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Endpoint {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint<A: Ip = Address> {
     /// Where [`Endpoint::way`] leads, see [`Interface::out`]; 0 for [`Way::Stack`].
     pub out: IfIndex,
     /// The bridge it is on, 0 for [`Way::Stack`].
     pub bridge: IfIndex,
     /// The bridge's address in its network: the source of what must not keep its own.
-    pub gateway: Address,
+    pub gateway: A,
     /// [`Way`] number.
     pub way: u8,
     /// [`Interface::ISOLATED`] of its port.
@@ -121,12 +128,12 @@ pub struct Endpoint {
 
 /// How a frame gets to a container without the kernel's help.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Hop {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hop<A: Ip = Address> {
     /// The port that it leaves by; 0 for none.
     pub out: IfIndex,
     /// The container's address.
-    pub to: Address,
+    pub to: A,
     /// The frame's link-layer addresses: destination and source.
     pub link: [[u8; 6]; 2],
 }

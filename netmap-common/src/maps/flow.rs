@@ -2,19 +2,19 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Address, Generation, IfIndex, Port, Protocol, RuleId, Seconds, Way};
+use super::{Address, Generation, IfIndex, Ip, Port, Protocol, RuleId, Seconds, Way};
 
 /// A packet's addresses and ports as they are when it reaches a hook, before translation.
 ///
 /// An ICMP echo request has its identifier as source port and 0 as destination port, a reply the other way around:
 /// so an echo flow reverses like any other.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
-pub struct FlowKey {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey<A: Ip = Address> {
     /// Source address.
-    pub src: Address,
+    pub src: A,
     /// Destination address.
-    pub dst: Address,
+    pub dst: A,
     /// Source port.
     pub src_port: Port,
     /// Destination port.
@@ -27,9 +27,9 @@ pub struct FlowKey {
     pub pad_word: u16,
 }
 
-impl FlowKey {
+impl<A: Ip> FlowKey<A> {
     /// The key of a packet.
-    pub const fn new(protocol: Protocol, src: Address, src_port: Port, dst: Address, dst_port: Port) -> Self {
+    pub const fn new(protocol: Protocol, src: A, src_port: Port, dst: A, dst_port: Port) -> Self {
         Self {
             src,
             dst,
@@ -122,10 +122,10 @@ pub struct Seen {
 /// The opening packet's program writes it once; after that `last_seen`, `tcp`, `packets` and `bytes` are written by
 /// packets of this direction alone, so no cache line moves between the CPUs of the two directions.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Flow {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow<A: Ip = Address> {
     /// The packet after translation.
-    pub to: FlowKey,
+    pub to: FlowKey<A>,
     /// Where [`Flow::way`] leads.
     pub out: IfIndex,
     /// The same number in both twins: an entry counts only if its twin points back.
@@ -154,7 +154,7 @@ pub struct Flow {
     pub bytes: u64,
 }
 
-impl Flow {
+impl<A: Ip> Flow<A> {
     /// How its packets go on, `None` for an entry that no version of this code wrote.
     pub const fn way(&self) -> Option<Way> {
         Way::from_number(self.way)
@@ -175,18 +175,21 @@ impl Flow {
     }
 
     /// The key of its twin: answers to what this entry makes of a packet.
-    pub const fn twin(&self) -> FlowKey {
+    pub const fn twin(&self) -> FlowKey<A> {
         self.to.reversed()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Address6, *};
 
     #[test]
-    fn an_entry_is_one_cache_line_and_its_key_a_quarter() {
-        assert_eq!(size_of::<Flow>(), 64);
-        assert_eq!(size_of::<FlowKey>(), 16);
+    fn an_entry_of_ipv4_is_one_cache_line_and_its_key_a_quarter() {
+        assert_eq!((size_of::<Flow>(), size_of::<FlowKey>()), (64, 16));
+        assert_eq!(
+            (size_of::<Flow<Address6>>(), size_of::<FlowKey<Address6>>()),
+            (88, 40)
+        );
     }
 }

@@ -4,71 +4,27 @@
 //! where a type says otherwise (keys of longest-prefix maps are big-endian because the kernel matches bits from the
 //! first byte).
 
+mod address;
 mod detour;
 mod endpoint;
 mod flow;
 mod fragment;
+pub mod name;
+mod pod;
 mod reason;
 mod rule;
 mod settings;
 mod units;
 
-pub use detour::{Cookie, Detour, Detours, Place};
-pub use endpoint::{Endpoint, Hop, Interface, Network, NetworkKey, Role, Way};
+pub use address::{Address, Address6, Ip};
+pub use detour::{Cookie, Detour, Detours, Place, ROOM};
+pub use endpoint::{Endpoint, Hop, Interface, Network, NetworkKey, NetworkPrefix, Role, Way};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use fragment::{Fragment, FragmentKey};
 pub use reason::{Class, Count, Hook, Reason};
-pub use rule::{AllowKey, PortSlots, Rule, SharedKey, Slot};
+pub use rule::{AllowKey, AllowPrefix, PortSlots, Rule, SharedKey, Slot};
 pub use settings::{PortRange, Settings};
-pub use units::{Address, Generation, IfIndex, Port, Protocol, RuleId, Seconds};
-
-/// Names of the maps in the object, which are also their pins' file names.
-pub mod name {
-    /// `ARRAY` of [`super::Slot`], index [`super::PortSlots::index`].
-    pub const SLOTS: &str = "SLOTS";
-    /// `HASH` from [`super::SharedKey`] to [`super::RuleId`]: ports that several host addresses publish.
-    pub const SHARED: &str = "SHARED";
-    /// `ARRAY` of [`super::Rule`], index [`super::RuleId`]; number 0 is never used.
-    pub const RULES: &str = "RULES";
-    /// `LPM_TRIE` from [`super::AllowKey`] to `u8`: allowed sources of rules that have an allow-list.
-    pub const ALLOW: &str = "ALLOW";
-    /// `HASH` from [`super::FlowKey`] to [`super::Flow`], preallocated, twin entries.
-    pub const FLOWS: &str = "FLOWS";
-    /// `LRU_HASH` from [`super::FragmentKey`] to [`super::Fragment`]: datagrams that come in pieces.
-    pub const FRAGMENTS: &str = "FRAGMENTS";
-    /// `HASH` from [`super::Address`] to [`super::IfIndex`]: every address of this host.
-    pub const LOCALS: &str = "LOCALS";
-    /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
-    pub const NETWORKS: &str = "NETWORKS";
-    /// `HASH` from [`super::IfIndex`] to [`super::Interface`]: every interface that carries a hook.
-    pub const INTERFACES: &str = "INTERFACES";
-    /// `HASH` from [`super::Address`] to [`super::Endpoint`]: how to reach a published container.
-    pub const ENDPOINTS: &str = "ENDPOINTS";
-    /// `ARRAY` of `u64`, index [`super::PortSlots::word`]: ports that masquerading must not take.
-    pub const RESERVED: &str = "RESERVED";
-    /// `ARRAY` of one [`super::Settings`].
-    pub const SETTINGS: &str = "SETTINGS";
-    /// `PERCPU_ARRAY` of [`super::Count`], index [`super::Hook::counter`].
-    pub const COUNTERS: &str = "COUNTERS";
-    /// `PERCPU_ARRAY` of one `u32`: not 0 while a TC program of this CPU looks for a socket of the host.
-    pub const PROBING: &str = "PROBING";
-    /// `SOCKMAP`: the proxy's sockets, index [`super::socket`].
-    pub const SOCKETS: &str = "SOCKETS";
-    /// `SK_STORAGE` of [`super::Detours`]: which sockets of this host go straight to a container.
-    pub const DETOURS: &str = "DETOURS";
-    /// `HASH` from [`super::Cookie`] to [`super::Detour`]: connected UDP sockets among them, until they are swept.
-    pub const CLIENTS: &str = "CLIENTS";
-    /// `DEVMAP_HASH` from [`super::IfIndex`] to the same: veth ports that take frames from XDP.
-    pub const REDIRECTS: &str = "REDIRECTS";
-    /// `PERCPU_ARRAY` of one [`super::Hop`]: where XDP sends the frame that this CPU has in hand.
-    pub const HOP: &str = "HOP";
-
-    /// Every map, in the order in which they are created.
-    pub const ALL: [&str; 19] = [
-        SLOTS, SHARED, RULES, ALLOW, FLOWS, FRAGMENTS, LOCALS, NETWORKS, INTERFACES, ENDPOINTS, RESERVED,
-        SETTINGS, COUNTERS, PROBING, SOCKETS, DETOURS, CLIENTS, REDIRECTS, HOP,
-    ];
-}
+pub use units::{Generation, IfIndex, Port, Protocol, RuleId, Seconds};
 
 /// Names of the programs in the object, which are also their pins' file names.
 pub mod program {
@@ -78,6 +34,16 @@ pub mod program {
     pub const UPLINK_OUT: &str = "uplink_out";
     /// Native XDP of an uplink: the same as [`UPLINK_IN`] before the kernel has made a packet of the frame.
     pub const UPLINK_XDP: &str = "uplink_xdp";
+    /// What [`UPLINK_IN`] goes on with for IPv6.
+    pub const UPLINK_IN6: &str = "uplink_in6";
+    /// What [`UPLINK_OUT`] goes on with.
+    pub const UPLINK_OUT6: &str = "uplink_out6";
+    /// What [`UPLINK_XDP`] goes on with.
+    pub const UPLINK_XDP6: &str = "uplink_xdp6";
+    /// What [`PORT_IN`] goes on with.
+    pub const PORT_IN6: &str = "port_in6";
+    /// What [`BRIDGE_IN`] goes on with.
+    pub const BRIDGE_IN6: &str = "bridge_in6";
     /// TC ingress of the host end of every container's interface.
     pub const PORT_IN: &str = "port_in";
     /// TC ingress of every managed bridge: what a port's own hook did not see.
@@ -108,6 +74,10 @@ pub mod socket {
     pub const TCP4: u32 = 0;
     /// The UDP socket, IPv4.
     pub const UDP4: u32 = 1;
+    /// The TCP listener, IPv6.
+    pub const TCP6: u32 = 2;
+    /// The UDP socket, IPv6.
+    pub const UDP6: u32 = 3;
 }
 
 /// How many entries each map holds.
@@ -142,4 +112,6 @@ pub mod capacity {
     pub const CLIENTS: usize = 65_536;
     /// Ports that take frames from XDP.
     pub const REDIRECTS: usize = INTERFACES;
+    /// Programs that others go on with, index [`super::Hook`].
+    pub const TAILS: usize = super::Hook::ALL.len();
 }

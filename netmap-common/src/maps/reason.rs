@@ -90,8 +90,8 @@ reasons! {
     /// A connection or datagram of the host that the socket hooks sent straight to the container.
     Connected = 17, "connected";
 
-    /// Not IPv4.
-    NotIpv4 = 32, "not-ipv4";
+    /// Neither IPv4 nor IPv6.
+    NotIp = 32, "not-ip";
     /// Carries a VLAN tag.
     Vlan = 33, "vlan";
     /// A header that contradicts itself or its frame.
@@ -138,6 +138,10 @@ reasons! {
     ForwardingOff = 54, "forwarding-off";
     /// Left by the XDP hook of an uplink to its TC hook, which counts it.
     LeftToTc = 55, "left-to-tc";
+    /// To a published port with a link-local address: that means something to the host only, and the proxy takes it.
+    LinkLocal = 56, "link-local";
+    /// To a published port whose container has no address of this family: the proxy takes it.
+    OtherFamily = 57, "other-family";
 
     /// From outside straight to a container's address, or between bridges: not published.
     DirectAccess = 96, "direct-access";

@@ -2,19 +2,19 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Address, Generation, Port, Protocol, RuleId};
+use super::{Address, Generation, Ip, Port, Protocol, RuleId};
 
 /// One published range: `length` ports of one host address (or of any) to as many ports of one container.
 ///
 /// The daemon is the only writer. It fills a rule before any slot names it, and clears the slots and bumps the
 /// generation before it uses the number again.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Rule {
-    /// The published address of this host; [`Address::ANY`] stands for every one.
-    pub host: Address,
-    /// The container's address.
-    pub target: Address,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule<A: Ip = Address> {
+    /// The published address of this host; [`Ip::ANY`] stands for every one.
+    pub host: A,
+    /// The container's address. In a rule of IPv6 it may be an IPv4-mapped one: then the proxy carries everything.
+    pub target: A,
     /// First published port.
     pub host_port: Port,
     /// First port in the container.
@@ -38,20 +38,22 @@ impl Rule {
     pub const ALLOW_LIST: u8 = 2;
     /// Another program of this host has one of the ports: what reaches the host itself is that program's.
     pub const YIELDS: u8 = 4;
+}
 
+impl<A: Ip> Rule<A> {
     /// Whether it is published.
     pub const fn is_live(&self) -> bool {
-        self.flags & Self::LIVE != 0
+        self.flags & Rule::LIVE != 0
     }
 
     /// Whether sources are limited to an allow-list.
     pub const fn has_allow_list(&self) -> bool {
-        self.flags & Self::ALLOW_LIST != 0
+        self.flags & Rule::ALLOW_LIST != 0
     }
 
     /// Whether the socket hooks leave its ports to another program.
     pub const fn yields(&self) -> bool {
-        self.flags & Self::YIELDS != 0
+        self.flags & Rule::YIELDS != 0
     }
 
     /// The last published port.
@@ -117,10 +119,10 @@ impl PortSlots {
 
 /// Key of the table of ports that several host addresses publish.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
-pub struct SharedKey {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SharedKey<A: Ip = Address> {
     /// The published address.
-    pub host: Address,
+    pub host: A,
     /// The published port.
     pub port: Port,
     /// [`Protocol`] number.
@@ -129,22 +131,33 @@ pub struct SharedKey {
     pub pad: u8,
 }
 
-/// Key of the allow-lists: a prefix of 32 bits for the rule and 0 to 32 for the source. Big-endian.
+/// Key of the allow-lists: a prefix of 32 bits for the rule and 0 to [`Ip::BITS`] for the source. Big-endian.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
-pub struct AllowKey {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AllowKey<A: Ip = Address> {
     /// The rule's number, big-endian.
     pub rule: [u8; 4],
     /// The source address, network byte order.
-    pub source: [u8; 4],
+    pub source: A::Octets,
 }
 
-impl AllowKey {
+/// The key of a prefix, as user space reads and writes it: the kernel wants the prefix's length in front.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AllowPrefix<A: Ip = Address> {
+    /// 32 bits for the rule, and those of the source's prefix.
+    pub length: u32,
+    /// The key.
+    pub key: AllowKey<A>,
+}
+
+impl<A: Ip> AllowKey<A> {
     /// The key of one source address (a prefix's address with its length plus 32 names a prefix).
-    pub const fn new(rule: RuleId, source: Address) -> Self {
+    #[inline(always)]
+    pub fn new(rule: RuleId, source: A) -> Self {
         Self {
             rule: rule.0.to_be_bytes(),
-            source: source.0.to_be_bytes(),
+            source: source.octets(),
         }
     }
 }

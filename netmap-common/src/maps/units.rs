@@ -1,6 +1,6 @@
 //! Units: an address is no port, a second no generation.
 
-use core::{fmt, net::Ipv4Addr};
+use core::fmt;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -13,10 +13,6 @@ macro_rules! unit {
     };
 }
 
-unit! {
-    /// An IPv4 address, as the number it is in host byte order.
-    Address(u32)
-}
 unit! {
     /// A TCP or UDP port or an ICMP echo identifier, in host byte order.
     Port(u16)
@@ -38,44 +34,6 @@ unit! {
     Generation(u32)
 }
 
-impl Address {
-    /// 0.0.0.0: "any address of this host" in a rule.
-    pub const ANY: Self = Self(0);
-
-    /// Whether it is in 127.0.0.0/8, which must never be seen on a wire (RFC 1122, 3.2.1.3 g).
-    pub const fn is_loopback(self) -> bool {
-        self.0 >> 24 == 127
-    }
-
-    /// Whether it is a multicast group (224.0.0.0/4), limited broadcast or reserved (240.0.0.0/4).
-    pub const fn is_multicast_or_reserved(self) -> bool {
-        self.0 >> 29 == 0b111
-    }
-
-    /// Whether it is in 169.254.0.0/16, which routers must not forward (RFC 3927, 2.7).
-    pub const fn is_link_local(self) -> bool {
-        self.0 >> 16 == 0xa9fe
-    }
-}
-
-impl From<Ipv4Addr> for Address {
-    fn from(address: Ipv4Addr) -> Self {
-        Self(address.to_bits())
-    }
-}
-
-impl From<Address> for Ipv4Addr {
-    fn from(address: Address) -> Self {
-        Self::from_bits(address.0)
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ipv4Addr::from(*self).fmt(f)
-    }
-}
-
 impl Seconds {
     /// Seconds from `earlier` to `self`, 0 when `earlier` is later.
     #[must_use]
@@ -88,7 +46,7 @@ impl Seconds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Protocol {
-    /// ICMP echo; its identifier takes a port's place.
+    /// ICMP echo, of IPv6 too (RFC 4443 gives that the number 58); its identifier takes a port's place.
     Icmp = 1,
     /// TCP.
     Tcp = 6,

@@ -55,13 +55,16 @@ impl Delta {
     }
 }
 
-/// The one's complement sum of a few 32-bit numbers in host byte order, as it stands in a header.
+/// A 32-bit number in host byte order as the two words that a sum is over.
 #[inline(always)]
-pub(super) const fn sum([a, b, c, d]: [u32; 4]) -> [u8; 2] {
-    const fn halves(number: u32) -> u32 {
-        (number >> 16) + (number & 0xffff)
-    }
-    fold(halves(a) + halves(b) + halves(c) + halves(d)).to_be_bytes()
+pub(super) const fn halves(number: u32) -> u32 {
+    (number >> 16) + (number & 0xffff)
+}
+
+/// A sum of such words as it stands in a header.
+#[inline(always)]
+pub(super) const fn folded(sum: u32) -> [u8; 2] {
+    fold(sum).to_be_bytes()
 }
 
 /// The sum in 16 bits, carries added back in.

@@ -1,18 +1,18 @@
 //! Flows to a published port: from outside, from a neighbour container, from the container itself.
 
-use super::{Datagram, Env, HostSocket, forward, ports::Wish, rule, tcp};
+use super::{Datagram, Env, Family, HostSocket, forward, ports::Wish, rule, tcp};
 use crate::maps::{
-    AllowKey, Endpoint, FlowKey, Hook, IfIndex, Interface, Kind, Protocol, Reason, Rule, RuleId, Way,
+    AllowKey, Endpoint, FlowKey, Hook, IfIndex, Interface, Ip as _, Kind, Protocol, Reason, Rule, RuleId, Way,
 };
 
 /// What flow the packet opens, if the packet is for a published port and may open one.
 #[inline(always)]
-pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Wish, Reason> {
+pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram<E::Ip>) -> Result<Wish<E::Ip>, Reason> {
     let (id, rule) = find_rule(env, datagram)?;
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     check_source(env, hook, datagram, &arrival)?;
     may_open(env, datagram, id, &rule)?;
-    let endpoint = env.endpoint(rule.target).ok_or(Reason::NoEndpoint)?;
+    let endpoint = find_endpoint(env, &rule)?;
     let (there, back) = ways(hook, &endpoint, &arrival, env.arrival())?;
     forward::check(env, datagram, there.0, there.1)?;
     let (kind, src) = source(hook, datagram, &rule, &endpoint, &arrival);
@@ -32,8 +32,11 @@ pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<W
 }
 
 #[inline(always)]
-fn find_rule<E: Env>(env: &E, datagram: &Datagram) -> Result<(RuleId, Rule), Reason> {
+fn find_rule<E: Env>(env: &E, datagram: &Datagram<E::Ip>) -> Result<(RuleId, Rule<E::Ip>), Reason> {
     let key = &datagram.key;
+    if E::Ip::HAS_ZONES && (key.dst.is_link_local() || key.src.is_link_local()) {
+        return Err(Reason::LinkLocal);
+    }
     if !env.is_local(key.dst) {
         let behind_bridge = env.network(key.dst).is_some();
         return Err(if behind_bridge {
@@ -45,10 +48,23 @@ fn find_rule<E: Env>(env: &E, datagram: &Datagram) -> Result<(RuleId, Rule), Rea
     rule::published(env, datagram.protocol, key.dst, key.dst_port).ok_or(Reason::ToHost)
 }
 
+#[inline(always)]
+fn find_endpoint<E: Env>(env: &E, rule: &Rule<E::Ip>) -> Result<Endpoint<E::Ip>, Reason> {
+    if rule.target.is_mapped() {
+        return Err(Reason::OtherFamily);
+    }
+    env.endpoint(rule.target).ok_or(Reason::NoEndpoint)
+}
+
 /// The way past the host's stack is also past its checks of sources: a container speaks with an address of its own
 /// bridge's networks, the outside with one that is neither this host's nor a container's.
 #[inline(always)]
-fn check_source<E: Env>(env: &E, hook: Hook, datagram: &Datagram, arrival: &Interface) -> Result<(), Reason> {
+fn check_source<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram<E::Ip>,
+    arrival: &Interface<E::Ip>,
+) -> Result<(), Reason> {
     let src = datagram.key.src;
     let network = env.network(src);
     let plausible = match hook {
@@ -65,7 +81,12 @@ fn check_source<E: Env>(env: &E, hook: Hook, datagram: &Datagram, arrival: &Inte
 /// Only a SYN opens a published TCP flow. A UDP packet does, unless it answers a socket of this host that uses the
 /// published port as its source.
 #[inline(always)]
-fn may_open<E: Env>(env: &E, datagram: &Datagram, id: RuleId, rule: &Rule) -> Result<(), Reason> {
+fn may_open<E: Env>(
+    env: &E,
+    datagram: &Datagram<E::Ip>,
+    id: RuleId,
+    rule: &Rule<E::Ip>,
+) -> Result<(), Reason> {
     if datagram.protocol == Protocol::Tcp && !tcp::opens(datagram.tcp) {
         return Err(Reason::MidFlow);
     }
@@ -82,10 +103,10 @@ type Direction = (Way, IfIndex);
 
 /// How packets get to the container and back. Both directions bypass the host's stack, or both take it.
 #[inline(always)]
-fn ways(
+fn ways<A: Family>(
     hook: Hook,
-    endpoint: &Endpoint,
-    arrival: &Interface,
+    endpoint: &Endpoint<A>,
+    arrival: &Interface<A>,
     index: IfIndex,
 ) -> Result<(Direction, Direction), Reason> {
     let to_endpoint = Way::from_number(endpoint.way).ok_or(Reason::NoEndpoint)?;
@@ -110,13 +131,13 @@ fn ways(
 
 /// The source that the container sees: the client's own wherever the answer will pass a hook of ours.
 #[inline(always)]
-fn source(
+fn source<A: Family>(
     hook: Hook,
-    datagram: &Datagram,
-    rule: &Rule,
-    endpoint: &Endpoint,
-    arrival: &Interface,
-) -> (Kind, crate::maps::Address) {
+    datagram: &Datagram<A>,
+    rule: &Rule<A>,
+    endpoint: &Endpoint<A>,
+    arrival: &Interface<A>,
+) -> (Kind, A) {
     let own = datagram.key.src == rule.target;
     // Isolated ports cannot resolve each other's link-layer address, so the answer would have nowhere to go.
     let isolated =

@@ -1,8 +1,9 @@
 //! How the NAT reaches the world: tables, clock, chance, sockets and routes.
 
+use super::Family;
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Rule,
-    RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Rule, RuleId,
+    Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Why an entry could not be added.
@@ -38,14 +39,17 @@ pub enum Route {
 
 /// The published rules: all that the socket hooks need of the world.
 pub trait Rules {
+    /// The family whose rules they are.
+    type Ip: Family;
+
     /// What is published at a port, see [`crate::maps::PortSlots::index`].
     fn slot(&self, index: u32) -> Slot;
 
     /// The rule of one address at a port that several addresses publish.
-    fn shared(&self, key: &SharedKey) -> Option<RuleId>;
+    fn shared(&self, key: &SharedKey<Self::Ip>) -> Option<RuleId>;
 
     /// A rule by its number.
-    fn rule(&self, id: RuleId) -> Option<Rule>;
+    fn rule(&self, id: RuleId) -> Option<Rule<Self::Ip>>;
 }
 
 /// The world as seen from one hook while one packet passes. Values come out as copies: an entry may change or go
@@ -67,51 +71,56 @@ pub trait Env: Rules {
     fn settings(&self) -> Settings;
 
     /// The flow entry of `key`, as it was before this packet; the packet is recorded in it if `counts` says so.
-    fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow>;
+    fn touch(
+        &self,
+        key: &FlowKey<Self::Ip>,
+        seen: Seen,
+        counts: impl FnOnce(&Flow<Self::Ip>) -> bool,
+    ) -> Option<Flow<Self::Ip>>;
 
     /// The flow entry of `key`, untouched.
-    fn flow(&self, key: &FlowKey) -> Option<Flow>;
+    fn flow(&self, key: &FlowKey<Self::Ip>) -> Option<Flow<Self::Ip>>;
 
     /// Adds an entry where there is none (`BPF_NOEXIST`).
-    fn insert(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError>;
+    fn insert(&self, key: &FlowKey<Self::Ip>, flow: &Flow<Self::Ip>) -> Result<(), InsertError>;
 
     /// Removes the entry of `key` if it still has this nonce.
-    fn remove(&self, key: &FlowKey, nonce: u32);
+    fn remove(&self, key: &FlowKey<Self::Ip>, nonce: u32);
 
     /// What the first fragment of a datagram told.
-    fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
+    fn fragment(&self, key: &FragmentKey<Self::Ip>) -> Option<Fragment>;
 
     /// Keeps that for the others, for as long as there is room.
-    fn keep_fragment(&self, key: &FragmentKey, fragment: &Fragment);
+    fn keep_fragment(&self, key: &FragmentKey<Self::Ip>, fragment: &Fragment);
 
     /// Whether a rule's allow-list has a prefix of this source.
-    fn allows(&self, key: &AllowKey) -> bool;
+    fn allows(&self, key: &AllowKey<Self::Ip>) -> bool;
 
     /// Whether it is an address of this host.
-    fn is_local(&self, address: Address) -> bool;
+    fn is_local(&self, address: Self::Ip) -> bool;
 
     /// The managed network that an address belongs to.
-    fn network(&self, address: Address) -> Option<Network>;
+    fn network(&self, address: Self::Ip) -> Option<Network<Self::Ip>>;
 
     /// An interface with a hook.
-    fn interface(&self, index: IfIndex) -> Option<Interface>;
+    fn interface(&self, index: IfIndex) -> Option<Interface<Self::Ip>>;
 
     /// How to reach a published container.
-    fn endpoint(&self, address: Address) -> Option<Endpoint>;
+    fn endpoint(&self, address: Self::Ip) -> Option<Endpoint<Self::Ip>>;
 
     /// A word of the reserved ports, see [`crate::maps::PortSlots::word`].
     fn reserved_word(&self, index: u32) -> u64;
 
     /// The socket of this host that a packet with this key would reach.
-    fn host_socket(&self, key: &FlowKey) -> HostSocket;
+    fn host_socket(&self, key: &FlowKey<Self::Ip>) -> HostSocket;
 
     /// Where the host would route the packet, had it come in by interface `from`.
-    fn route(&self, key: &FlowKey, from: IfIndex) -> Route;
+    fn route(&self, key: &FlowKey<Self::Ip>, from: IfIndex) -> Route;
 
     /// Whether this hook can send a packet on that becomes `to`. TC always can; XDP leaves what it cannot send to TC,
     /// untouched.
     #[inline(always)]
-    fn sends(&self, _to: &FlowKey, _way: Way, _out: IfIndex) -> bool {
+    fn sends(&self, _to: &FlowKey<Self::Ip>, _way: Way, _out: IfIndex) -> bool {
         true
     }
 

@@ -1,13 +1,13 @@
 //! The flow that a packet belongs to, if it still counts.
 
-use super::{Datagram, Env};
+use super::{Datagram, Env, Family};
 use crate::maps::{Flow, FlowKey, Hook, IfIndex, Kind, Reason, RuleId, Seen, Side, Way};
 
 /// What a flow makes of a packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Translation {
+pub(super) struct Translation<A: Family> {
     /// The packet after it.
-    pub(super) to: FlowKey,
+    pub(super) to: FlowKey<A>,
     /// Why it is translated.
     pub(super) kind: Kind,
     /// Which direction the packet has.
@@ -20,7 +20,11 @@ pub(super) struct Translation {
 
 /// The flow of a packet; `None` if it has none, or one whose rule has changed since: then it is decided anew.
 #[inline(always)]
-pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Option<Translation>, Reason> {
+pub(super) fn find<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram<E::Ip>,
+) -> Result<Option<Translation<E::Ip>>, Reason> {
     let seen = Seen {
         now: env.now(),
         bytes: datagram.length,
@@ -37,7 +41,11 @@ pub(super) fn find<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<O
 
 /// The flow that an answer with this key would have. Nothing is recorded.
 #[inline(always)]
-pub(super) fn peek<E: Env>(env: &E, hook: Hook, key: &FlowKey) -> Result<Option<Translation>, Reason> {
+pub(super) fn peek<E: Env>(
+    env: &E,
+    hook: Hook,
+    key: &FlowKey<E::Ip>,
+) -> Result<Option<Translation<E::Ip>>, Reason> {
     let Some(flow) = env.flow(key) else {
         return Ok(None);
     };
@@ -49,10 +57,10 @@ pub(super) fn peek<E: Env>(env: &E, hook: Hook, key: &FlowKey) -> Result<Option<
 fn judge<E: Env>(
     env: &E,
     hook: Hook,
-    key: &FlowKey,
-    flow: &Flow,
+    key: &FlowKey<E::Ip>,
+    flow: &Flow<E::Ip>,
     look_at_twin: bool,
-) -> Result<Option<Translation>, Reason> {
+) -> Result<Option<Translation<E::Ip>>, Reason> {
     // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
     let (Some(kind), Some(way), side) = (flow.kind(), flow.way(), flow.side()) else {
         return Ok(None);
@@ -89,7 +97,7 @@ fn judge<E: Env>(
 
 /// Whether a packet counts for the flow at this hook: what is forged elsewhere neither keeps it alive nor resets it.
 #[inline(always)]
-fn counts_at(hook: Hook, flow: &Flow) -> bool {
+fn counts_at<A: Family>(hook: Hook, flow: &Flow<A>) -> bool {
     let comes_in = flow
         .kind()
         .is_some_and(|kind| comes_in_at(hook, kind, flow.side()));
@@ -98,7 +106,7 @@ fn counts_at(hook: Hook, flow: &Flow) -> bool {
 
 /// What a hook leaves to another is that one's to record.
 #[inline(always)]
-fn sends<E: Env>(env: &E, flow: &Flow) -> bool {
+fn sends<E: Env>(env: &E, flow: &Flow<E::Ip>) -> bool {
     flow.way().is_some_and(|way| env.sends(&flow.to, way, flow.out))
 }
 
@@ -115,18 +123,18 @@ const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
 
 /// Whether it comes by another container's port than the flow's own. What reaches the bridge's hook has passed some port.
 #[inline(always)]
-fn is_forged<E: Env>(env: &E, hook: Hook, flow: &Flow) -> bool {
+fn is_forged<E: Env>(env: &E, hook: Hook, flow: &Flow<E::Ip>) -> bool {
     hook == Hook::PortIn && flow.from != IfIndex(0) && flow.from != env.arrival()
 }
 
 /// What the host's stack forwards is translated at the uplink, not where it leaves the container.
 #[inline(always)]
-fn is_carried_at(hook: Hook, flow: &Flow) -> bool {
+fn is_carried_at<A: Family>(hook: Hook, flow: &Flow<A>) -> bool {
     flow.way() != Some(Way::Stack) || !matches!(hook, Hook::PortIn | Hook::BridgeIn)
 }
 
 #[inline(always)]
-fn is_published_still<E: Env>(env: &E, flow: &Flow) -> bool {
+fn is_published_still<E: Env>(env: &E, flow: &Flow<E::Ip>) -> bool {
     flow.rule == RuleId::default()
         || env
             .rule(flow.rule)
@@ -135,18 +143,18 @@ fn is_published_still<E: Env>(env: &E, flow: &Flow) -> bool {
 
 /// An entry counts only if its twin points back: the nonce tells it from a later flow's entry under the same key.
 #[inline(always)]
-fn has_twin<E: Env>(env: &E, key: &FlowKey, flow: &Flow) -> bool {
+fn has_twin<E: Env>(env: &E, key: &FlowKey<E::Ip>, flow: &Flow<E::Ip>) -> bool {
     env.flow(&flow.twin())
         .is_some_and(|twin| twin.nonce == flow.nonce && twin.twin() == *key)
 }
 
 #[inline(always)]
-fn end<E: Env>(env: &E, key: &FlowKey, flow: &Flow) {
+fn end<E: Env>(env: &E, key: &FlowKey<E::Ip>, flow: &Flow<E::Ip>) {
     env.remove(key, flow.nonce);
     env.remove(&flow.twin(), flow.nonce);
 }
 
-impl Flow {
+impl<A: Family> Flow<A> {
     /// Records a packet of this direction.
     #[inline(always)]
     pub fn record(&mut self, seen: Seen) {

@@ -48,8 +48,8 @@ impl Carried {
 pub(super) fn choose<E: Env>(
     env: &E,
     hook: Hook,
-    datagram: &Datagram,
-    translation: &Translation,
+    datagram: &Datagram<E::Ip>,
+    translation: &Translation<E::Ip>,
     whole: bool,
 ) -> Result<Carried, Reason> {
     let &Translation {
@@ -75,7 +75,12 @@ pub(super) fn choose<E: Env>(
 /// goes to the stack as it came, so that the stack answers: "time exceeded" (RFC 1812, 5.3.1) or "fragmentation
 /// needed" (RFC 1191, 4).
 #[inline(always)]
-pub(super) fn check<E: Env>(env: &E, datagram: &Datagram, way: Way, out: IfIndex) -> Result<(), Reason> {
+pub(super) fn check<E: Env>(
+    env: &E,
+    datagram: &Datagram<E::Ip>,
+    way: Way,
+    out: IfIndex,
+) -> Result<(), Reason> {
     if way != Way::Stack && datagram.ttl <= 1 {
         return Err(Reason::TtlExpired);
     }
@@ -93,7 +98,7 @@ pub(super) fn check<E: Env>(env: &E, datagram: &Datagram, way: Way, out: IfIndex
 fn answerable<E: Env>(
     env: &E,
     hook: Hook,
-    datagram: &Datagram,
+    datagram: &Datagram<E::Ip>,
     whole: bool,
     why: Reason,
 ) -> Result<Way, Reason> {
@@ -110,7 +115,7 @@ fn answerable<E: Env>(
 
 /// Whether the host would forward what a flow makes of a packet. Not inlined, for its stack: few packets come here.
 #[inline(never)]
-fn is_forwarded<E: Env>(env: &E, key: &FlowKey) -> bool {
+fn is_forwarded<E: Env>(env: &E, key: &FlowKey<E::Ip>) -> bool {
     env.flow(key)
         .is_some_and(|flow| matches!(env.route(&flow.to, env.arrival()), Route::Out(_)))
 }

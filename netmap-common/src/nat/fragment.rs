@@ -1,12 +1,12 @@
-//! Datagrams in pieces (RFC 791; RFC 4787, REQ-14): the first has the ports, and lends them to the others.
+//! Datagrams in pieces (RFC 791; RFC 8200, 4.5; RFC 4787, REQ-14): the first has the ports, and lends them to the others.
 //!
 //! Nothing is put together here. Where another piece than the first comes first, there are no ports yet; then all of them go
 //! to the host, which waits for the rest, and at a published port the proxy carries the whole.
 
 use super::{
-    Carried, Datagram, Env, Internet, Packet, flow, forward,
+    Carried, Datagram, Env, Family as _, Internet, Packet, flow, forward,
     parse::{self, L3},
-    ports, rewrite,
+    ports,
 };
 use crate::maps::{FlowKey, Fragment, FragmentKey, Hook, Port, Protocol, Reason, Seconds};
 
@@ -21,11 +21,11 @@ const LIFETIME: Seconds = Seconds(30);
 pub(super) fn lead<P: Packet + ?Sized, E: Env>(
     packet: &mut P,
     env: &E,
-    of: &FlowKey,
+    of: &FlowKey<E::Ip>,
     moves: bool,
     reason: Reason,
 ) -> Result<(), Reason> {
-    let internet = parse::internet(packet)?;
+    let internet = parse::internet::<E::Ip, P>(packet)?;
     let key = key(env, &internet);
     let waits = find(env, &key).is_some_and(|fragment| fragment.end == 0);
     // What else comes in from outside is no business of the host's: there is no socket that would take it.
@@ -35,13 +35,14 @@ pub(super) fn lead<P: Packet + ?Sized, E: Env>(
     let fragment = Fragment {
         src_port: of.src_port,
         dst_port: of.dst_port,
-        end: u16::try_from(internet.content()).unwrap_or(u16::MAX),
+        end: u16::try_from(internet.content_length()).unwrap_or(u16::MAX),
+        protocol: of.protocol,
         pad: 0,
         since: env.now(),
     };
     env.keep_fragment(&key, &fragment);
     if moves {
-        rename(packet, env, of, key.id)
+        rename(packet, env, of, &internet)
     } else {
         Ok(())
     }
@@ -55,8 +56,11 @@ pub(super) fn follow<P: Packet + ?Sized, E: Env>(
     hook: Hook,
     carried: &mut Carried,
 ) -> Result<(), Reason> {
-    let internet = parse::internet(packet)?;
-    let protocol = Protocol::from_number(internet.protocol).ok_or(Reason::OtherProtocol)?;
+    let internet = parse::internet::<E::Ip, P>(packet)?;
+    // In IPv6 it may be a further extension header's, which only the first piece has.
+    if E::Ip::HAS_HEADER_CHECKSUM && E::Ip::protocol(internet.protocol).is_none() {
+        return Err(Reason::OtherProtocol);
+    }
     let key = key(env, &internet);
     let Some(first) = find(env, &key) else {
         if hook == Hook::UplinkIn && env.is_local(key.dst) {
@@ -75,6 +79,7 @@ pub(super) fn follow<P: Packet + ?Sized, E: Env>(
     if internet.fragment_offset() < u32::from(first.end) {
         return Err(Reason::FragmentOverlap);
     }
+    let protocol = Protocol::from_number(first.protocol).ok_or(Reason::OtherProtocol)?;
     let datagram = Datagram {
         key: FlowKey::new(protocol, key.src, first.src_port, key.dst, first.dst_port),
         protocol,
@@ -87,12 +92,11 @@ pub(super) fn follow<P: Packet + ?Sized, E: Env>(
     let translation = flow::find(env, hook, &datagram)?.ok_or(Reason::Fragment)?;
     *carried = forward::choose(env, hook, &datagram, &translation, false)?;
     let is_routed = carried.verdict.is_routed();
-    rewrite::internet(packet, L3, &datagram.key, &translation.to, is_routed)
-        .or(Err(Reason::RewriteFailed))?;
+    E::Ip::rewrite(packet, L3, &datagram.key, &translation.to, is_routed).or(Err(Reason::RewriteFailed))?;
     if translation.to.src == key.src {
         return Ok(());
     }
-    rename(packet, env, &datagram.key, key.id)
+    rename(packet, env, &datagram.key, &internet)
 }
 
 /// Gives the pieces of a datagram that leaves with another source an identification of its own: two containers behind one
@@ -101,37 +105,44 @@ pub(super) fn follow<P: Packet + ?Sized, E: Env>(
 fn rename<P: Packet + ?Sized, E: Env>(
     packet: &mut P,
     env: &E,
-    from: &FlowKey,
-    id: u16,
+    from: &FlowKey<E::Ip>,
+    internet: &Internet<E::Ip>,
 ) -> Result<(), Reason> {
+    #[expect(clippy::cast_possible_truncation, reason = "takes the number apart")]
+    let (high, low) = ((internet.id >> 16) as u16, internet.id as u16);
     let number = FlowKey {
-        src_port: Port(id),
-        dst_port: Port(0),
+        src_port: Port(low),
+        dst_port: Port(high),
         ..*from
     };
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "16 bits of a hash are as good as any"
+        reason = "these bits of a hash are as good as any"
     )]
-    let new = ports::hash(env.settings().secret, &number) as u16;
-    rewrite::identification(packet, id, new).or(Err(Reason::RewriteFailed))
+    let new = ports::hash(env.settings().secret, &number) as u32;
+    E::Ip::rename(packet, internet, new).or(Err(Reason::RewriteFailed))
 }
 
 /// What every piece of a datagram has in common.
 #[inline(always)]
-fn key<E: Env>(env: &E, internet: &Internet) -> FragmentKey {
+fn key<E: Env>(env: &E, internet: &Internet<E::Ip>) -> FragmentKey<E::Ip> {
     FragmentKey {
         src: internet.src,
         dst: internet.dst,
         arrival: env.arrival(),
         id: internet.id,
-        protocol: internet.protocol,
+        protocol: if E::Ip::HAS_HEADER_CHECKSUM {
+            internet.protocol
+        } else {
+            0
+        },
         pad: 0,
+        pad_word: 0,
     }
 }
 
 #[inline(always)]
-fn find<E: Env>(env: &E, key: &FragmentKey) -> Option<Fragment> {
+fn find<E: Env>(env: &E, key: &FragmentKey<E::Ip>) -> Option<Fragment> {
     env.fragment(key)
         .filter(|fragment| env.now().since(fragment.since) < LIFETIME)
 }

@@ -1,23 +1,23 @@
-//! ICMP errors about a flow (RFC 5508, 4; RFC 5382, REQ-9; RFC 4787, REQ-12): what they quote is translated back, and they
+//! ICMP errors about a flow (RFC 5508, 4; RFC 4443, 3; RFC 5382, REQ-9; RFC 4787, REQ-12): what they quote is translated back, and they
 //! go where the quoted packet came from.
 //!
 //! The quoted packet is one that the flow made, so an answer to it has a flow entry: the error goes the way of that
 //! answer, and what the entry makes of the answer's addresses is what the sender of the quoted packet knows.
 
-use network_types::{icmp::Icmpv4Hdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
+use network_types::{icmp::Icmpv4Hdr, tcp::TcpHdr};
 
 use super::{
-    Carried, Datagram, Delta, Env, Internet, L4Change, Packet, Truncated, flow, forward,
-    parse::{self, L3},
+    Carried, Datagram, Delta, Env, Family, Internet, L4Change, Packet, Truncated, flow, forward,
+    parse::{self, L3, bytes},
     rewrite,
 };
-use crate::maps::{Address, FlowKey, Hook, Port, Protocol, Reason};
+use crate::maps::{FlowKey, Hook, Port, Protocol, Reason};
 
 /// The packet that an error is about, as far as it is quoted.
 #[derive(Clone, Copy, Debug)]
-struct Quoted {
+struct Quoted<A: Family> {
     /// Its addresses and ports.
-    key: FlowKey,
+    key: FlowKey<A>,
     protocol: Protocol,
     /// Where its IP header begins, from the start of the frame.
     l3: usize,
@@ -40,7 +40,7 @@ pub(super) fn translate<P: Packet + ?Sized, E: Env>(
     carried: &mut Carried,
 ) -> Result<(), Reason> {
     // Read again: handed over, it would lie on the stack, where the verifier loses sight of its bounds.
-    let internet = parse::internet(packet)?;
+    let internet = parse::internet::<E::Ip, P>(packet)?;
     let quoted = quoted(packet, &internet)?;
     let answer = quoted.key.reversed();
     // Whoever sent the quoted packet is told, nobody else.
@@ -82,140 +82,110 @@ pub(super) fn translate<P: Packet + ?Sized, E: Env>(
     .or(Err(Reason::RewriteFailed))
 }
 
-/// What an error quotes: an IP header and at least 8 bytes of what follows it (RFC 792).
+/// What an error quotes: an IP header and at least 8 bytes of what follows it (RFC 792). `OtherIcmp` for what no flow can
+/// have sent.
 #[inline(always)]
-fn quoted<P: Packet + ?Sized>(packet: &mut P, internet: &Internet) -> Result<Quoted, Reason> {
-    const UNREACHABLE: u8 = 3;
-    const TIME_EXCEEDED: u8 = 11;
-    const PARAMETER_PROBLEM: u8 = 12;
-    // Source quench is history (RFC 6633), and a redirect is for the next hop only.
+fn quoted<A: Family, P: Packet + ?Sized>(
+    packet: &mut P,
+    internet: &Internet<A>,
+) -> Result<Quoted<A>, Reason> {
+    const QUOTED: usize = 8;
     let header = packet
         .header::<Icmpv4Hdr>(internet.l4)
         .or(Err(Reason::Malformed))?;
-    if !matches!(header.type_, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM) {
+    if !A::is_error(header.type_) {
         return Err(Reason::OtherIcmp);
     }
-    let l3 = internet.l4 + Icmpv4Hdr::LEN;
     let end = L3 + internet.length as usize;
-    let quoted = ipv4(packet, l3, end).or(Err(Reason::Malformed))?;
-    quoted.ok_or(Reason::OtherIcmp)
-}
-
-/// `None` for what no flow can have sent.
-#[inline(always)]
-fn ipv4<P: Packet + ?Sized>(packet: &mut P, l3: usize, end: usize) -> Result<Option<Quoted>, Truncated> {
-    const QUOTED: usize = 8;
-    const FRAGMENT_OFFSET: u16 = 0x1fff;
-    packet.require(l3 + Ipv4Hdr::LEN)?;
-    let &Ipv4Hdr {
-        vihl,
-        proto,
-        frags,
-        src_addr,
-        dst_addr,
-        ..
-    } = packet.header::<Ipv4Hdr>(l3)?;
-    let header_length = usize::from(vihl & 0xf) * 4;
-    let l4 = l3 + header_length;
-    if vihl >> 4 != 4 || header_length < Ipv4Hdr::LEN || l4 + QUOTED > end {
-        return Err(Truncated);
+    let quoted = A::internet(packet, internet.l4 + Icmpv4Hdr::LEN, bytes(end)).or(Err(Reason::Malformed))?;
+    let l4 = quoted.l4;
+    if l4 + QUOTED > end {
+        return Err(Reason::Malformed);
     }
-    let Some(protocol) = Protocol::from_number(proto) else {
-        return Ok(None);
-    };
+    packet.require(l4 + QUOTED).or(Err(Reason::Malformed))?;
+    let protocol = A::protocol(quoted.protocol).ok_or(Reason::OtherIcmp)?;
     // A fragment other than the first has no ports.
-    if u16::from_be_bytes(frags) & FRAGMENT_OFFSET != 0 {
-        return Ok(None);
+    if quoted.fragment_offset() != 0 {
+        return Err(Reason::OtherIcmp);
     }
-    packet.require(l4 + QUOTED)?;
-    let Some((src_port, dst_port)) = ports(packet, protocol, l4)? else {
-        return Ok(None);
-    };
-    let (src, dst) = (
-        Address(u32::from_be_bytes(src_addr)),
-        Address(u32::from_be_bytes(dst_addr)),
-    );
-    Ok(Some(Quoted {
-        key: FlowKey::new(protocol, src, src_port, dst, dst_port),
+    let (src_port, dst_port) = ports::<A, P>(packet, protocol, l4).or(Err(Reason::Malformed))??;
+    Ok(Quoted {
+        key: FlowKey::new(protocol, quoted.src, src_port, quoted.dst, dst_port),
         protocol,
-        l3,
+        l3: quoted.l3,
         l4,
         has_tcp_checksum: protocol == Protocol::Tcp
             && l4 + TcpHdr::LEN <= end
             && packet.require(l4 + TcpHdr::LEN).is_ok(),
-    }))
+    })
 }
 
 #[inline(always)]
-fn ports<P: Packet + ?Sized>(
+fn ports<A: Family, P: Packet + ?Sized>(
     packet: &P,
     protocol: Protocol,
     l4: usize,
-) -> Result<Option<(Port, Port)>, Truncated> {
+) -> Result<Result<(Port, Port), Reason>, Truncated> {
     let word = |offset| {
         packet
             .header::<[u8; 2]>(l4 + offset)
             .map(|bytes| Port(u16::from_be_bytes(*bytes)))
     };
     if protocol != Protocol::Icmp {
-        return Ok(Some((word(0)?, word(2)?)));
+        return Ok(Ok((word(0)?, word(2)?)));
     }
     // As in the flow's key: the identifier is the port of whoever asks.
     let id = word(4)?;
     let [kind, code] = *packet.header::<[u8; 2]>(l4)?;
-    Ok(match (kind, code) {
-        (parse::ECHO_REQUEST, 0) => Some((id, Port(0))),
-        (parse::ECHO_REPLY, 0) => Some((Port(0), id)),
-        _ => None,
+    Ok(match code {
+        0 if kind == A::ECHO_REQUEST => Ok((id, Port(0))),
+        0 if kind == A::ECHO_REPLY => Ok((Port(0), id)),
+        _ => Err(Reason::OtherIcmp),
     })
 }
 
 /// An ICMP error's own key: it has no ports.
 #[inline(always)]
-const fn addresses(src: Address, dst: Address) -> FlowKey {
+const fn addresses<A: Family>(src: A, dst: A) -> FlowKey<A> {
     FlowKey::new(Protocol::Icmp, src, Port(0), dst, Port(0))
 }
 
 #[inline(always)]
-fn rewrite<P: Packet + ?Sized>(
+fn rewrite<A: Family, P: Packet + ?Sized>(
     packet: &mut P,
-    outer: &Datagram,
-    to: &FlowKey,
-    quoted: &Quoted,
-    sent: &FlowKey,
+    outer: &Datagram<A>,
+    to: &FlowKey<A>,
+    quoted: &Quoted<A>,
+    sent: &FlowKey<A>,
     is_routed: bool,
 ) -> Result<(), Truncated> {
-    // The quoted IP header's sum does not change, for its checksum makes up for its addresses; the rest does.
-    let addresses = rewrite::internet(packet, quoted.l3, &quoted.key, sent, false)?;
+    let addresses = A::rewrite(packet, quoted.l3, &quoted.key, sent, false)?;
     let ports = rewrite::transport(packet, quoted.l4, quoted.protocol, &quoted.key, sent)?;
-    let sum = match quoted.protocol {
-        Protocol::Tcp if !quoted.has_tcp_checksum => Delta::NONE,
-        Protocol::Tcp => checksum(
-            packet,
-            quoted.l4 + core::mem::offset_of!(TcpHdr, check),
-            addresses.and(ports),
-            false,
-        )?,
-        Protocol::Udp => checksum(
-            packet,
-            quoted.l4 + core::mem::offset_of!(UdpHdr, check),
-            addresses.and(ports),
-            true,
-        )?,
-        Protocol::Icmp => checksum(
-            packet,
-            quoted.l4 + core::mem::offset_of!(Icmpv4Hdr, check),
-            ports,
-            false,
-        )?,
+    let covered = if rewrite::has_pseudo_header::<A>(quoted.protocol) {
+        addresses.and(ports)
+    } else {
+        ports
     };
-    rewrite::internet(packet, L3, &outer.key, to, is_routed)?;
+    let sum = if quoted.protocol == Protocol::Tcp && !quoted.has_tcp_checksum {
+        Delta::NONE
+    } else {
+        let field = quoted.l4 + rewrite::checksum(quoted.protocol);
+        checksum(packet, field, covered, quoted.protocol == Protocol::Udp)?
+    };
+    // The sum over a quoted header does not change if its checksum makes up for its addresses; over the rest it does.
+    let quote = if A::HAS_HEADER_CHECKSUM {
+        ports.and(sum)
+    } else {
+        addresses.and(ports).and(sum)
+    };
+    let outer_addresses = A::rewrite(packet, L3, &outer.key, to, is_routed)?;
     packet.update_l4_checksum(
-        outer.l4 + core::mem::offset_of!(Icmpv4Hdr, check),
+        outer.l4 + rewrite::checksum(Protocol::Icmp),
         L4Change {
-            addresses: None,
-            ports: Some(ports.and(sum)),
+            addresses: A::ICMP_HAS_PSEUDO_HEADER.then_some(outer_addresses),
+            ports: Some(quote),
             zero_means_none: false,
+            is_whole_sum: !A::HAS_HEADER_CHECKSUM,
         },
     )
 }

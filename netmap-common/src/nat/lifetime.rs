@@ -1,7 +1,7 @@
 //! How long a flow lives without a packet.
 
 use super::tcp::State;
-use crate::maps::{Flow, Kind, Protocol, Seconds};
+use crate::maps::{Flow, Ip, Kind, Protocol, Seconds};
 
 const ESTABLISHED: Seconds = Seconds(432_000);
 const TRANSITORY: Seconds = Seconds(240);
@@ -33,7 +33,7 @@ pub const LIFETIMES: [Seconds; 6] = [
 /// | UDP, not answered, to the outside | 120 | RFC 4787, REQ-5: not less than two minutes |
 /// | UDP, not answered, to a published port | 30 | opened by anybody: a flood must not fill the table |
 /// | ICMP echo | 60 | RFC 5508, REQ-2 |
-pub fn lifetime(original: &Flow, reply: &Flow) -> Seconds {
+pub fn lifetime<A: Ip>(original: &Flow<A>, reply: &Flow<A>) -> Seconds {
     let answered = reply.packets > 0;
     match Protocol::from_number(original.to.protocol) {
         Some(Protocol::Tcp) => match State::of(original.tcp, reply.tcp) {
@@ -49,7 +49,7 @@ pub fn lifetime(original: &Flow, reply: &Flow) -> Seconds {
 }
 
 /// The flow's state in a word.
-pub fn state_name(original: &Flow, reply: &Flow) -> &'static str {
+pub fn state_name<A: Ip>(original: &Flow<A>, reply: &Flow<A>) -> &'static str {
     match Protocol::from_number(original.to.protocol) {
         Some(Protocol::Tcp) => State::of(original.tcp, reply.tcp).name(),
         _ if reply.packets > 0 => "answered",

@@ -4,25 +4,25 @@
 //! [`Detours::to`] turns the container's address back into the one that was asked for. What is left alone here
 //! reaches the published port as it is, and there the proxy.
 
-use super::{Rules, rule::published};
-use crate::maps::{Address, Detour, Detours, IfIndex, Place, Protocol, Settings};
+use super::{Family, Rules, rule::published};
+use crate::maps::{Detour, Detours, IfIndex, Ip, Place, Protocol, ROOM, Settings};
 
 /// What the socket hooks need of the host.
 pub trait Host: Rules {
     /// Whether it is an address of this host (loopback may be missing).
-    fn has_address(&self, address: Address) -> bool;
+    fn has_address(&self, address: Self::Ip) -> bool;
 
     /// Whether the host knows where this container is.
-    fn knows_container(&self, address: Address) -> bool;
+    fn knows_container(&self, address: Self::Ip) -> bool;
 
     /// Settings.
     fn settings(&self) -> Settings;
 }
 
 /// A socket that connects or sends.
-pub trait Caller {
-    /// The source that is fixed already, by a bind or for this datagram; [`Address::ANY`] if the kernel is to choose.
-    fn source(&self) -> Address;
+pub trait Caller<A> {
+    /// The source that is fixed already, by a bind or for this datagram; [`Ip::ANY`] if the kernel is to choose.
+    fn source(&self) -> A;
 
     /// The interface that it is bound to, 0 for none.
     fn device(&self) -> IfIndex;
@@ -40,7 +40,12 @@ pub trait Caller {
 /// daemon's own; one bound to 127.0.0.0/8, which no container could answer, or to an interface, which need not lead
 /// to the container; a container that the host does not see; a port that another program of this host has. An allow-list does not apply: it is for other hosts.
 #[inline(always)]
-pub fn detour<H: Host, C: Caller>(host: &H, caller: &C, protocol: Protocol, to: Place) -> Option<Detour> {
+pub fn detour<H: Host, C: Caller<H::Ip>>(
+    host: &H,
+    caller: &C,
+    protocol: Protocol,
+    to: Place<H::Ip>,
+) -> Option<Detour<H::Ip>> {
     let origin = Place::new(asked(caller, to.address), to.port);
     let (_, rule) = published(host, protocol, origin.address, origin.port)?;
     let target = Place::new(rule.target, rule.target_port_of(origin.port)?);
@@ -54,25 +59,25 @@ pub fn detour<H: Host, C: Caller>(host: &H, caller: &C, protocol: Protocol, to: 
 /// The source that a socket should have on this way: the host's own address, as without the detour. `None` where it is
 /// fixed, or where the kernel has to choose because loopback addresses do not leave the host.
 #[inline(always)]
-pub fn source<C: Caller>(caller: &C, detour: &Detour) -> Option<Address> {
+pub fn source<A: Family, C: Caller<A>>(caller: &C, detour: &Detour<A>) -> Option<A> {
     let address = detour.origin.address;
-    (caller.source() == Address::ANY && !address.is_loopback()).then_some(address)
+    (caller.source() == A::ANY && !address.is_loopback()).then_some(address)
 }
 
 /// Whether a rule still leads from the detour's origin to its target.
 #[inline(always)]
-pub fn is_current<R: Rules>(rules: &R, protocol: Protocol, detour: &Detour) -> bool {
+pub fn is_current<R: Rules>(rules: &R, protocol: Protocol, detour: &Detour<R::Ip>) -> bool {
     let Detour { origin, target } = detour;
     published(rules, protocol, origin.address, origin.port).is_some_and(|(_, rule)| {
         rule.target == target.address && rule.target_port_of(origin.port) == Some(target.port)
     })
 }
 
-impl Detours {
+impl<A: Ip> Detours<A> {
     /// Remembers a detour. `false` when the socket has no room, or talks to the same target under another address:
     /// then it must not be taken.
     #[inline(always)]
-    pub fn take(&mut self, detour: &Detour) -> bool {
+    pub fn take(&mut self, detour: &Detour<A>) -> bool {
         if self.has(|slot| slot.target == detour.target && slot.origin != detour.origin) {
             return false;
         }
@@ -83,8 +88,8 @@ impl Detours {
 
     /// Forgets the detour to `target`: the socket talks to it under its own address from now on.
     #[inline(always)]
-    pub fn forget(&mut self, target: Place) {
-        for index in 0..Self::ROOM {
+    pub fn forget(&mut self, target: Place<A>) {
+        for index in 0..ROOM {
             let Some(slot) = self.0.get_mut(index) else { break };
             if slot.target == target {
                 *slot = Detour::NONE;
@@ -94,8 +99,8 @@ impl Detours {
 
     /// The detour to `target`.
     #[inline(always)]
-    pub fn to(&self, target: Place) -> Option<Detour> {
-        for index in 0..Self::ROOM {
+    pub fn to(&self, target: Place<A>) -> Option<Detour<A>> {
+        for index in 0..ROOM {
             let slot = self.0.get(index)?;
             if slot.target == target {
                 // An empty slot is a detour to nowhere.
@@ -106,8 +111,8 @@ impl Detours {
     }
 
     #[inline(always)]
-    fn has(&self, is_it: impl Fn(&Detour) -> bool) -> bool {
-        for index in 0..Self::ROOM {
+    fn has(&self, is_it: impl Fn(&Detour<A>) -> bool) -> bool {
+        for index in 0..ROOM {
             if self.0.get(index).is_some_and(&is_it) {
                 return true;
             }
@@ -117,8 +122,8 @@ impl Detours {
 
     /// Writes over the first that is it. In the loop, where the index is a constant to the verifier.
     #[inline(always)]
-    fn put(&mut self, detour: &Detour, is_it: impl Fn(&Detour) -> bool) -> bool {
-        for index in 0..Self::ROOM {
+    fn put(&mut self, detour: &Detour<A>, is_it: impl Fn(&Detour<A>) -> bool) -> bool {
+        for index in 0..ROOM {
             if let Some(slot) = self.0.get_mut(index)
                 && is_it(slot)
             {
@@ -132,17 +137,17 @@ impl Detours {
 
 /// The address that the kernel takes 0.0.0.0 for: the socket's own.
 #[inline(always)]
-fn asked<C: Caller>(caller: &C, to: Address) -> Address {
-    const LOCALHOST: Address = Address(0x7f00_0001);
-    match (to, caller.source()) {
-        (Address::ANY, Address::ANY) => LOCALHOST,
-        (Address::ANY, source) => source,
-        (to, _) => to,
+fn asked<A: Family, C: Caller<A>>(caller: &C, to: A) -> A {
+    let source = caller.source();
+    match (to == A::ANY, source == A::ANY) {
+        (true, true) => A::LOCALHOST,
+        (true, false) => source,
+        (false, _) => to,
     }
 }
 
 #[inline(always)]
-fn is_free<H: Host, C: Caller>(host: &H, caller: &C) -> bool {
+fn is_free<H: Host, C: Caller<H::Ip>>(host: &H, caller: &C) -> bool {
     let settings = host.settings();
     caller.netns() == settings.netns_cookie
         && caller.mark() != settings.socket_mark

@@ -9,10 +9,13 @@ mod checksum;
 mod dnat;
 mod early;
 mod env;
+mod family;
 mod flow;
 mod forward;
 mod fragment;
 mod icmp;
+mod ipv4;
+mod ipv6;
 mod lifetime;
 pub mod local;
 mod packet;
@@ -30,6 +33,7 @@ mod tests;
 
 pub use checksum::Delta;
 pub use env::{Env, HostSocket, InsertError, Route, Rules};
+pub use family::Family;
 pub use forward::{Carried, Verdict};
 pub use lifetime::{LIFETIMES, lifetime, state_name};
 pub use packet::{Header, L4Change, Packet, Truncated};
@@ -46,7 +50,7 @@ use crate::maps::{Class, Hook, Reason, Side};
 /// [`class`](Reason::class).
 #[inline(always)]
 pub fn process<P: Packet + ?Sized, E: Env>(packet: &mut P, env: &E, hook: Hook) -> Result<Carried, Reason> {
-    let internet = parse::internet(packet)?;
+    let internet = parse::internet::<E::Ip, P>(packet)?;
     policy::addresses(hook, &internet)?;
     let datagram = match parse::transport(packet, &internet) {
         Ok(datagram) => datagram,
@@ -97,7 +101,7 @@ fn other<P: Packet + ?Sized, E: Env>(
 
 /// Opens a flow, if the packet may.
 #[inline(always)]
-fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Translation, Reason> {
+fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram<E::Ip>) -> Result<Translation<E::Ip>, Reason> {
     let mut wish = Wish::default();
     decide(env, hook, datagram, &mut wish)?;
     if !env.sends(&wish.to, wish.there.0, wish.there.1) {
@@ -116,7 +120,12 @@ fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Translation,
 /// What the packet would open: towards this host's addresses if the port is published, from a container to the
 /// outside. Not inlined for the same reasons as [`ports::claim`].
 #[inline(never)]
-fn decide<E: Env>(env: &E, hook: Hook, datagram: &Datagram, wish: &mut Wish) -> Result<(), Reason> {
+fn decide<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram<E::Ip>,
+    wish: &mut Wish<E::Ip>,
+) -> Result<(), Reason> {
     let for_host = hook == Hook::UplinkIn || hook != Hook::UplinkOut && env.is_local(datagram.key.dst);
     *wish = if for_host {
         dnat::wish(env, hook, datagram)?

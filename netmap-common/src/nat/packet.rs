@@ -1,7 +1,12 @@
 //! How the NAT reaches a packet's bytes.
 
 use bytemuck::{Pod, Zeroable};
-use network_types::{icmp::Icmpv4Hdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
+use network_types::{
+    icmp::Icmpv4Hdr,
+    ip::{Ipv4Hdr, Ipv6Hdr},
+    tcp::TcpHdr,
+    udp::UdpHdr,
+};
 
 use super::checksum::Delta;
 
@@ -18,6 +23,8 @@ pub unsafe trait Header: Copy + 'static {}
 
 // SAFETY: network-types declares it `repr(C)` with byte arrays only.
 unsafe impl Header for Ipv4Hdr {}
+// SAFETY: as above.
+unsafe impl Header for Ipv6Hdr {}
 // SAFETY: as above; its bit field is a byte array too.
 unsafe impl Header for TcpHdr {}
 // SAFETY: as above.
@@ -26,16 +33,21 @@ unsafe impl Header for UdpHdr {}
 unsafe impl Header for Icmpv4Hdr {}
 // SAFETY: a byte array.
 unsafe impl Header for [u8; 2] {}
+// SAFETY: as above.
+unsafe impl Header for [u8; 4] {}
 
 /// What a rewrite changed for the L4 checksum.
 #[derive(Clone, Copy, Debug)]
 pub struct L4Change {
-    /// Change of the pseudo-header (addresses); `None` for ICMP, whose checksum has no pseudo-header.
+    /// Change of the pseudo-header (addresses); `None` for ICMP of IPv4, whose checksum has no pseudo-header.
     pub addresses: Option<Delta>,
     /// Change of what the checksum covers itself (ports, identifier); `None` if nothing changed.
     pub ports: Option<Delta>,
     /// UDP: a checksum of 0 means "none" and stays 0, and a computed 0 is sent as 0xffff (RFC 768).
     pub zero_means_none: bool,
+    /// The IP header has no checksum that makes up for its addresses: then their change is a change of the whole packet's
+    /// sum as well, which a card may have computed (`CHECKSUM_COMPLETE`).
+    pub is_whole_sum: bool,
 }
 
 impl L4Change {

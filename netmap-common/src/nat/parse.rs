@@ -1,40 +1,39 @@
 //! From bytes to what the NAT decides on.
 
-use network_types::{eth::EtherType, icmp::Icmpv4Hdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
+use network_types::{icmp::Icmpv4Hdr, tcp::TcpHdr, udp::UdpHdr};
 
-use super::{Packet, Truncated};
+use super::{Family, Packet, Truncated};
 use crate::maps::{Address, FlowKey, Port, Protocol, Reason};
 
 /// Where the IP header begins.
 pub(super) const L3: usize = 14;
 
-/// The ICMP type of an echo reply.
-pub(super) const ECHO_REPLY: u8 = 0;
-/// The ICMP type of an echo request.
-pub(super) const ECHO_REQUEST: u8 = 8;
-
 /// What the IP header says.
 #[derive(Clone, Copy, Debug)]
-pub struct Internet {
+pub struct Internet<A = Address> {
     /// Source address.
-    pub src: Address,
+    pub src: A,
     /// Destination address.
-    pub dst: Address,
-    /// Where the transport header begins, from the start of the frame.
+    pub dst: A,
+    /// Where the header begins, from the start of the frame.
+    pub l3: usize,
+    /// Where the part begins that fragments divide among them.
+    pub content: usize,
+    /// Where the transport header begins, extension headers skipped.
     pub l4: usize,
     /// Length of the IP datagram in bytes, header included.
     pub length: u32,
     /// Time to live.
     pub ttl: u8,
-    /// Protocol number.
+    /// The transport's number, or that of the extension header where the reading ended.
     pub protocol: u8,
     /// Identification: tells the fragments of one datagram from another's.
-    pub id: u16,
-    /// Flags and fragment offset as they are in the header, in host byte order.
+    pub id: u32,
+    /// Flags and fragment offset as they are in a header of IPv4, in host byte order.
     pub fragment: u16,
 }
 
-impl Internet {
+impl<A> Internet<A> {
     /// Whether it is one fragment of several: more follow, or it is not the first. The reserved bit and "don't fragment"
     /// do not matter.
     #[inline(always)]
@@ -48,18 +47,24 @@ impl Internet {
         (self.fragment as u32 & 0x1fff) * 8
     }
 
-    /// Length of what follows the header, in bytes.
+    /// Length of what fragments divide among them, in bytes: here is but a part of it.
     #[inline(always)]
-    pub const fn content(&self) -> u32 {
-        self.length.saturating_sub(bytes(self.l4 - L3))
+    pub const fn content_length(&self) -> u32 {
+        self.length.saturating_sub(bytes(self.content - self.l3))
+    }
+
+    /// Length of transport header and data, in bytes.
+    #[inline(always)]
+    pub const fn payload_length(&self) -> u32 {
+        self.length.saturating_sub(bytes(self.l4 - self.l3))
     }
 }
 
 /// A datagram that can be translated.
 #[derive(Clone, Copy, Debug)]
-pub struct Datagram {
+pub struct Datagram<A: Family = Address> {
     /// Its addresses and ports.
-    pub key: FlowKey,
+    pub key: FlowKey<A>,
     /// Its protocol.
     pub protocol: Protocol,
     /// Where the transport header begins.
@@ -74,32 +79,40 @@ pub struct Datagram {
     pub is_fragment: bool,
 }
 
-/// Reads the IPv4 header.
+/// Reads the IP header.
 #[inline(always)]
-pub(super) fn internet<P: Packet + ?Sized>(packet: &mut P) -> Result<Internet, Reason> {
+pub(super) fn internet<A: Family, P: Packet + ?Sized>(packet: &mut P) -> Result<Internet<A>, Reason> {
     if packet.is_vlan_tagged() {
         return Err(Reason::Vlan);
     }
-    packet.require(L3).or(Err(Reason::NotIpv4))?;
-    let ether_type = packet.header::<[u8; 2]>(L3 - 2).or(Err(Reason::NotIpv4))?;
-    if u16::from_ne_bytes(*ether_type) != EtherType::Ipv4 as u16 {
-        return Err(Reason::NotIpv4);
+    packet.require(L3).or(Err(Reason::NotIp))?;
+    let ether_type = packet.header::<[u8; 2]>(L3 - 2).or(Err(Reason::NotIp))?;
+    if *ether_type != A::ETHER_TYPE {
+        return Err(Reason::NotIp);
     }
-    ipv4(packet).or(Err(Reason::Malformed))
+    let end = packet.length();
+    let internet = A::internet(packet, L3, end).or(Err(Reason::Malformed))?;
+    if internet.length > end.saturating_sub(bytes(L3)) {
+        return Err(Reason::Malformed);
+    }
+    Ok(internet)
 }
 
 /// Reads the transport header.
 #[inline(always)]
-pub(super) fn transport<P: Packet + ?Sized>(packet: &mut P, internet: &Internet) -> Result<Datagram, Reason> {
+pub(super) fn transport<A: Family, P: Packet + ?Sized>(
+    packet: &mut P,
+    internet: &Internet<A>,
+) -> Result<Datagram<A>, Reason> {
     if internet.fragment_offset() != 0 {
         return Err(Reason::Fragment);
     }
-    let protocol = Protocol::from_number(internet.protocol).ok_or(Reason::OtherProtocol)?;
-    let payload = internet.content();
+    let protocol = A::protocol(internet.protocol).ok_or(Reason::OtherProtocol)?;
+    let payload = internet.payload_length();
     let (src_port, dst_port, tcp) = match protocol {
         Protocol::Tcp => tcp(packet, internet.l4, payload).or(Err(Reason::Malformed))?,
         Protocol::Udp => udp(packet, internet, payload).or(Err(Reason::Malformed))?,
-        Protocol::Icmp => echo(packet, internet.l4, payload)?,
+        Protocol::Icmp => echo::<A, P>(packet, internet.l4, payload)?,
     };
     Ok(Datagram {
         key: FlowKey::new(protocol, internet.src, src_port, internet.dst, dst_port),
@@ -109,38 +122,6 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &mut P, internet: &Internet)
         ttl: internet.ttl,
         tcp,
         is_fragment: internet.is_fragment(),
-    })
-}
-
-#[inline(always)]
-fn ipv4<P: Packet + ?Sized>(packet: &mut P) -> Result<Internet, Truncated> {
-    packet.require(L3 + Ipv4Hdr::LEN)?;
-    let frame = packet.length().saturating_sub(bytes(L3));
-    let header = packet.header::<Ipv4Hdr>(L3)?;
-    // 60 at most: the mask tells the verifier.
-    let header_length = usize::from(header.vihl & 0xf) * 4;
-    if header.vihl >> 4 != 4 || header_length < Ipv4Hdr::LEN {
-        return Err(Truncated);
-    }
-    let total = u32::from(u16::from_be_bytes(header.tot_len));
-    // A segmented super-frame of 64 KiB and more has no length to write there (IPv4 BIG TCP, Linux 6.3).
-    let length = if total == 0 && frame > 65_535 {
-        frame
-    } else {
-        total
-    };
-    if length > frame || length < bytes(header_length) {
-        return Err(Truncated);
-    }
-    Ok(Internet {
-        src: Address(u32::from_be_bytes(header.src_addr)),
-        dst: Address(u32::from_be_bytes(header.dst_addr)),
-        l4: L3 + header_length,
-        length,
-        ttl: header.ttl,
-        protocol: header.proto,
-        id: u16::from_be_bytes(header.id),
-        fragment: u16::from_be_bytes(header.frags),
     })
 }
 
@@ -159,7 +140,11 @@ fn tcp<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Po
 }
 
 #[inline(always)]
-fn udp<P: Packet + ?Sized>(packet: &mut P, internet: &Internet, payload: u32) -> Result<Ports, Truncated> {
+fn udp<A, P: Packet + ?Sized>(
+    packet: &mut P,
+    internet: &Internet<A>,
+    payload: u32,
+) -> Result<Ports, Truncated> {
     packet.require(internet.l4 + UdpHdr::LEN)?;
     let header = packet.header::<UdpHdr>(internet.l4)?;
     let length = u32::from(u16::from_be_bytes(header.len));
@@ -173,16 +158,19 @@ fn udp<P: Packet + ?Sized>(packet: &mut P, internet: &Internet, payload: u32) ->
 
 /// Echo requests and replies: the identifier takes a port's place (RFC 5508, 3.1).
 #[inline(always)]
-fn echo<P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Ports, Reason> {
+fn echo<A: Family, P: Packet + ?Sized>(packet: &mut P, l4: usize, payload: u32) -> Result<Ports, Reason> {
     if payload < bytes(Icmpv4Hdr::LEN) {
         return Err(Reason::Malformed);
     }
     packet.require(l4 + Icmpv4Hdr::LEN).or(Err(Reason::Malformed))?;
     let header = packet.header::<Icmpv4Hdr>(l4).or(Err(Reason::Malformed))?;
     let id = port([header.data[0], header.data[1]]);
-    match (header.type_, header.code) {
-        (ECHO_REQUEST, 0) => Ok((id, Port(0), 0)),
-        (ECHO_REPLY, 0) => Ok((Port(0), id, 0)),
+    if header.code != 0 {
+        return Err(Reason::OtherIcmp);
+    }
+    match header.type_ {
+        request if request == A::ECHO_REQUEST => Ok((id, Port(0), 0)),
+        reply if reply == A::ECHO_REPLY => Ok((Port(0), id, 0)),
         _ => Err(Reason::OtherIcmp),
     }
 }
@@ -192,9 +180,12 @@ const fn port(bytes: [u8; 2]) -> Port {
     Port(u16::from_be_bytes(bytes))
 }
 
-/// A header's length, to be compared with a packet's.
+/// A header's length or place, to be compared with a packet's.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "headers have 60 bytes at most")]
-const fn bytes(header: usize) -> u32 {
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the headers have a few kilobytes at most"
+)]
+pub(super) const fn bytes(header: usize) -> u32 {
     header as u32
 }

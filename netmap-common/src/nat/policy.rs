@@ -1,12 +1,12 @@
 //! What is refused whatever is published.
 
-use super::{Env, parse::Internet};
-use crate::maps::{Address, Hook, Reason};
+use super::{Env, Family, parse::Internet};
+use crate::maps::{Hook, Reason};
 
 /// Refuses loopback addresses on a wire or from a container: "addresses of this form MUST NOT appear outside a host"
-/// (RFC 1122, 3.2.1.3 g).
+/// (RFC 1122, 3.2.1.3 g; RFC 4291, 2.5.3).
 #[inline(always)]
-pub(super) fn addresses(hook: Hook, internet: &Internet) -> Result<(), Reason> {
+pub(super) fn addresses<A: Family>(hook: Hook, internet: &Internet<A>) -> Result<(), Reason> {
     let from_a_wire = !matches!(hook, Hook::UplinkOut);
     if from_a_wire && (internet.src.is_loopback() || internet.dst.is_loopback()) {
         return Err(Reason::LoopbackOnWire);
@@ -16,7 +16,7 @@ pub(super) fn addresses(hook: Hook, internet: &Internet) -> Result<(), Reason> {
 
 /// The reason to give for a packet that cannot be translated: one that must not pass has its own.
 #[inline(always)]
-pub(super) fn stray<E: Env>(env: &E, hook: Hook, internet: &Internet, why: Reason) -> Reason {
+pub(super) fn stray<E: Env>(env: &E, hook: Hook, internet: &Internet<E::Ip>, why: Reason) -> Reason {
     match hook {
         Hook::UplinkOut if is_behind_bridge(env, internet.src) => Reason::WouldLeak,
         Hook::UplinkOut => Reason::FromHost,
@@ -27,7 +27,7 @@ pub(super) fn stray<E: Env>(env: &E, hook: Hook, internet: &Internet, why: Reaso
 
 /// Whether the host would route it to a container: from outside, or from another bridge.
 #[inline(always)]
-fn reaches_container<E: Env>(env: &E, hook: Hook, internet: &Internet) -> bool {
+fn reaches_container<E: Env>(env: &E, hook: Hook, internet: &Internet<E::Ip>) -> bool {
     let Some(network) = env.network(internet.dst) else {
         return false;
     };
@@ -40,6 +40,6 @@ fn reaches_container<E: Env>(env: &E, hook: Hook, internet: &Internet) -> bool {
 
 /// In a managed network, and not the bridge's own address, which is the host's.
 #[inline(always)]
-fn is_behind_bridge<E: Env>(env: &E, address: Address) -> bool {
+fn is_behind_bridge<E: Env>(env: &E, address: E::Ip) -> bool {
     !env.is_local(address) && env.network(address).is_some()
 }

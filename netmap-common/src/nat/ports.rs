@@ -3,7 +3,7 @@
 //! The insert fails where the key exists, so two CPUs cannot both take a port, and the same port serves as many
 //! destinations as there are (endpoint-dependent mapping, RFC 4787, 4.1).
 
-use super::{Datagram, Env, HostSocket, InsertError};
+use super::{Datagram, Env, Family, HostSocket, InsertError};
 use crate::maps::{
     Flow, FlowKey, Generation, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId, Settings,
     Side, TcpSeen, Way,
@@ -11,9 +11,9 @@ use crate::maps::{
 
 /// A flow that wants to be, and once claimed, is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(super) struct Wish<A: Family> {
     /// What becomes of the opening packet: before the claim with the source port that is liked best.
-    pub(super) to: FlowKey,
+    pub(super) to: FlowKey<A>,
     /// Why it is translated.
     pub(super) kind: Kind,
     /// The rule that opens it and its generation, none for egress.
@@ -24,7 +24,7 @@ pub(super) struct Wish {
     pub(super) back: (Way, IfIndex),
 }
 
-impl Default for Wish {
+impl<A: Family> Default for Wish<A> {
     fn default() -> Self {
         let nowhere = (Way::Stack, IfIndex(0));
         Self {
@@ -55,7 +55,11 @@ const TRIES: u32 = 32;
 /// Not inlined: few packets come here, and it needs stack of its own. Its result goes out by reference, because the
 /// verifier refuses a subprogram that returns more than a number.
 #[inline(never)]
-pub(super) fn claim<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish) -> Result<(), Reason> {
+pub(super) fn claim<E: Env>(
+    env: &E,
+    datagram: &Datagram<E::Ip>,
+    wish: &mut Wish<E::Ip>,
+) -> Result<(), Reason> {
     let now = env.now();
     let nonce = env.random();
     let mut flow = Flow {
@@ -103,7 +107,12 @@ fn port_of((way, out): (Way, IfIndex)) -> IfIndex {
 
 /// Inserts the entry of the answers under the first port that is free.
 #[inline(always)]
-fn take_port<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish, reply: &mut Flow) -> Result<(), Reason> {
+fn take_port<E: Env>(
+    env: &E,
+    datagram: &Datagram<E::Ip>,
+    wish: &mut Wish<E::Ip>,
+    reply: &mut Flow<E::Ip>,
+) -> Result<(), Reason> {
     let mut places = Places::default();
     places.choose(&env.settings(), datagram, wish)?;
     let to = &mut wish.to;
@@ -136,7 +145,7 @@ fn take_port<E: Env>(env: &E, datagram: &Datagram, wish: &mut Wish, reply: &mut 
 /// The nonce of an entry that is the same flow's answers, claimed by another CPU: the loser adopts the winner's
 /// mapping.
 #[inline(always)]
-fn adopt<E: Env>(env: &E, key: &FlowKey, reply: &Flow) -> Option<u32> {
+fn adopt<E: Env>(env: &E, key: &FlowKey<E::Ip>, reply: &Flow<E::Ip>) -> Option<u32> {
     let winner = env.flow(key)?;
     let same = winner.to == reply.to && winner.generation == reply.generation && winner.rule == reply.rule;
     same.then_some(winner.nonce)
@@ -144,7 +153,7 @@ fn adopt<E: Env>(env: &E, key: &FlowKey, reply: &Flow) -> Option<u32> {
 
 /// Ports that the host itself uses, or that are published: an answer to them would not be ours.
 #[inline(always)]
-fn belongs_to_host<E: Env>(env: &E, protocol: Protocol, to: &FlowKey) -> bool {
+fn belongs_to_host<E: Env>(env: &E, protocol: Protocol, to: &FlowKey<E::Ip>) -> bool {
     let Some((word, bit)) = PortSlots::word(protocol, to.src_port) else {
         return false;
     };
@@ -166,7 +175,12 @@ struct Places {
 impl Places {
     /// Not inlined for the same reasons as [`claim`].
     #[inline(never)]
-    fn choose(&mut self, settings: &Settings, datagram: &Datagram, wish: &Wish) -> Result<(), Reason> {
+    fn choose<A: Family>(
+        &mut self,
+        settings: &Settings,
+        datagram: &Datagram<A>,
+        wish: &Wish<A>,
+    ) -> Result<(), Reason> {
         const NONE: PortRange = PortRange {
             first: Port(1),
             last: Port(0),
@@ -242,8 +256,7 @@ const fn scatter(number: u32) -> u32 {
 
 /// SipHash-1-3 of a key: made for short inputs and a secret, cheap without tables.
 #[inline(always)]
-pub(super) fn hash(secret: [u64; 2], key: &FlowKey) -> u64 {
-    let addresses = u64::from(key.src.0) << 32 | u64::from(key.dst.0);
+pub(super) fn hash<A: Family>(secret: [u64; 2], key: &FlowKey<A>) -> u64 {
     let ports = u64::from(key.src_port.0) << 48 | u64::from(key.dst_port.0) << 32 | u64::from(key.protocol);
     let [k0, k1] = secret;
     let state = [
@@ -252,10 +265,25 @@ pub(super) fn hash(secret: [u64; 2], key: &FlowKey) -> u64 {
         k0 ^ 0x6c79_6765_6e65_7261,
         k1 ^ 0x7465_6462_7974_6573,
     ];
-    // The last block is the length, 16 bytes, in the top byte.
-    let [v0, v1, v2, v3] = mix(mix(mix(state, addresses), ports), 16 << 56);
+    let state = mix(mix_addresses(state, key.src, key.dst), ports);
+    // The last block is the length, 16 bytes or 40, in the top byte.
+    let [v0, v1, v2, v3] = mix(state, u64::from(A::BITS / 4 + 8) << 56);
     let [v0, v1, v2, v3] = round(round(round([v0, v1, v2 ^ 0xff, v3])));
     v0 ^ v1 ^ v2 ^ v3
+}
+
+#[inline(always)]
+fn mix_addresses<A: Family>(state: [u64; 4], src: A, dst: A) -> [u64; 4] {
+    let ([a, b, c, d], [e, f, g, h]) = (src.words(), dst.words());
+    let pair = |high, low| u64::from(high) << 32 | u64::from(low);
+    if A::BITS == 32 {
+        mix(state, pair(d, h))
+    } else {
+        mix(
+            mix(mix(mix(state, pair(a, b)), pair(c, d)), pair(e, f)),
+            pair(g, h),
+        )
+    }
 }
 
 #[inline(always)]

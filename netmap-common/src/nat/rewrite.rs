@@ -1,16 +1,16 @@
 //! Writes the translation into the packet.
 
-use network_types::{icmp::Icmpv4Hdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
+use network_types::{icmp::Icmpv4Hdr, tcp::TcpHdr, udp::UdpHdr};
 
-use super::{Datagram, Delta, L4Change, Packet, Truncated, Verdict, parse::L3};
+use super::{Datagram, Delta, Family, L4Change, Packet, Truncated, Verdict, parse::L3};
 use crate::maps::{FlowKey, Protocol};
 
 /// Rewrites addresses, ports, time to live and checksums. Last of all stages: it kills references into the packet.
 #[inline(always)]
-pub(super) fn apply<P: Packet + ?Sized>(
+pub(super) fn apply<A: Family, P: Packet + ?Sized>(
     packet: &mut P,
-    datagram: &Datagram,
-    new: &FlowKey,
+    datagram: &Datagram<A>,
+    new: &FlowKey<A>,
     verdict: Verdict,
 ) -> Result<(), Truncated> {
     let &Datagram {
@@ -19,72 +19,27 @@ pub(super) fn apply<P: Packet + ?Sized>(
         l4,
         ..
     } = datagram;
-    let addresses = internet(packet, L3, &old, new, verdict.is_routed())?;
+    let addresses = A::rewrite(packet, L3, &old, new, verdict.is_routed())?;
     let ports = transport(packet, l4, protocol, &old, new)?;
-    let (field, has_pseudo_header) = match protocol {
-        Protocol::Tcp => (core::mem::offset_of!(TcpHdr, check), true),
-        Protocol::Udp => (core::mem::offset_of!(UdpHdr, check), true),
-        Protocol::Icmp => (core::mem::offset_of!(Icmpv4Hdr, check), false),
-    };
     packet.update_l4_checksum(
-        l4 + field,
+        l4 + checksum(protocol),
         L4Change {
-            addresses: has_pseudo_header.then_some(addresses),
+            addresses: has_pseudo_header::<A>(protocol).then_some(addresses),
             ports: (old.src_port != new.src_port || old.dst_port != new.dst_port).then_some(ports),
             zero_means_none: protocol == Protocol::Udp,
+            is_whole_sum: !A::HAS_HEADER_CHECKSUM,
         },
     )
 }
 
-/// The IP header at `l3`, whose checksum is complete on every packet, offload or not; gives the change of the addresses.
-#[inline(always)]
-pub(super) fn internet<P: Packet + ?Sized>(
-    packet: &mut P,
-    l3: usize,
-    old: &FlowKey,
-    new: &FlowKey,
-    decrement: bool,
-) -> Result<Delta, Truncated> {
-    let addresses = Delta::NONE
-        .replace_u32(old.src.0, new.src.0)
-        .replace_u32(old.dst.0, new.dst.0);
-    let header = packet.header_mut::<Ipv4Hdr>(l3)?;
-    let mut delta = addresses;
-    if decrement {
-        let ttl = header.ttl.saturating_sub(1);
-        delta = delta.replace_u16(
-            u16::from_be_bytes([header.ttl, header.proto]),
-            u16::from_be_bytes([ttl, header.proto]),
-        );
-        header.ttl = ttl;
-    }
-    header.src_addr = new.src.0.to_be_bytes();
-    header.dst_addr = new.dst.0.to_be_bytes();
-    header.check = delta.applied_to(header.check);
-    Ok(addresses)
-}
-
-/// The identification in the IP header.
-#[inline(always)]
-pub(super) fn identification<P: Packet + ?Sized>(
-    packet: &mut P,
-    old: u16,
-    new: u16,
-) -> Result<(), Truncated> {
-    let header = packet.header_mut::<Ipv4Hdr>(L3)?;
-    header.id = new.to_be_bytes();
-    header.check = Delta::NONE.replace_u16(old, new).applied_to(header.check);
-    Ok(())
-}
-
 /// Ports, or an echo's identifier, of the transport header at `l4`; gives how they change.
 #[inline(always)]
-pub(super) fn transport<P: Packet + ?Sized>(
+pub(super) fn transport<A: Family, P: Packet + ?Sized>(
     packet: &mut P,
     l4: usize,
     protocol: Protocol,
-    old: &FlowKey,
-    new: &FlowKey,
+    old: &FlowKey<A>,
+    new: &FlowKey<A>,
 ) -> Result<Delta, Truncated> {
     if protocol == Protocol::Icmp {
         // One of the two is 0, the other the identifier.
@@ -101,4 +56,20 @@ pub(super) fn transport<P: Packet + ?Sized>(
     Ok(Delta::NONE
         .replace_u16(old.src_port.0, new.src_port.0)
         .replace_u16(old.dst_port.0, new.dst_port.0))
+}
+
+/// Where a transport header has its checksum. ICMP's is in the same place in both families.
+#[inline(always)]
+pub(super) const fn checksum(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::Tcp => core::mem::offset_of!(TcpHdr, check),
+        Protocol::Udp => core::mem::offset_of!(UdpHdr, check),
+        Protocol::Icmp => core::mem::offset_of!(Icmpv4Hdr, check),
+    }
+}
+
+/// Whether the checksum is over the addresses too.
+#[inline(always)]
+pub(super) fn has_pseudo_header<A: Family>(protocol: Protocol) -> bool {
+    protocol != Protocol::Icmp || A::ICMP_HAS_PSEUDO_HEADER
 }

@@ -2,7 +2,7 @@
 //! of this host publish the same port.
 
 use super::Rules;
-use crate::maps::{Address, Port, PortSlots, Protocol, Rule, RuleId, SharedKey, Slot};
+use crate::maps::{Ip as _, Port, PortSlots, Protocol, Rule, RuleId, SharedKey, Slot};
 
 /// The live rule for a packet to `host:port`, which must be an address of this host.
 ///
@@ -12,9 +12,9 @@ use crate::maps::{Address, Port, PortSlots, Protocol, Rule, RuleId, SharedKey, S
 pub fn published<R: Rules>(
     rules: &R,
     protocol: Protocol,
-    host: Address,
+    host: R::Ip,
     port: Port,
-) -> Option<(RuleId, Rule)> {
+) -> Option<(RuleId, Rule<R::Ip>)> {
     let id = match rules.slot(PortSlots::index(protocol, port)?) {
         Slot::EMPTY => return None,
         Slot::SHARED => rules.shared(&SharedKey {
@@ -26,6 +26,6 @@ pub fn published<R: Rules>(
         Slot(id) => RuleId(id),
     };
     let rule = rules.rule(id)?;
-    let matches = rule.is_live() && (rule.host == Address::ANY || rule.host == host);
+    let matches = rule.is_live() && (rule.host == R::Ip::ANY || rule.host == host);
     matches.then_some((id, rule))
 }

@@ -1,11 +1,11 @@
 //! Flows from a container to the outside, with the uplink's address.
 
-use super::{Datagram, Env, Route, forward, ports::Wish, tcp};
-use crate::maps::{Address, FlowKey, Hook, IfIndex, Interface, Kind, Network, Protocol, Reason, Role, Way};
+use super::{Datagram, Env, Family, Route, forward, ports::Wish, tcp};
+use crate::maps::{FlowKey, Hook, IfIndex, Interface, Ip as _, Kind, Network, Protocol, Reason, Role, Way};
 
 /// What flow the packet opens, if the packet leaves a managed network and may open one.
 #[inline(always)]
-pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Wish, Reason> {
+pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram<E::Ip>) -> Result<Wish<E::Ip>, Reason> {
     let network = find_network(env, hook, datagram)?;
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     may_open(env, hook, datagram, &network, &arrival)?;
@@ -25,10 +25,10 @@ pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<W
 }
 
 #[inline(always)]
-fn find_network<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Network, Reason> {
+fn find_network<E: Env>(env: &E, hook: Hook, datagram: &Datagram<E::Ip>) -> Result<Network<E::Ip>, Reason> {
     let dst = datagram.key.dst;
     let at_uplink = hook == Hook::UplinkOut;
-    if !at_uplink && (dst.is_multicast_or_reserved() || dst.is_link_local() || dst == Address::ANY) {
+    if !at_uplink && (dst.is_multicast_or_reserved() || dst.is_link_local() || dst == E::Ip::ANY) {
         return Err(Reason::NotRoutable);
     }
     let missing = if at_uplink {
@@ -51,9 +51,9 @@ fn find_network<E: Env>(env: &E, hook: Hook, datagram: &Datagram) -> Result<Netw
 fn may_open<E: Env>(
     env: &E,
     hook: Hook,
-    datagram: &Datagram,
-    network: &Network,
-    arrival: &Interface,
+    datagram: &Datagram<E::Ip>,
+    network: &Network<E::Ip>,
+    arrival: &Interface<E::Ip>,
 ) -> Result<(), Reason> {
     let is_tcp = datagram.protocol == Protocol::Tcp;
     let is_echo_reply =
@@ -84,9 +84,9 @@ fn may_open<E: Env>(
 fn find_uplink<E: Env>(
     env: &E,
     hook: Hook,
-    datagram: &Datagram,
-    arrival: &Interface,
-) -> Result<(IfIndex, Address), Reason> {
+    datagram: &Datagram<E::Ip>,
+    arrival: &Interface<E::Ip>,
+) -> Result<(IfIndex, E::Ip), Reason> {
     let (index, uplink) = if hook == Hook::UplinkOut {
         (env.arrival(), *arrival)
     } else {
@@ -101,7 +101,7 @@ fn find_uplink<E: Env>(
     if uplink.role != Role::Uplink as u8 {
         return Err(Reason::NotOurRoute);
     }
-    if uplink.address == Address::ANY {
+    if uplink.address == E::Ip::ANY {
         return Err(Reason::NoUplinkAddress);
     }
     Ok((index, uplink.address))
@@ -111,7 +111,11 @@ type Direction = (Way, IfIndex);
 
 /// How packets get out and back. Both directions bypass the host's stack, or both take it.
 #[inline(always)]
-fn ways(hook: Hook, arrival: &Interface, uplink: IfIndex) -> Result<(Direction, Direction), Reason> {
+fn ways<A: Family>(
+    hook: Hook,
+    arrival: &Interface<A>,
+    uplink: IfIndex,
+) -> Result<(Direction, Direction), Reason> {
     if hook == Hook::UplinkOut {
         return Ok(((Way::Stack, IfIndex(0)), (Way::Stack, IfIndex(0))));
     }

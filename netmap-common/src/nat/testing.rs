@@ -3,15 +3,15 @@
 use core::cell::{Cell, RefCell};
 use std::{collections::BTreeMap, vec::Vec};
 
-use super::{Env, Header, HostSocket, InsertError, L4Change, Packet, Route, Rules, Truncated};
+use super::{Env, Family, Header, HostSocket, InsertError, L4Change, Packet, Route, Rules, Truncated};
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Port,
+    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip, Network, Port,
     PortSlots, Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Tables, clock and surroundings of a host.
 #[derive(Debug, Default)]
-pub struct World {
+pub struct World<A: Ip = Address> {
     /// The interface whose hook runs.
     pub arrival: Cell<IfIndex>,
     /// The clock.
@@ -19,46 +19,46 @@ pub struct World {
     /// Settings.
     pub settings: Settings,
     /// Flow entries.
-    pub flows: RefCell<BTreeMap<FlowKey, Flow>>,
+    pub flows: RefCell<BTreeMap<FlowKey<A>, Flow<A>>>,
     /// Datagrams that come in pieces.
-    pub fragments: RefCell<BTreeMap<FragmentKey, Fragment>>,
+    pub fragments: RefCell<BTreeMap<FragmentKey<A>, Fragment>>,
     /// How many flow entries fit; 0 for any number.
     pub flow_capacity: usize,
     /// What stands at each port.
     pub slots: BTreeMap<u32, Slot>,
     /// Ports that several addresses publish.
-    pub shared: BTreeMap<(Address, u16, u8), RuleId>,
+    pub shared: BTreeMap<(A, u16, u8), RuleId>,
     /// Rules.
-    pub rules: RefCell<BTreeMap<RuleId, Rule>>,
+    pub rules: RefCell<BTreeMap<RuleId, Rule<A>>>,
     /// Allowed prefixes of rules, with their length.
-    pub allow: Vec<(RuleId, Address, u32)>,
+    pub allow: Vec<(RuleId, A, u32)>,
     /// Addresses of this host.
-    pub locals: Vec<Address>,
+    pub locals: Vec<A>,
     /// Managed networks: prefix, its length, the network.
-    pub networks: Vec<(Address, u32, Network)>,
+    pub networks: Vec<(A, u32, Network<A>)>,
     /// Interfaces with hooks.
-    pub interfaces: BTreeMap<IfIndex, Interface>,
+    pub interfaces: BTreeMap<IfIndex, Interface<A>>,
     /// Published containers.
-    pub endpoints: BTreeMap<Address, Endpoint>,
+    pub endpoints: BTreeMap<A, Endpoint<A>>,
     /// Ports that are not for masquerading.
     pub reserved: Vec<(Protocol, u16)>,
     /// Sockets of this host: the packet that would reach each, and how it is bound.
-    pub sockets: BTreeMap<FlowKey, HostSocket>,
+    pub sockets: BTreeMap<FlowKey<A>, HostSocket>,
     /// Where packets to other places are routed.
     pub route: Option<Route>,
     /// Interfaces that no packet fits through.
     pub narrow: Vec<IfIndex>,
     /// Where XDP can send to, a port and a container's address each; none at a hook that sends anywhere.
-    pub redirects: Option<Vec<(IfIndex, Address)>>,
+    pub redirects: Option<Vec<(IfIndex, A)>>,
     /// How often the last [`Env::search`] called its probe.
     pub probes: Cell<u32>,
     /// The last random number; they count up.
     pub nonce: Cell<u32>,
 }
 
-impl World {
+impl<A: Ip> World<A> {
     /// Publishes a rule under the next free number, and keeps its ports from masquerading.
-    pub fn publish(&mut self, rule: Rule) -> RuleId {
+    pub fn publish(&mut self, rule: Rule<A>) -> RuleId {
         let last = self.rules.borrow().keys().next_back().map_or(0, |id| id.0);
         let id = RuleId(last + 1);
         let live = Rule {
@@ -103,26 +103,33 @@ impl World {
     }
 }
 
-fn in_prefix(address: Address, prefix: Address, length: u32) -> bool {
-    let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
-    address.0 & mask == prefix.0 & mask
+fn in_prefix<A: Ip>(address: A, prefix: A, length: u32) -> bool {
+    let number = |address: A| {
+        let words = address.words().into_iter();
+        words.fold(0u128, |number, word| number << 32 | u128::from(word))
+    };
+    (number(address) ^ number(prefix))
+        .checked_shr(A::BITS - length)
+        .is_none_or(|rest| rest == 0)
 }
 
-impl Rules for World {
+impl<A: Family> Rules for World<A> {
+    type Ip = A;
+
     fn slot(&self, index: u32) -> Slot {
         self.slots.get(&index).copied().unwrap_or(Slot::EMPTY)
     }
 
-    fn shared(&self, key: &SharedKey) -> Option<RuleId> {
+    fn shared(&self, key: &SharedKey<A>) -> Option<RuleId> {
         self.shared.get(&(key.host, key.port.0, key.protocol)).copied()
     }
 
-    fn rule(&self, id: RuleId) -> Option<Rule> {
+    fn rule(&self, id: RuleId) -> Option<Rule<A>> {
         self.rules.borrow().get(&id).copied()
     }
 }
 
-impl Env for World {
+impl<A: Family> Env for World<A> {
     fn arrival(&self) -> IfIndex {
         self.arrival.get()
     }
@@ -149,7 +156,7 @@ impl Env for World {
         self.settings
     }
 
-    fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow> {
+    fn touch(&self, key: &FlowKey<A>, seen: Seen, counts: impl FnOnce(&Flow<A>) -> bool) -> Option<Flow<A>> {
         let mut flows = self.flows.borrow_mut();
         let flow = flows.get_mut(key)?;
         let before = *flow;
@@ -159,11 +166,11 @@ impl Env for World {
         Some(before)
     }
 
-    fn flow(&self, key: &FlowKey) -> Option<Flow> {
+    fn flow(&self, key: &FlowKey<A>) -> Option<Flow<A>> {
         self.flows.borrow().get(key).copied()
     }
 
-    fn insert(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+    fn insert(&self, key: &FlowKey<A>, flow: &Flow<A>) -> Result<(), InsertError> {
         let mut flows = self.flows.borrow_mut();
         if flows.contains_key(key) {
             return Err(InsertError::Exists);
@@ -175,36 +182,38 @@ impl Env for World {
         Ok(())
     }
 
-    fn remove(&self, key: &FlowKey, nonce: u32) {
+    fn remove(&self, key: &FlowKey<A>, nonce: u32) {
         let mut flows = self.flows.borrow_mut();
         if flows.get(key).is_some_and(|flow| flow.nonce == nonce) {
             flows.remove(key);
         }
     }
 
-    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+    fn fragment(&self, key: &FragmentKey<A>) -> Option<Fragment> {
         self.fragments.borrow().get(key).copied()
     }
 
-    fn keep_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+    fn keep_fragment(&self, key: &FragmentKey<A>, fragment: &Fragment) {
         self.fragments.borrow_mut().insert(*key, *fragment);
     }
 
-    fn allows(&self, key: &AllowKey) -> bool {
-        let (rule, source) = (
-            RuleId(u32::from_be_bytes(key.rule)),
-            Address(u32::from_be_bytes(key.source)),
-        );
-        self.allow
-            .iter()
-            .any(|(id, prefix, length)| *id == rule && in_prefix(source, *prefix, *length))
+    fn allows(&self, key: &AllowKey<A>) -> bool {
+        let rule = RuleId(u32::from_be_bytes(key.rule));
+        self.allow.iter().any(|(id, prefix, length)| {
+            let is_in = |bit: u32| {
+                let octet =
+                    |octets: &A::Octets| octets.as_ref().get((bit / 8) as usize).copied().unwrap_or(0);
+                (octet(&key.source) ^ octet(&prefix.octets())) & (0x80 >> (bit % 8)) == 0
+            };
+            *id == rule && (0..*length).all(is_in)
+        })
     }
 
-    fn is_local(&self, address: Address) -> bool {
+    fn is_local(&self, address: A) -> bool {
         self.locals.contains(&address)
     }
 
-    fn network(&self, address: Address) -> Option<Network> {
+    fn network(&self, address: A) -> Option<Network<A>> {
         let longest = self
             .networks
             .iter()
@@ -214,11 +223,11 @@ impl Env for World {
             .map(|(_, _, network)| *network)
     }
 
-    fn interface(&self, index: IfIndex) -> Option<Interface> {
+    fn interface(&self, index: IfIndex) -> Option<Interface<A>> {
         self.interfaces.get(&index).copied()
     }
 
-    fn endpoint(&self, address: Address) -> Option<Endpoint> {
+    fn endpoint(&self, address: A) -> Option<Endpoint<A>> {
         self.endpoints.get(&address).copied()
     }
 
@@ -230,15 +239,15 @@ impl Env for World {
         bits.fold(0, |word, bit| word | bit)
     }
 
-    fn host_socket(&self, key: &FlowKey) -> HostSocket {
+    fn host_socket(&self, key: &FlowKey<A>) -> HostSocket {
         self.sockets.get(key).copied().unwrap_or(HostSocket::Absent)
     }
 
-    fn route(&self, _key: &FlowKey, _from: IfIndex) -> Route {
+    fn route(&self, _key: &FlowKey<A>, _from: IfIndex) -> Route {
         self.route.unwrap_or(Route::Nowhere)
     }
 
-    fn sends(&self, to: &FlowKey, way: Way, out: IfIndex) -> bool {
+    fn sends(&self, to: &FlowKey<A>, way: Way, out: IfIndex) -> bool {
         self.redirects
             .as_ref()
             .is_none_or(|reached| way == Way::Peer && reached.contains(&(out, to.dst)) && self.fits(out))

@@ -1,10 +1,13 @@
 //! What a socket on a detour sees: the peer that it asked for.
 
 use aya_ebpf::programs::SockAddrContext;
-use netmap_common::{maps::Detour, nat::local};
+use netmap_common::{
+    maps::{Address, Detour},
+    nat::local,
+};
 
 use super::{ALLOW, call, family::Family};
-use crate::maps::{self, Tables};
+use crate::maps::{self, Published};
 
 /// The source of a datagram, as the receiver is told it. One that comes after its port was taken back, or given to
 /// another container, is not an answer of that port any more.
@@ -12,7 +15,7 @@ use crate::maps::{self, Tables};
 pub(crate) fn recvmsg<F: Family>(ctx: &SockAddrContext) -> i32 {
     if let Some(detour) = detour::<F>(ctx)
         && let Some(protocol) = call::protocol(ctx)
-        && local::is_current(&Tables, protocol, &detour)
+        && local::is_current(&Published::<Address>::RULES, protocol, &detour)
     {
         F::set_place(ctx, detour.origin);
     }
@@ -32,5 +35,5 @@ pub(crate) fn getpeername<F: Family>(ctx: &SockAddrContext) -> i32 {
 #[inline(always)]
 fn detour<F: Family>(ctx: &SockAddrContext) -> Option<Detour> {
     let peer = F::place(ctx)?;
-    maps::with_detours(ctx, |detours| detours.to(peer)).flatten()
+    maps::with_detours::<Address, _>(ctx, |detours| detours.to(peer)).flatten()
 }

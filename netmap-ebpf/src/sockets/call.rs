@@ -9,7 +9,7 @@ use netmap_common::{
 };
 
 use super::family::Family;
-use crate::maps::{self, Tables};
+use crate::maps::{self, Published};
 
 /// A socket that connects or sends.
 pub(super) struct Call<'ctx> {
@@ -69,10 +69,10 @@ impl<'ctx> Call<'ctx> {
     /// Where the call goes instead, which the socket remembers from now on; `None` leaves it alone.
     #[inline(always)]
     pub(super) fn detour(&self) -> Option<Detour> {
-        let Some(detour) = local::detour(&Tables, self, self.protocol, self.to) else {
+        let Some(detour) = local::detour(&Published::<Address>::RULES, self, self.protocol, self.to) else {
             // Answers of this peer must not be shown as another's.
-            if maps::with_detours(self.ctx, |detours| detours.forget(self.to)).is_some() {
-                maps::forget_client(self.ctx);
+            if maps::with_detours::<Address, _>(self.ctx, |detours| detours.forget(self.to)).is_some() {
+                maps::forget_client::<Address>(self.ctx);
             }
             return None;
         };
@@ -89,7 +89,7 @@ impl<'ctx> Call<'ctx> {
     }
 }
 
-impl Caller for Call<'_> {
+impl Caller<Address> for Call<'_> {
     #[inline(always)]
     fn source(&self) -> Address {
         self.source

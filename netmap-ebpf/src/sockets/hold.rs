@@ -9,11 +9,11 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{Address, Hook, Port, PortSlots, Protocol, Reason, Slot},
-    nat::{Rules as _, local::Host as _, published},
+    nat::{Rules as _, published},
 };
 
 use super::ALLOW;
-use crate::maps::{self, Tables};
+use crate::maps::{self, Published};
 
 const REFUSE: i32 = 0;
 const EADDRINUSE: i32 = 98;
@@ -38,7 +38,7 @@ pub(crate) fn hold(ctx: &SockAddrContext) -> i32 {
     if port == Port(0) || !is_held(protocol, address, port) {
         return ALLOW;
     }
-    let settings = Tables.settings();
+    let settings = maps::settings();
     // SAFETY: the context is the program's own. Containers share the cgroup tree but not the network namespace.
     let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
     if netns != settings.netns_cookie || sk.is_null() {
@@ -59,7 +59,8 @@ pub(crate) fn hold(ctx: &SockAddrContext) -> i32 {
 #[inline(always)]
 fn is_held(protocol: Protocol, address: Address, port: Port) -> bool {
     if address != Address::ANY {
-        return published(&Tables, protocol, address, port).is_some();
+        return published(&Published::RULES, protocol, address, port).is_some();
     }
-    PortSlots::index(protocol, port).is_some_and(|index| Tables.slot(index) != Slot::EMPTY)
+    PortSlots::index(protocol, port)
+        .is_some_and(|index| Published::<Address>::RULES.slot(index) != Slot::EMPTY)
 }

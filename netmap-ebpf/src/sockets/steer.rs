@@ -8,7 +8,7 @@ use netmap_common::{
     nat::published,
 };
 
-use crate::maps::{self, SOCKETS, Tables};
+use crate::maps::{self, Published, SOCKETS};
 
 const AF_INET: u32 = 2;
 /// `SK_PASS`: the socket that was assigned, or else whoever listens.
@@ -37,7 +37,7 @@ pub(crate) fn steer(ctx: &SkLookupContext) -> u32 {
     }
     // The packet is delivered here, so its destination is an address of this host.
     let address = Address(u32::from_be(address));
-    match published(&Tables, protocol, address, Port(port as u16)) {
+    match published(&Published::RULES, protocol, address, Port(port as u16)) {
         Some((_, rule)) if !rule.yields() => {}
         _ => return PASS,
     }

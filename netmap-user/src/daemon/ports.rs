@@ -83,7 +83,7 @@ pub(super) fn ranges(publisher: &Publisher) -> PortSet {
 /// Gives the kernel's reserved ports back that were reserved for the rules in these maps.
 pub(super) fn release(maps: &Maps) -> anyhow::Result<()> {
     let mut ports = PortSet::new();
-    for (_, rule) in maps.rules.live()? {
+    for (_, rule) in maps.v4.rules.live()? {
         let span = PortSpan::new(rule.host_port.0, rule.last_port().0);
         if let Some(span) = span.ok().filter(|span| span.len() > Hold::MOST_SOCKETS) {
             span.iter().for_each(|port| ports.insert(port));

@@ -48,14 +48,14 @@ pub(super) fn cut(
     let diag = SocketDiag::open()?;
     let mut strays = Vec::new();
     for peer in &peers {
-        diag.each_stored(*peer, maps.detours.fd(), |socket, detours: Detours| {
+        diag.each_stored(*peer, maps.v4.detours.fd(), |socket, detours: Detours| {
             let detour = target(&socket).and_then(|target| detours.to(target));
             if is_stray(publisher, Transport::Tcp, &socket, detour) {
                 strays.push(socket);
             }
         })?;
     }
-    let clients: BTreeMap<Cookie, Detour> = maps.clients.all()?.into_iter().collect();
+    let clients: BTreeMap<Cookie, Detour> = maps.v4.clients.all()?.into_iter().collect();
     if !clients.is_empty() {
         for peer in &peers {
             diag.each(Transport::Udp.protocol(), *peer, |socket| {
@@ -76,7 +76,7 @@ pub(super) fn cut(
 /// Forgets connected UDP sockets that are closed, where there are many.
 pub(super) fn sweep(maps: &mut Maps) -> Result<(), StrayError> {
     let mut closed: BTreeSet<Cookie> = BTreeSet::new();
-    let known = maps.clients.for_each(|cookie, _| {
+    let known = maps.v4.clients.for_each(|cookie, _| {
         closed.insert(*cookie);
     })?;
     if known < MANY {
@@ -86,7 +86,7 @@ pub(super) fn sweep(maps: &mut Maps) -> Result<(), StrayError> {
         closed.remove(&socket.cookie());
     })?;
     let closed: Vec<Cookie> = closed.into_iter().collect();
-    maps.clients.remove_all(&closed)?;
+    maps.v4.clients.remove_all(&closed)?;
     Ok(())
 }
 

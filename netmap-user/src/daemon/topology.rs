@@ -40,7 +40,7 @@ impl Topology {
     /// What a former daemon left in the maps, so that flows to places that are gone meanwhile are ended.
     pub(super) fn adopt(maps: &Maps) -> Result<Self, MapsError> {
         Ok(Self {
-            endpoints: maps.endpoints.all()?.into_iter().collect(),
+            endpoints: maps.v4.endpoints.all()?.into_iter().collect(),
             is_new: true,
             ..Self::default()
         })
@@ -54,16 +54,16 @@ impl Topology {
         maps: &mut Maps,
         dataplane: &mut Dataplane,
     ) -> Result<bool, MapsError> {
-        maps.locals.replace(&view.locals)?;
-        maps.networks.replace(&view.networks)?;
+        maps.v4.locals.replace(&view.locals)?;
+        maps.v4.networks.replace(&view.networks)?;
         let interfaces: BTreeMap<IfIndex, Interface> = view
             .interfaces
             .iter()
             .map(|(index, interface)| (*index, interface.value))
             .collect();
-        maps.interfaces.replace(&interfaces)?;
+        maps.v4.interfaces.replace(&interfaces)?;
         maps.redirects.replace(&view.redirects)?;
-        maps.endpoints.replace(&view.endpoints)?;
+        maps.v4.endpoints.replace(&view.endpoints)?;
         for (index, interface) in &view.interfaces {
             if self.attached.get(index) != Some(&interface.role) && attach(dataplane, *index, interface) {
                 self.attached.insert(*index, interface.role);

@@ -15,7 +15,7 @@ mod verdict;
 
 use std::{collections::HashMap, time::Duration};
 
-use netmap_common::maps::{Flow, FlowKey, Generation, RuleId, Seconds};
+use netmap_common::maps::{Address, Flow, FlowKey, Generation, RuleId, Seconds};
 
 pub use self::purge::Purge;
 use self::{
@@ -56,7 +56,7 @@ pub struct Slice {
 /// Goes over the table, lap after lap.
 #[derive(Debug)]
 pub struct Sweeper {
-    cursor: FlowCursor,
+    cursor: FlowCursor<Address>,
     pace: Pace,
     lap: Lap,
     /// When this lap began.
@@ -101,16 +101,16 @@ impl Sweeper {
 
     fn sweep(&mut self, maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
         self.began.get_or_insert(now);
-        maps.flows.read(&mut self.cursor)?;
+        maps.v4.flows.read(&mut self.cursor)?;
         let mut rules = Published::default();
         let mut swept = Swept::default();
         for (key, flow) in self.cursor.entries() {
             swept.entries += 1;
-            let is_stale = rules.is_stale(&maps.rules, flow)?;
+            let is_stale = rules.is_stale(&maps.v4.rules, flow)?;
             if !is_stale && !self.lap.looks_at(key, flow, now) {
                 continue;
             }
-            let twin = maps.flows.get(&flow.twin())?;
+            let twin = maps.v4.flows.get(&flow.twin())?;
             if judge(key, flow, twin.as_ref(), is_stale, now) == Verdict::Keep {
                 continue;
             }
@@ -132,19 +132,19 @@ fn end(
     verdict: impl FnOnce(&Flow, Option<&Flow>) -> Verdict,
     swept: &mut Swept,
 ) -> Result<(), MapsError> {
-    let Some(flow) = maps.flows.get(key)? else {
+    let Some(flow) = maps.v4.flows.get(key)? else {
         return Ok(());
     };
-    let twin = maps.flows.get(&flow.twin())?;
+    let twin = maps.v4.flows.get(&flow.twin())?;
     match verdict(&flow, twin.as_ref()) {
         Verdict::Keep => {}
         Verdict::Over => {
-            maps.flows.remove(key)?;
-            maps.flows.remove(&flow.twin())?;
+            maps.v4.flows.remove(key)?;
+            maps.v4.flows.remove(&flow.twin())?;
             swept.ended += 1;
         }
         Verdict::Orphan => {
-            maps.flows.remove(key)?;
+            maps.v4.flows.remove(key)?;
             swept.orphans += 1;
         }
     }
@@ -164,7 +164,7 @@ impl std::ops::AddAssign for Swept {
 struct Published(HashMap<RuleId, Option<Generation>>);
 
 impl Published {
-    fn is_stale(&mut self, rules: &Rules, flow: &Flow) -> Result<bool, MapsError> {
+    fn is_stale(&mut self, rules: &Rules<Address>, flow: &Flow) -> Result<bool, MapsError> {
         if flow.rule == RuleId(0) {
             return Ok(false);
         }

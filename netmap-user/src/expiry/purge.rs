@@ -1,6 +1,6 @@
 //! Ends flows that lead where nothing is any more.
 
-use netmap_common::maps::{Flow, FlowKey};
+use netmap_common::maps::{Address, Flow, FlowKey};
 
 use super::{Swept, Verdict, judge};
 use crate::maps::{FlowCursor, Maps, MapsError, now};
@@ -11,7 +11,7 @@ const SLICE: usize = 4_096;
 /// Goes over the whole table once for everything that is lost, a slice at a time and without rests.
 #[derive(Debug)]
 pub struct Purge {
-    cursor: FlowCursor,
+    cursor: FlowCursor<Address>,
     state: State,
     ended: usize,
 }
@@ -85,7 +85,7 @@ impl Purge {
         is_gone: &dyn Fn(&FlowKey, &Flow) -> bool,
     ) -> Result<Swept, MapsError> {
         let mut swept = Swept::default();
-        maps.flows.read(&mut self.cursor)?;
+        maps.v4.flows.read(&mut self.cursor)?;
         for (key, flow) in self.cursor.entries() {
             if is_gone(key, flow) {
                 // Under the same key there may be another flow by now.

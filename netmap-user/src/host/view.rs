@@ -31,8 +31,7 @@ pub struct NamedInterface {
 pub struct View {
     /// Every address of this host, those of the loopback interface included, and an interface that has it.
     pub locals: BTreeMap<Address, IfIndex>,
-    /// Subnets behind managed bridges. A subnet of /31 has no broadcast address, which is 0 then; a single address
-    /// (/32) is no subnet.
+    /// Subnets behind managed bridges. A single address (/32) is no subnet.
     pub networks: BTreeMap<Ipv4Net, Network>,
     /// Uplinks, managed bridges and the ports of those.
     pub interfaces: BTreeMap<IfIndex, NamedInterface>,
@@ -188,16 +187,13 @@ fn networks(snapshot: &Snapshot, roles: &Roles) -> BTreeMap<Ipv4Net, Network> {
     let mut networks = BTreeMap::new();
     for bridge in &roles.bridges {
         for own in snapshot.addresses_of(*bridge) {
-            let broadcast = match own.subnet.prefix_len() {
-                32 => continue,
-                31 => Address::ANY,
-                _ => own.subnet.broadcast().into(),
-            };
+            if own.subnet.prefix_len() == 32 {
+                continue;
+            }
             // Two bridges with one subnet cannot both be routed to: the kernel takes the older one, too.
             networks.entry(own.subnet).or_insert(Network {
                 bridge: *bridge,
                 gateway: own.address.into(),
-                broadcast,
                 flags: 0,
             });
         }

@@ -1,14 +1,12 @@
 //! Sources that may connect to rules with an allow-list.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::collections::BTreeSet;
 
 use aya::maps::{IterableMap as _, LpmTrie, Map, MapData, lpm_trie::Key};
-use bytemuck::{Pod, Zeroable};
-use ipnet::Ipv4Net;
-use netmap_common::maps::{AllowKey, RuleId, name};
+use netmap_common::maps::{AllowKey, AllowPrefix, RuleId};
 
 use super::{
-    Changes, MapsError, Pins,
+    Changes, Family, MapsError, Pins, Subnet as _,
     error::{io_error, is_missing},
 };
 use crate::sys::{Batch, Raw};
@@ -18,21 +16,13 @@ const CHUNK: usize = 4096;
 const RULE_BITS: u32 = 32;
 
 /// The allow-lists of all rules, as prefixes of rule and source.
-pub struct Allow(LpmTrie<MapData, Raw<AllowKey>, u8>);
+pub struct Allow<A: Family>(LpmTrie<MapData, Raw<AllowKey<A>>, u8>);
 
-/// A key as the kernel has it.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Prefix {
-    length: u32,
-    key: AllowKey,
-}
-
-impl Allow {
+impl<A: Family> Allow<A> {
     pub(super) fn open(pins: &Pins) -> Result<Self, MapsError> {
-        let map = super::open(pins, name::ALLOW, Map::LpmTrie)?;
+        let map = super::open(pins, A::NAMES.allow, Map::LpmTrie)?;
         let map = LpmTrie::try_from(map)
-            .map_err(|error| MapsError::opening(&pins.map(name::ALLOW), name::ALLOW, error))?;
+            .map_err(|error| MapsError::opening(&pins.map(A::NAMES.allow), A::NAMES.allow, error))?;
         Ok(Self(map))
     }
 
@@ -41,10 +31,10 @@ impl Allow {
     /// # Errors
     ///
     /// [`MapsError::Full`], or what bpf(2) fails with.
-    pub fn insert(&mut self, rule: RuleId, sources: Ipv4Net) -> Result<(), MapsError> {
+    pub fn insert(&mut self, rule: RuleId, sources: A::Net) -> Result<(), MapsError> {
         self.0
-            .insert(&key(rule, sources), 1, 0)
-            .map_err(|error| MapsError::writing(name::ALLOW)(io_error(error)))
+            .insert(&key::<A>(rule, sources), 1, 0)
+            .map_err(|error| MapsError::writing(A::NAMES.allow)(io_error(error)))
     }
 
     /// Takes `sources` from a rule's list, and says whether they were there.
@@ -52,11 +42,11 @@ impl Allow {
     /// # Errors
     ///
     /// What bpf(2) fails with.
-    pub fn remove(&mut self, rule: RuleId, sources: Ipv4Net) -> Result<bool, MapsError> {
-        match self.0.remove(&key(rule, sources)) {
+    pub fn remove(&mut self, rule: RuleId, sources: A::Net) -> Result<bool, MapsError> {
+        match self.0.remove(&key::<A>(rule, sources)) {
             Ok(()) => Ok(true),
             Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(MapsError::writing(name::ALLOW)(io_error(error))),
+            Err(error) => Err(MapsError::writing(A::NAMES.allow)(io_error(error))),
         }
     }
 
@@ -65,22 +55,21 @@ impl Allow {
     /// # Errors
     ///
     /// What bpf(2) fails with.
-    pub fn all(&self) -> Result<BTreeSet<(RuleId, Ipv4Net)>, MapsError> {
+    pub fn all(&self) -> Result<BTreeSet<(RuleId, A::Net)>, MapsError> {
         let mut entries = BTreeSet::new();
-        Batch::<Prefix, u8>::new(self.0.map())
+        Batch::<AllowPrefix<A>, u8>::new(self.0.map())
             .and_then(|batch| {
                 batch.for_each(CHUNK, |prefix, _| {
                     let bits = prefix.length.saturating_sub(RULE_BITS);
-                    let source = Ipv4Addr::from(prefix.key.source);
-                    if let Ok(sources) = u8::try_from(bits)
-                        .map_err(drop)
-                        .and_then(|bits| Ipv4Net::new(source, bits).map_err(drop))
+                    let source = A::from_octets(prefix.key.source);
+                    if let Ok(bits) = u8::try_from(bits)
+                        && let Some(sources) = A::Net::around(source, bits)
                     {
                         entries.insert((RuleId(u32::from_be_bytes(prefix.key.rule)), sources));
                     }
                 })
             })
-            .map_err(MapsError::reading(name::ALLOW))?;
+            .map_err(MapsError::reading(A::NAMES.allow))?;
         Ok(entries)
     }
 
@@ -89,7 +78,7 @@ impl Allow {
     /// # Errors
     ///
     /// What bpf(2) fails with.
-    pub fn of(&self, rule: RuleId) -> Result<BTreeSet<Ipv4Net>, MapsError> {
+    pub fn of(&self, rule: RuleId) -> Result<BTreeSet<A::Net>, MapsError> {
         let all = self.all()?;
         Ok(all
             .into_iter()
@@ -103,7 +92,7 @@ impl Allow {
     /// # Errors
     ///
     /// [`MapsError::Full`], or what bpf(2) fails with. What was done before stays; calling again goes on.
-    pub fn replace(&mut self, desired: &BTreeSet<(RuleId, Ipv4Net)>) -> Result<Changes, MapsError> {
+    pub fn replace(&mut self, desired: &BTreeSet<(RuleId, A::Net)>) -> Result<Changes, MapsError> {
         let actual = self.all()?;
         let mut changes = Changes::default();
         for (rule, sources) in desired.difference(&actual) {
@@ -118,9 +107,9 @@ impl Allow {
     }
 }
 
-fn key(rule: RuleId, sources: Ipv4Net) -> Key<Raw<AllowKey>> {
+fn key<A: Family>(rule: RuleId, sources: A::Net) -> Key<Raw<AllowKey<A>>> {
     Key::new(
-        RULE_BITS + u32::from(sources.prefix_len()),
-        Raw(AllowKey::new(rule, sources.network().into())),
+        RULE_BITS + u32::from(sources.bits()),
+        Raw(AllowKey::new(rule, sources.first())),
     )
 }

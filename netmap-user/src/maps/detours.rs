@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use aya::maps::{Map, MapData};
-use netmap_common::maps::name;
 
 use super::{MapsError, Pins};
 
@@ -12,11 +11,11 @@ use super::{MapsError, Pins};
 pub struct DetourStorage(MapData);
 
 impl DetourStorage {
-    pub(super) fn open(pins: &Pins) -> Result<Self, MapsError> {
+    pub(super) fn open(pins: &Pins, name: &'static str) -> Result<Self, MapsError> {
         // The variant only carries the data through.
-        match super::open(pins, name::DETOURS, Map::SkStorage)? {
+        match super::open(pins, name, Map::SkStorage)? {
             Map::SkStorage(data) => Ok(Self(data)),
-            _ => Err(MapsError::NotLoaded(pins.map(name::DETOURS))),
+            _ => Err(MapsError::NotLoaded(pins.map(name))),
         }
     }
 

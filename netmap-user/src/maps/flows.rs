@@ -1,19 +1,19 @@
 //! What is being translated.
 
-use netmap_common::maps::{Flow, FlowKey, name};
+use netmap_common::maps::{Flow, FlowKey};
 
-use super::{MapsError, Pins, Table};
+use super::{Family, MapsError, Pins, Table};
 use crate::sys::Cursor;
 
 /// A place in the flow table.
-pub type FlowCursor = Cursor<FlowKey, Flow>;
+pub type FlowCursor<A> = Cursor<FlowKey<A>, Flow<A>>;
 
 /// The flow table: two entries a flow, one a direction.
-pub struct Flows(Table<FlowKey, Flow>);
+pub struct Flows<A: Family>(Table<FlowKey<A>, Flow<A>>);
 
-impl Flows {
+impl<A: Family> Flows<A> {
     pub(super) fn open(pins: &Pins) -> Result<Self, MapsError> {
-        Table::open(pins, name::FLOWS).map(Self)
+        Table::open(pins, A::NAMES.flows).map(Self)
     }
 
     /// The entry at `key`.
@@ -21,7 +21,7 @@ impl Flows {
     /// # Errors
     ///
     /// What bpf(2) fails with.
-    pub fn get(&self, key: &FlowKey) -> Result<Option<Flow>, MapsError> {
+    pub fn get(&self, key: &FlowKey<A>) -> Result<Option<Flow<A>>, MapsError> {
         self.0.get(key)
     }
 
@@ -30,7 +30,7 @@ impl Flows {
     /// # Errors
     ///
     /// [`MapsError::Full`], or what bpf(2) fails with.
-    pub fn insert(&mut self, key: FlowKey, flow: Flow) -> Result<(), MapsError> {
+    pub fn insert(&mut self, key: FlowKey<A>, flow: Flow<A>) -> Result<(), MapsError> {
         self.0.insert(key, flow)
     }
 
@@ -39,7 +39,7 @@ impl Flows {
     /// # Errors
     ///
     /// What bpf(2) fails with.
-    pub fn remove(&mut self, key: &FlowKey) -> Result<bool, MapsError> {
+    pub fn remove(&mut self, key: &FlowKey<A>) -> Result<bool, MapsError> {
         self.0.remove(key)
     }
 
@@ -48,7 +48,7 @@ impl Flows {
     /// # Errors
     ///
     /// [`MapsError::Full`], or what bpf(2) fails with; what came before stays.
-    pub fn insert_all(&mut self, keys: &[FlowKey], flows: &[Flow]) -> Result<(), MapsError> {
+    pub fn insert_all(&mut self, keys: &[FlowKey<A>], flows: &[Flow<A>]) -> Result<(), MapsError> {
         self.0.insert_all(keys, flows)
     }
 
@@ -57,7 +57,7 @@ impl Flows {
     /// # Errors
     ///
     /// What bpf(2) fails with.
-    pub fn remove_all(&mut self, keys: &[FlowKey]) -> Result<usize, MapsError> {
+    pub fn remove_all(&mut self, keys: &[FlowKey<A>]) -> Result<usize, MapsError> {
         self.0.remove_all(keys)
     }
 
@@ -68,7 +68,7 @@ impl Flows {
     /// # Errors
     ///
     /// What bpf(2) fails with; the cursor is at the start then.
-    pub fn read(&self, cursor: &mut FlowCursor) -> Result<bool, MapsError> {
+    pub fn read(&self, cursor: &mut FlowCursor<A>) -> Result<bool, MapsError> {
         self.0.read(cursor)
     }
 
@@ -77,7 +77,7 @@ impl Flows {
     /// # Errors
     ///
     /// What bpf(2) fails with.
-    pub fn for_each_flow(&self, visit: impl FnMut(&FlowKey, &Flow)) -> Result<usize, MapsError> {
+    pub fn for_each_flow(&self, visit: impl FnMut(&FlowKey<A>, &Flow<A>)) -> Result<usize, MapsError> {
         self.0.for_each(visit)
     }
 

@@ -4,8 +4,9 @@ use std::fmt;
 
 use aya::maps::{MapData, MapType};
 use netmap_common::maps::{
-    Address, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Hop,
-    IfIndex, Interface, Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
+    Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
+    FragmentKey, Hop, IfIndex, Interface, Ip, Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot,
+    capacity, name,
 };
 
 use super::MapsError;
@@ -53,25 +54,47 @@ const RDONLY_PROG: u32 = 1 << 7;
 impl Layout {
     /// The layout of one of the maps in [`name`]. `flows` is the size of the flow table, which is the user's choice.
     pub fn of(name: &str, flows: Entries) -> Self {
-        match name {
-            name::SLOTS => Self::array::<Slot>(capacity::SLOTS),
-            name::SHARED => Self::sparse::<SharedKey, RuleId>(capacity::SHARED),
-            name::RULES => Self::array::<Rule>(capacity::RULES),
-            name::ALLOW => Self::prefixes::<AllowKey, u8>(capacity::ALLOW),
-            name::FLOWS => Self {
+        Self::of_family::<Address>(name, flows)
+            .or_else(|| Self::of_family::<Address6>(name, flows))
+            .unwrap_or_else(|| Self::of_all(name))
+    }
+
+    /// The same for the maps that are there once a family.
+    fn of_family<A: Ip>(name: &str, flows: Entries) -> Option<Self> {
+        let names = A::NAMES;
+        let layout = match name {
+            _ if name == names.slots => Self::array::<Slot>(capacity::SLOTS),
+            _ if name == names.shared => Self::sparse::<SharedKey<A>, RuleId>(capacity::SHARED),
+            _ if name == names.rules => Self::array::<Rule<A>>(capacity::RULES),
+            _ if name == names.allow => Self::prefixes::<AllowKey<A>, u8>(capacity::ALLOW),
+            _ if name == names.flows => Self {
                 entries: flows,
                 flags: 0,
-                ..Self::sparse::<FlowKey, Flow>(0)
+                ..Self::sparse::<FlowKey<A>, Flow<A>>(0)
             },
-            name::FRAGMENTS => Self {
+            _ if name == names.fragments => Self {
                 kind: MapType::LruHash,
                 flags: 0,
-                ..Self::sparse::<FragmentKey, Fragment>(capacity::FRAGMENTS)
+                ..Self::sparse::<FragmentKey<A>, Fragment>(capacity::FRAGMENTS)
             },
-            name::LOCALS => Self::sparse::<Address, IfIndex>(capacity::LOCALS),
-            name::NETWORKS => Self::prefixes::<NetworkKey, Network>(capacity::NETWORKS),
-            name::INTERFACES => Self::sparse::<IfIndex, Interface>(capacity::INTERFACES),
-            name::ENDPOINTS => Self::sparse::<Address, Endpoint>(capacity::ENDPOINTS),
+            _ if name == names.locals => Self::sparse::<A, IfIndex>(capacity::LOCALS),
+            _ if name == names.networks => Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS),
+            _ if name == names.interfaces => Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES),
+            _ if name == names.endpoints => Self::sparse::<A, Endpoint<A>>(capacity::ENDPOINTS),
+            _ if name == names.clients => Self::sparse::<Cookie, Detour<A>>(capacity::CLIENTS),
+            _ if name == names.detours => Self::of_sockets::<Detours<A>>(),
+            _ if name == names.hop => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<Hop<A>>(1)
+            },
+            _ => return None,
+        };
+        Some(layout)
+    }
+
+    /// The same for those that both families share.
+    fn of_all(name: &str) -> Self {
+        match name {
             name::RESERVED => Self::array::<u64>(capacity::RESERVED),
             name::SETTINGS => Self::array::<Settings>(1),
             name::COUNTERS => Self {
@@ -82,12 +105,8 @@ impl Layout {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<u32>(1)
             },
-            name::HOP => Self {
-                kind: MapType::PerCpuArray,
-                ..Self::array::<Hop>(1)
-            },
-            name::CLIENTS => Self::sparse::<Cookie, Detour>(capacity::CLIENTS),
-            name::DETOURS => Self::of_sockets::<Detours>(),
+            name::TAILS => Self::programs(capacity::TAILS),
+            name::TAILS_XDP => Self::programs(1),
             name::REDIRECTS => Self {
                 kind: MapType::DevMapHash,
                 key: size_of::<IfIndex>(),
@@ -154,6 +173,14 @@ impl Layout {
             value: size_of::<V>(),
             entries: Entries::Exactly(entries),
             flags: NO_PREALLOC,
+        }
+    }
+
+    /// Descriptors of programs, which the kernel keeps as it likes.
+    const fn programs(entries: usize) -> Self {
+        Self {
+            kind: MapType::ProgramArray,
+            ..Self::array::<u32>(entries)
         }
     }
 

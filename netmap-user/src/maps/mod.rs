@@ -10,6 +10,7 @@ mod changes;
 mod counters;
 mod detours;
 mod error;
+mod family;
 mod flows;
 mod layout;
 mod networks;
@@ -24,9 +25,7 @@ mod table;
 use std::path::Path;
 
 use aya::maps::{Map, MapData};
-use netmap_common::maps::{
-    Address, Cookie, Detour, Endpoint, IfIndex, Interface, RuleId, Settings, SharedKey, name,
-};
+use netmap_common::maps::{Address, Address6, Settings, name};
 
 pub use allow::Allow;
 pub use cells::Cells;
@@ -34,6 +33,7 @@ pub use changes::Changes;
 pub use counters::Counters;
 pub use detours::DetourStorage;
 pub use error::MapsError;
+pub use family::{Family, FamilyMaps, Subnet};
 pub use flows::{FlowCursor, Flows};
 pub use layout::{Entries, Layout, LayoutMismatch};
 pub use networks::Networks;
@@ -49,24 +49,10 @@ pub use crate::sys::monotonic_seconds as now;
 
 /// Every map of a data plane.
 pub struct Maps {
-    /// What each port is.
-    pub slots: Slots,
-    /// Ports that several host addresses publish.
-    pub shared: Table<SharedKey, RuleId>,
-    /// The published ranges.
-    pub rules: Rules,
-    /// Sources that may connect to rules with an allow-list.
-    pub allow: Allow,
-    /// What is being translated.
-    pub flows: Flows,
-    /// This host's addresses, and the interface that has each.
-    pub locals: Table<Address, IfIndex>,
-    /// Subnets behind managed bridges.
-    pub networks: Networks,
-    /// Interfaces with a hook.
-    pub interfaces: Table<IfIndex, Interface>,
-    /// How to reach each published container.
-    pub endpoints: Table<Address, Endpoint>,
+    /// IPv4's.
+    pub v4: FamilyMaps<Address>,
+    /// IPv6's.
+    pub v6: FamilyMaps<Address6>,
     /// Ports that masquerading must not take.
     pub reserved: Reserved,
     /// What may change while programs run.
@@ -75,10 +61,6 @@ pub struct Maps {
     pub counters: Counters,
     /// The proxy's sockets.
     pub sockets: Sockets,
-    /// Which sockets of this host go straight to a container.
-    pub detours: DetourStorage,
-    /// Connected UDP sockets among them, and some that are closed since.
-    pub clients: Table<Cookie, Detour>,
     /// Ports that take frames from XDP.
     pub redirects: Redirects,
 }
@@ -93,21 +75,12 @@ impl Maps {
     pub fn open(pin_dir: &Path) -> Result<Self, MapsError> {
         let pins = Pins::new(pin_dir);
         Ok(Self {
-            slots: Slots::open(&pins)?,
-            shared: Table::open(&pins, name::SHARED)?,
-            rules: Rules::open(&pins)?,
-            allow: Allow::open(&pins)?,
-            flows: Flows::open(&pins)?,
-            locals: Table::open(&pins, name::LOCALS)?,
-            networks: Networks::open(&pins)?,
-            interfaces: Table::open(&pins, name::INTERFACES)?,
-            endpoints: Table::open(&pins, name::ENDPOINTS)?,
+            v4: FamilyMaps::open(&pins)?,
+            v6: FamilyMaps::open(&pins)?,
             reserved: Reserved::open(&pins)?,
             settings: Cells::open(&pins, name::SETTINGS)?,
             counters: Counters::open(&pins)?,
             sockets: Sockets::open(&pins)?,
-            detours: DetourStorage::open(&pins)?,
-            clients: Table::open(&pins, name::CLIENTS)?,
             redirects: Redirects::open(&pins)?,
         })
     }

@@ -1,15 +1,15 @@
 //! The published ranges.
 
-use netmap_common::maps::{Rule, RuleId, name};
+use netmap_common::maps::{Rule, RuleId};
 
-use super::{Cells, MapsError, Pins};
+use super::{Cells, Family, MapsError, Pins};
 
 /// One cell a rule.
-pub struct Rules(Cells<Rule>);
+pub struct Rules<A: Family>(Cells<Rule<A>>);
 
-impl Rules {
+impl<A: Family> Rules<A> {
     pub(super) fn open(pins: &Pins) -> Result<Self, MapsError> {
-        Cells::open(pins, name::RULES).map(Self)
+        Cells::open(pins, A::NAMES.rules).map(Self)
     }
 
     /// How many there can be, rule 0 ("none") included.
@@ -22,7 +22,7 @@ impl Rules {
     /// # Errors
     ///
     /// No such number, or what bpf(2) fails with.
-    pub fn get(&self, id: RuleId) -> Result<Rule, MapsError> {
+    pub fn get(&self, id: RuleId) -> Result<Rule<A>, MapsError> {
         self.0.get(id.0)
     }
 
@@ -31,7 +31,7 @@ impl Rules {
     /// # Errors
     ///
     /// No such number, or what bpf(2) fails with.
-    pub fn set(&mut self, id: RuleId, rule: Rule) -> Result<(), MapsError> {
+    pub fn set(&mut self, id: RuleId, rule: Rule<A>) -> Result<(), MapsError> {
         self.0.set(id.0, rule)
     }
 
@@ -40,7 +40,7 @@ impl Rules {
     /// # Errors
     ///
     /// What bpf(2) fails with.
-    pub fn live(&self) -> Result<Vec<(RuleId, Rule)>, MapsError> {
+    pub fn live(&self) -> Result<Vec<(RuleId, Rule<A>)>, MapsError> {
         let mut rules = Vec::new();
         self.0.for_each(|index, rule| {
             if rule.is_live() {
@@ -55,7 +55,7 @@ impl Rules {
     /// # Errors
     ///
     /// What bpf(2) fails with.
-    pub fn all(&self) -> Result<Vec<Rule>, MapsError> {
+    pub fn all(&self) -> Result<Vec<Rule<A>>, MapsError> {
         self.0.all()
     }
 }

@@ -1,6 +1,6 @@
 //! What each port is: nothing, one rule, or several host addresses'.
 
-use netmap_common::maps::{Slot, name};
+use netmap_common::maps::Slot;
 
 use super::{Cells, MapsError, Pins};
 
@@ -8,8 +8,8 @@ use super::{Cells, MapsError, Pins};
 pub struct Slots(Cells<Slot>);
 
 impl Slots {
-    pub(super) fn open(pins: &Pins) -> Result<Self, MapsError> {
-        Cells::open(pins, name::SLOTS).map(Self)
+    pub(super) fn open(pins: &Pins, name: &'static str) -> Result<Self, MapsError> {
+        Cells::open(pins, name).map(Self)
     }
 
     /// The slot at `index`.

@@ -64,12 +64,12 @@ impl Publisher {
     /// What bpf(2) fails with; [`PublishError::Overlap`] when the rules contradict each other, which no daemon wrote.
     pub fn adopt(maps: &mut Maps) -> Result<Self, PublishError> {
         let mut allow: BTreeMap<RuleId, Vec<Ipv4Net>> = BTreeMap::new();
-        for (id, sources) in maps.allow.all()? {
+        for (id, sources) in maps.v4.allow.all()? {
             allow.entry(id).or_default().push(sources);
         }
         let mut publisher = Self::default();
         let mut wanted = BTreeSet::new();
-        for (id, rule) in maps.rules.live()? {
+        for (id, rule) in maps.v4.rules.live()? {
             let Some(binding) = binding(&rule, allow.remove(&id).unwrap_or_default()) else {
                 continue;
             };
@@ -79,11 +79,11 @@ impl Publisher {
                 .insert(id, binding)
                 .map_err(PublishError::from_overlap)?;
         }
-        maps.allow.replace(&wanted)?;
-        maps.shared.replace(&publisher.ledger.shared())?;
-        let slots = maps.slots.all()?;
+        maps.v4.allow.replace(&wanted)?;
+        maps.v4.shared.replace(&publisher.ledger.shared())?;
+        let slots = maps.v4.slots.all()?;
         for (first, count, slot) in publisher.ledger.differences(&slots) {
-            maps.slots.set_slots(first, count, slot)?;
+            maps.v4.slots.set_slots(first, count, slot)?;
         }
         Ok(publisher)
     }
@@ -167,14 +167,14 @@ impl Publisher {
         let Some(id) = self.ledger.find(published) else {
             return Ok(());
         };
-        let rule = maps.rules.get(id)?;
+        let rule = maps.v4.rules.get(id)?;
         let flags = if yields {
             rule.flags | Rule::YIELDS
         } else {
             rule.flags & !Rule::YIELDS
         };
         if flags != rule.flags {
-            maps.rules.set(id, Rule { flags, ..rule })?;
+            maps.v4.rules.set(id, Rule { flags, ..rule })?;
         }
         Ok(())
     }
@@ -226,15 +226,15 @@ impl Publisher {
 
     fn write(&self, maps: &mut Maps, id: RuleId, binding: &Binding) -> Result<(), PublishError> {
         for sources in &binding.allow {
-            maps.allow.insert(id, *sources)?;
+            maps.v4.allow.insert(id, *sources)?;
         }
-        let generation = maps.rules.get(id)?.generation;
+        let generation = maps.v4.rules.get(id)?.generation;
         let Published {
             host,
             ports,
             transport,
         } = binding.published;
-        maps.rules.set(
+        maps.v4.rules.set(
             id,
             Rule {
                 host: host.into(),
@@ -281,17 +281,17 @@ impl Publisher {
         self.write_slots(maps, &binding.published)?;
         let still_shared = self.ledger.shared_of(&binding.published);
         for key in shared.filter(|key| !still_shared.contains_key(key)) {
-            maps.shared.remove(&key)?;
+            maps.v4.shared.remove(&key)?;
         }
-        let mut generation = maps.rules.get(id)?.generation;
+        let mut generation = maps.v4.rules.get(id)?.generation;
         generation.0 = generation.0.wrapping_add(1);
         let free = Rule {
             generation,
             ..Rule::default()
         };
-        maps.rules.set(id, free)?;
+        maps.v4.rules.set(id, free)?;
         for sources in &binding.allow {
-            maps.allow.remove(id, *sources)?;
+            maps.v4.allow.remove(id, *sources)?;
         }
         Ok(())
     }
@@ -299,10 +299,10 @@ impl Publisher {
     /// Brings the slots of a range to what the ledger says; the entries that slots point to exist before them.
     fn write_slots(&self, maps: &mut Maps, published: &Published) -> Result<(), PublishError> {
         for (key, id) in self.ledger.shared_of(published) {
-            maps.shared.insert(key, id)?;
+            maps.v4.shared.insert(key, id)?;
         }
         for (first, count, slot) in self.ledger.runs(published) {
-            maps.slots.set_slots(first, count, slot)?;
+            maps.v4.slots.set_slots(first, count, slot)?;
         }
         Ok(())
     }

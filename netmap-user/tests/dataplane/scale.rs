@@ -69,7 +69,7 @@ fn twins(number: u32, protocol: Protocol, last_seen: Seconds) -> [(FlowKey, Flow
 
 fn fill(maps: &mut Maps, entries: impl IntoIterator<Item = (FlowKey, Flow)>) {
     let (keys, flows): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
-    maps.flows.insert_all(&keys, &flows).unwrap();
+    maps.v4.flows.insert_all(&keys, &flows).unwrap();
 }
 
 /// The most memory that a process has had, kilobytes.
@@ -105,7 +105,7 @@ fn a_large_and_busy_table_is_listed_once_and_in_bounded_memory() {
                 // It stands within the table: some flows go and others come.
                 let base = u32::try_from(rows).unwrap() * ASIDE;
                 let gone: Vec<_> = flows(base..base + ASIDE / 10).map(|(key, _)| key).collect();
-                assert_eq!(maps.flows.remove_all(&gone).unwrap(), gone.len());
+                assert_eq!(maps.v4.flows.remove_all(&gone).unwrap(), gone.len());
                 fill(&mut maps, flows(FLOWS + base..FLOWS + base + ASIDE / 10));
             }
         }
@@ -185,7 +185,7 @@ fn a_lap_of_slices_ends_what_is_over_and_nothing_else() {
             generation: Generation(2),
             ..Rule::default()
         };
-        maps.rules.set(RuleId(7), rule).unwrap();
+        maps.v4.rules.set(RuleId(7), rule).unwrap();
         let ago = |seconds| Seconds(NOW.0 - seconds);
         let of_rule = |entries: [(FlowKey, Flow); 2], generation| {
             entries.map(|(key, flow)| {
@@ -240,7 +240,8 @@ fn a_lap_of_slices_ends_what_is_over_and_nothing_else() {
         assert!(slices * SLICE >= stays.len() + 2 * tenth, "{slices} slices");
         assert_eq!((swept.ended, swept.orphans), (3 * tenth, tenth));
         let mut left = BTreeMap::new();
-        maps.flows
+        maps.v4
+            .flows
             .for_each_flow(|key, flow| {
                 left.insert(*key, *flow);
             })
@@ -250,7 +251,7 @@ fn a_lap_of_slices_ends_what_is_over_and_nothing_else() {
         // The next lap begins at the start again, and ends what has come of age since.
         let (_, swept) = lap(&mut sweeper, &mut maps, Seconds(NOW.0 + 1));
         assert_eq!((swept.ended, swept.orphans), (tenth, 0));
-        assert_eq!(maps.flows.count().unwrap(), stays.len() - 2 * tenth);
+        assert_eq!(maps.v4.flows.count().unwrap(), stays.len() - 2 * tenth);
     });
 }
 
@@ -263,7 +264,7 @@ fn an_entry_that_loses_its_twin_in_old_age_goes_within_sixteen_laps() {
         let mut sweeper = Sweeper::default();
         assert_eq!(lap(&mut sweeper, &mut maps, Seconds(1_000)).1.orphans, 0);
         let originals: Vec<_> = flows().map(|[(key, _), _]| key).step_by(5).collect();
-        assert_eq!(maps.flows.remove_all(&originals).unwrap(), 1_000);
+        assert_eq!(maps.v4.flows.remove_all(&originals).unwrap(), 1_000);
         let orphans: usize = (1..=16)
             .map(|number| {
                 let (_, swept) = lap(&mut sweeper, &mut maps, Seconds(1_000 + 5 * number));
@@ -272,7 +273,7 @@ fn an_entry_that_loses_its_twin_in_old_age_goes_within_sixteen_laps() {
             })
             .sum();
         assert_eq!(orphans, 1_000);
-        assert_eq!(maps.flows.count().unwrap(), 8_000);
+        assert_eq!(maps.v4.flows.count().unwrap(), 8_000);
     });
 }
 
@@ -300,7 +301,8 @@ fn a_purge_ends_all_that_leads_nowhere_also_what_is_lost_meanwhile() {
         assert!(!purge.is_running());
         assert_eq!(ended, Some(FLOWS as usize / 2));
         let mut left = 0;
-        maps.flows
+        maps.v4
+            .flows
             .for_each_flow(|_, flow| {
                 assert!(!is_gone(&FlowKey::default(), flow) && flow.nonce % 4 != 1 && flow.nonce % 4 != 2);
                 left += 1;

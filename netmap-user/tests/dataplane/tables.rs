@@ -61,17 +61,20 @@ fn ten_thousand_slots_are_set_within_ten_milliseconds() {
         let fastest = (1..=5)
             .map(|rule| {
                 let start = Instant::now();
-                maps.slots.set_slots(first, 10_000, RuleId(rule).into()).unwrap();
+                maps.v4
+                    .slots
+                    .set_slots(first, 10_000, RuleId(rule).into())
+                    .unwrap();
                 start.elapsed()
             })
             .min()
             .unwrap();
         assert!(fastest < Duration::from_millis(10), "{fastest:?}");
-        assert_eq!(maps.slots.slot(first - 1).unwrap(), Slot::EMPTY);
-        assert_eq!(maps.slots.slot(first).unwrap(), Slot(5));
-        assert_eq!(maps.slots.slot(first + 9_999).unwrap(), Slot(5));
-        assert_eq!(maps.slots.slot(first + 10_000).unwrap(), Slot::EMPTY);
-        let all = maps.slots.all().unwrap();
+        assert_eq!(maps.v4.slots.slot(first - 1).unwrap(), Slot::EMPTY);
+        assert_eq!(maps.v4.slots.slot(first).unwrap(), Slot(5));
+        assert_eq!(maps.v4.slots.slot(first + 9_999).unwrap(), Slot(5));
+        assert_eq!(maps.v4.slots.slot(first + 10_000).unwrap(), Slot::EMPTY);
+        let all = maps.v4.slots.all().unwrap();
         assert_eq!(all.len(), 2 * 65_536);
         assert_eq!(all.iter().filter(|slot| **slot == Slot(5)).count(), 10_000);
         let error = maps
@@ -83,7 +86,7 @@ fn ten_thousand_slots_are_set_within_ten_milliseconds() {
             error.contains("SLOTS") && error.contains("131072 cells"),
             "{error}"
         );
-        assert_eq!(maps.slots.slot(2 * 65_536 - 1).unwrap(), Slot::EMPTY);
+        assert_eq!(maps.v4.slots.slot(2 * 65_536 - 1).unwrap(), Slot::EMPTY);
     });
 }
 
@@ -100,13 +103,13 @@ fn rules_and_settings_come_back_as_they_were_written() {
             ..Rule::default()
         };
         let ended = Rule { flags: 0, ..rule };
-        maps.rules.set(RuleId(7), rule).unwrap();
-        maps.rules.set(RuleId(9), ended).unwrap();
-        maps.rules.set(RuleId(65_535), rule).unwrap();
-        assert!(maps.rules.set(RuleId(65_536), rule).is_err());
-        assert_eq!(maps.rules.get(RuleId(9)).unwrap(), ended);
+        maps.v4.rules.set(RuleId(7), rule).unwrap();
+        maps.v4.rules.set(RuleId(9), ended).unwrap();
+        maps.v4.rules.set(RuleId(65_535), rule).unwrap();
+        assert!(maps.v4.rules.set(RuleId(65_536), rule).is_err());
+        assert_eq!(maps.v4.rules.get(RuleId(9)).unwrap(), ended);
         assert_eq!(
-            maps.rules.live().unwrap(),
+            maps.v4.rules.live().unwrap(),
             [(RuleId(7), rule), (RuleId(65_535), rule)]
         );
         let settings = Settings {
@@ -131,12 +134,13 @@ fn every_flow_is_shown_once_and_removed_in_bulk() {
                 nonce: u32::from(number),
                 ..Flow::default()
             };
-            maps.flows.insert(key(number), flow).unwrap();
+            maps.v4.flows.insert(key(number), flow).unwrap();
         }
-        assert_eq!(maps.flows.count().unwrap(), 6_000);
-        assert_eq!(maps.flows.capacity().unwrap(), 8_192);
+        assert_eq!(maps.v4.flows.count().unwrap(), 6_000);
+        assert_eq!(maps.v4.flows.capacity().unwrap(), 8_192);
         let mut seen = BTreeSet::new();
-        maps.flows
+        maps.v4
+            .flows
             .for_each_flow(|key, flow| {
                 assert_eq!(u32::from(key.src_port.0), flow.nonce);
                 assert!(seen.insert(*key), "shown twice: {key:?}");
@@ -148,12 +152,15 @@ fn every_flow_is_shown_once_and_removed_in_bulk() {
         keys.insert(0, key(60_000));
         keys.insert(1_500, key(60_001));
         keys.push(key(60_002));
-        assert_eq!(maps.flows.remove_all(&keys).unwrap(), 3_000);
-        assert_eq!(maps.flows.count().unwrap(), 3_000);
-        assert_eq!(maps.flows.get(&key(2)).unwrap(), None);
-        assert_eq!(maps.flows.get(&key(3)).unwrap().map(|flow| flow.nonce), Some(3));
-        assert!(maps.flows.remove(&key(3)).unwrap());
-        assert!(!maps.flows.remove(&key(3)).unwrap());
+        assert_eq!(maps.v4.flows.remove_all(&keys).unwrap(), 3_000);
+        assert_eq!(maps.v4.flows.count().unwrap(), 3_000);
+        assert_eq!(maps.v4.flows.get(&key(2)).unwrap(), None);
+        assert_eq!(
+            maps.v4.flows.get(&key(3)).unwrap().map(|flow| flow.nonce),
+            Some(3)
+        );
+        assert!(maps.v4.flows.remove(&key(3)).unwrap());
+        assert!(!maps.v4.flows.remove(&key(3)).unwrap());
     });
 }
 
@@ -163,8 +170,8 @@ fn a_full_table_says_so() {
         let _dataplane = lab.load();
         let mut maps = Maps::open(&lab.pin_dir).unwrap();
         let desired = (1..=4_096).map(|number| (Address(number), IfIndex(1))).collect();
-        maps.locals.replace(&desired).unwrap();
-        let error = maps.locals.insert(Address(5_000), IfIndex(1)).unwrap_err();
+        maps.v4.locals.replace(&desired).unwrap();
+        let error = maps.v4.locals.insert(Address(5_000), IfIndex(1)).unwrap_err();
         assert_eq!(error.to_string(), "the table LOCALS is full");
     });
 }
@@ -182,11 +189,16 @@ fn tables_are_brought_to_what_is_wanted() {
 
         let first = BTreeMap::from([(Address(1), IfIndex(1)), (Address(2), IfIndex(2))]);
         let second = BTreeMap::from([(Address(2), IfIndex(9)), (Address(3), IfIndex(3))]);
-        assert_eq!(maps.locals.replace(&first).unwrap(), changes(2, 0, 0));
-        assert_eq!(maps.locals.replace(&second).unwrap(), changes(1, 1, 1));
-        assert!(maps.locals.replace(&second).unwrap().is_empty());
+        assert_eq!(maps.v4.locals.replace(&first).unwrap(), changes(2, 0, 0));
+        assert_eq!(maps.v4.locals.replace(&second).unwrap(), changes(1, 1, 1));
+        assert!(maps.v4.locals.replace(&second).unwrap().is_empty());
         assert_eq!(
-            maps.locals.all().unwrap().into_iter().collect::<BTreeMap<_, _>>(),
+            maps.v4
+                .locals
+                .all()
+                .unwrap()
+                .into_iter()
+                .collect::<BTreeMap<_, _>>(),
             second
         );
 
@@ -206,14 +218,17 @@ fn tables_are_brought_to_what_is_wanted() {
                 },
             ),
         ]);
-        assert_eq!(maps.networks.replace(&networks).unwrap(), changes(2, 0, 0));
-        assert_eq!(maps.networks.all().unwrap(), networks);
-        assert_eq!(maps.networks.replace(&BTreeMap::new()).unwrap(), changes(0, 0, 2));
+        assert_eq!(maps.v4.networks.replace(&networks).unwrap(), changes(2, 0, 0));
+        assert_eq!(maps.v4.networks.all().unwrap(), networks);
+        assert_eq!(
+            maps.v4.networks.replace(&BTreeMap::new()).unwrap(),
+            changes(0, 0, 2)
+        );
 
         let endpoints = BTreeMap::from([(Address(5), Endpoint::default())]);
-        assert_eq!(maps.endpoints.replace(&endpoints).unwrap(), changes(1, 0, 0));
+        assert_eq!(maps.v4.endpoints.replace(&endpoints).unwrap(), changes(1, 0, 0));
         let interfaces = BTreeMap::from([(IfIndex(5), Interface::default())]);
-        assert_eq!(maps.interfaces.replace(&interfaces).unwrap(), changes(1, 0, 0));
+        assert_eq!(maps.v4.interfaces.replace(&interfaces).unwrap(), changes(1, 0, 0));
 
         let mut words = vec![0; 2 * 1_024];
         words[3] = 0b1001;
@@ -232,16 +247,16 @@ fn allow_lists_are_kept_apart_by_rule() {
         let mut maps = Maps::open(&lab.pin_dir).unwrap();
         let sources = "192.0.2.0/24".parse().unwrap();
         let everybody = "0.0.0.0/0".parse().unwrap();
-        maps.allow.insert(RuleId(1), sources).unwrap();
-        maps.allow.insert(RuleId(2), everybody).unwrap();
-        assert_eq!(maps.allow.of(RuleId(1)).unwrap(), BTreeSet::from([sources]));
-        assert_eq!(maps.allow.of(RuleId(2)).unwrap(), BTreeSet::from([everybody]));
-        assert!(!maps.allow.remove(RuleId(2), sources).unwrap());
-        assert!(maps.allow.remove(RuleId(2), everybody).unwrap());
+        maps.v4.allow.insert(RuleId(1), sources).unwrap();
+        maps.v4.allow.insert(RuleId(2), everybody).unwrap();
+        assert_eq!(maps.v4.allow.of(RuleId(1)).unwrap(), BTreeSet::from([sources]));
+        assert_eq!(maps.v4.allow.of(RuleId(2)).unwrap(), BTreeSet::from([everybody]));
+        assert!(!maps.v4.allow.remove(RuleId(2), sources).unwrap());
+        assert!(maps.v4.allow.remove(RuleId(2), everybody).unwrap());
         let desired = BTreeSet::from([(RuleId(3), sources)]);
-        let changes = maps.allow.replace(&desired).unwrap();
+        let changes = maps.v4.allow.replace(&desired).unwrap();
         assert_eq!((changes.inserted, changes.removed), (1, 1));
-        assert_eq!(maps.allow.all().unwrap(), desired);
+        assert_eq!(maps.v4.allow.all().unwrap(), desired);
     });
 }
 
@@ -256,10 +271,10 @@ fn shared_ports_and_sockets_can_be_set_and_cleared() {
             protocol: 6,
             pad: 0,
         };
-        maps.shared.insert(key, RuleId(4)).unwrap();
-        assert_eq!(maps.shared.all().unwrap(), [(key, RuleId(4))]);
-        assert!(maps.shared.remove(&key).unwrap());
-        assert_eq!(maps.shared.get(&key).unwrap(), None);
+        maps.v4.shared.insert(key, RuleId(4)).unwrap();
+        assert_eq!(maps.v4.shared.all().unwrap(), [(key, RuleId(4))]);
+        assert!(maps.v4.shared.remove(&key).unwrap());
+        assert_eq!(maps.v4.shared.get(&key).unwrap(), None);
 
         super::lab::sh("ip link set lo up");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -106,6 +106,9 @@ fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
         Reason::Vlan,
         // XDP's alone, and counted by TC under its own reason.
         Reason::LeftToTc,
+        // Of IPv6 alone.
+        Reason::LinkLocal,
+        Reason::OtherFamily,
         // Would be a fault.
         Reason::RewriteFailed,
     ];

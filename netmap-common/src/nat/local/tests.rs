@@ -1,5 +1,5 @@
 use super::*;
-use crate::maps::{Port, PortSlots, Rule, RuleId, SharedKey, Slot};
+use crate::maps::{Address, Port, PortSlots, Rule, RuleId, SharedKey, Slot};
 
 const HOST: Address = Address(0xc0a8_3202);
 const LOCALHOST: Address = Address(0x7f00_0001);
@@ -31,6 +31,8 @@ impl Machine {
 }
 
 impl Rules for Machine {
+    type Ip = Address;
+
     fn slot(&self, index: u32) -> Slot {
         let ports = self.rule.host_port.0..=self.rule.last_port().0;
         let is_published =
@@ -84,7 +86,7 @@ const UNBOUND: Socket = Socket {
     netns: NETNS,
 };
 
-impl Caller for Socket {
+impl Caller<Address> for Socket {
     fn source(&self) -> Address {
         self.source
     }
@@ -261,5 +263,5 @@ fn a_port_that_leads_elsewhere_by_now_takes_its_own_place() {
 
 #[test]
 fn an_empty_place_is_no_target() {
-    assert_eq!(Detours::default().to(Place::default()), None);
+    assert_eq!(Detours::<Address>::default().to(Place::default()), None);
 }

@@ -166,6 +166,8 @@ impl Drop for Cpu<'_> {
 }
 
 impl Rules for Cpu<'_> {
+    type Ip = Address;
+
     fn slot(&self, index: u32) -> Slot {
         self.read(|world| world.slot(index))
     }

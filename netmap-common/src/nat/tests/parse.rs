@@ -37,11 +37,11 @@ fn other_ether_types_and_frames_without_one_are_left_alone() {
         host.leaves_bytes(
             UPLINK_IN,
             &patched(&question(), &[(FRAME_TYPE, &ether_type)]),
-            Reason::NotIpv4,
+            Reason::NotIp,
         );
     }
     for length in 0..IP {
-        host.leaves_bytes(UPLINK_IN, &question().bytes()[..length], Reason::NotIpv4);
+        host.leaves_bytes(UPLINK_IN, &question().bytes()[..length], Reason::NotIp);
     }
 }
 

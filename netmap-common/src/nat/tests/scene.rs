@@ -175,7 +175,6 @@ fn network(bridge: IfIndex, gateway: SocketAddrV4) -> (Address, u32, Network) {
     let network = Network {
         bridge,
         gateway,
-        broadcast: Address(gateway.0 | 0xffff),
         flags: 0,
     };
     (Address(gateway.0 & !0xffff), 16, network)

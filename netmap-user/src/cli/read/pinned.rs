@@ -34,24 +34,24 @@ impl Pinned {
 impl Entries for Pinned {
     fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let mut cursor = FlowCursor::new(CHUNK);
-        while self.maps.flows.read(&mut cursor)? {
+        while self.maps.v4.flows.read(&mut cursor)? {
             cursor.entries().try_for_each(|(key, flow)| visit(key, flow))?;
         }
         Ok(())
     }
 
     fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
-        Ok(self.maps.flows.get(key)?)
+        Ok(self.maps.v4.flows.get(key)?)
     }
 }
 
 impl Tables for Pinned {
     fn rules(&self) -> anyhow::Result<Vec<(RuleId, Rule)>> {
-        Ok(self.maps.rules.live()?)
+        Ok(self.maps.v4.rules.live()?)
     }
 
     fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>> {
-        Ok(self.maps.allow.all()?.into_iter().collect())
+        Ok(self.maps.v4.allow.all()?.into_iter().collect())
     }
 
     fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>> {
@@ -66,12 +66,20 @@ impl Tables for Pinned {
             capacity: capacity as u64,
         };
         Ok(vec![
-            table("flows", maps.flows.count()?, maps.flows.capacity()? as usize),
+            table(
+                "flows",
+                maps.v4.flows.count()?,
+                maps.v4.flows.capacity()? as usize,
+            ),
             // Number 0 is never used.
-            table("rules", maps.rules.live()?.len(), capacity::RULES - 1),
-            table("allow", maps.allow.all()?.len(), capacity::ALLOW),
-            table("endpoints", maps.endpoints.all()?.len(), capacity::ENDPOINTS),
-            table("interfaces", maps.interfaces.all()?.len(), capacity::INTERFACES),
+            table("rules", maps.v4.rules.live()?.len(), capacity::RULES - 1),
+            table("allow", maps.v4.allow.all()?.len(), capacity::ALLOW),
+            table("endpoints", maps.v4.endpoints.all()?.len(), capacity::ENDPOINTS),
+            table(
+                "interfaces",
+                maps.v4.interfaces.all()?.len(),
+                capacity::INTERFACES,
+            ),
         ])
     }
 

@@ -93,33 +93,16 @@ fn publish(world: &mut World) {
 }
 
 fn networks() -> Vec<(Address, u32, Network)> {
-    let network = |bridge, gateway, broadcast| Network {
+    let network = |bridge, gateway| Network {
         bridge,
         gateway,
-        broadcast: address::of(broadcast),
         flags: 0,
     };
     vec![
-        (
-            address::of([172, 30, 1, 0]),
-            24,
-            network(BR1, GATEWAY1, [172, 30, 1, 255]),
-        ),
-        (
-            address::of([172, 30, 2, 0]),
-            24,
-            network(BR2, GATEWAY2, [172, 30, 2, 255]),
-        ),
-        (
-            address::of([172, 30, 1, 64]),
-            26,
-            network(BR2, GATEWAY2, [172, 30, 1, 127]),
-        ),
-        (
-            address::of([172, 30, 3, 0]),
-            24,
-            network(BR3, GATEWAY3, [172, 30, 3, 255]),
-        ),
+        (address::of([172, 30, 1, 0]), 24, network(BR1, GATEWAY1)),
+        (address::of([172, 30, 2, 0]), 24, network(BR2, GATEWAY2)),
+        (address::of([172, 30, 1, 64]), 26, network(BR2, GATEWAY2)),
+        (address::of([172, 30, 3, 0]), 24, network(BR3, GATEWAY3)),
     ]
 }
 

@@ -1,0 +1,174 @@
+//! Names of the maps in the object, which are also their pins' file names.
+
+/// `ARRAY` of [`super::Slot`], index [`super::PortSlots::index`].
+pub const SLOTS: &str = "SLOTS";
+/// `HASH` from [`super::SharedKey`] to [`super::RuleId`]: ports that several host addresses publish.
+pub const SHARED: &str = "SHARED";
+/// `ARRAY` of [`super::Rule`], index [`super::RuleId`]; number 0 is never used.
+pub const RULES: &str = "RULES";
+/// `LPM_TRIE` from [`super::AllowKey`] to `u8`: allowed sources of rules that have an allow-list.
+pub const ALLOW: &str = "ALLOW";
+/// `HASH` from [`super::FlowKey`] to [`super::Flow`], preallocated, twin entries.
+pub const FLOWS: &str = "FLOWS";
+/// `LRU_HASH` from [`super::FragmentKey`] to [`super::Fragment`]: datagrams that come in pieces.
+pub const FRAGMENTS: &str = "FRAGMENTS";
+/// `HASH` from an address to [`super::IfIndex`]: every address of this host.
+pub const LOCALS: &str = "LOCALS";
+/// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
+pub const NETWORKS: &str = "NETWORKS";
+/// `HASH` from [`super::IfIndex`] to [`super::Interface`]: every interface that carries a hook.
+pub const INTERFACES: &str = "INTERFACES";
+/// `HASH` from an address to [`super::Endpoint`]: how to reach a published container.
+pub const ENDPOINTS: &str = "ENDPOINTS";
+/// `SK_STORAGE` of [`super::Detours`]: which sockets of this host go straight to a container.
+pub const DETOURS: &str = "DETOURS";
+/// `HASH` from [`super::Cookie`] to [`super::Detour`]: connected UDP sockets among them, until they are swept.
+pub const CLIENTS: &str = "CLIENTS";
+/// `ARRAY` of `u64`, index [`super::PortSlots::word`]: ports that masquerading must not take.
+pub const RESERVED: &str = "RESERVED";
+/// `ARRAY` of one [`super::Settings`].
+pub const SETTINGS: &str = "SETTINGS";
+/// `PERCPU_ARRAY` of [`super::Count`], index [`super::Hook::counter`].
+pub const COUNTERS: &str = "COUNTERS";
+/// `PERCPU_ARRAY` of one `u32`: not 0 while a TC program of this CPU looks for a socket of the host.
+pub const PROBING: &str = "PROBING";
+/// `SOCKMAP`: the proxy's sockets, index [`super::socket`].
+pub const SOCKETS: &str = "SOCKETS";
+/// `DEVMAP_HASH` from [`super::IfIndex`] to the same: veth ports that take frames from XDP.
+pub const REDIRECTS: &str = "REDIRECTS";
+/// `PROG_ARRAY`, index [`super::Hook`]: what the TC programs go on with for IPv6.
+pub const TAILS: &str = "TAILS";
+/// `PROG_ARRAY` of one: the same for XDP.
+pub const TAILS_XDP: &str = "TAILS_XDP";
+/// `PERCPU_ARRAY` of one [`super::Hop`]: where XDP sends the frame that this CPU has in hand.
+pub const HOP: &str = "HOP";
+/// [`SLOTS`] of IPv6.
+pub const SLOTS6: &str = "SLOTS6";
+/// [`SHARED`] of IPv6.
+pub const SHARED6: &str = "SHARED6";
+/// [`RULES`] of IPv6.
+pub const RULES6: &str = "RULES6";
+/// [`ALLOW`] of IPv6.
+pub const ALLOW6: &str = "ALLOW6";
+/// [`FLOWS`] of IPv6.
+pub const FLOWS6: &str = "FLOWS6";
+/// [`FRAGMENTS`] of IPv6.
+pub const FRAGMENTS6: &str = "FRAGMENTS6";
+/// [`LOCALS`] of IPv6.
+pub const LOCALS6: &str = "LOCALS6";
+/// [`NETWORKS`] of IPv6.
+pub const NETWORKS6: &str = "NETWORKS6";
+/// [`INTERFACES`] of IPv6.
+pub const INTERFACES6: &str = "INTERFACES6";
+/// [`ENDPOINTS`] of IPv6.
+pub const ENDPOINTS6: &str = "ENDPOINTS6";
+/// [`DETOURS`] of IPv6.
+pub const DETOURS6: &str = "DETOURS6";
+/// [`CLIENTS`] of IPv6.
+pub const CLIENTS6: &str = "CLIENTS6";
+/// [`HOP`] of IPv6.
+pub const HOP6: &str = "HOP6";
+
+/// Every map, in the order in which they are created.
+pub const ALL: [&str; 34] = [
+    SLOTS,
+    SHARED,
+    RULES,
+    ALLOW,
+    FLOWS,
+    FRAGMENTS,
+    LOCALS,
+    NETWORKS,
+    INTERFACES,
+    ENDPOINTS,
+    RESERVED,
+    SETTINGS,
+    COUNTERS,
+    PROBING,
+    SOCKETS,
+    DETOURS,
+    CLIENTS,
+    REDIRECTS,
+    HOP,
+    TAILS,
+    TAILS_XDP,
+    SLOTS6,
+    SHARED6,
+    RULES6,
+    ALLOW6,
+    FLOWS6,
+    FRAGMENTS6,
+    LOCALS6,
+    NETWORKS6,
+    INTERFACES6,
+    ENDPOINTS6,
+    DETOURS6,
+    CLIENTS6,
+    HOP6,
+];
+
+/// The names of one family's maps.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// [`SLOTS`].
+    pub slots: &'static str,
+    /// [`SHARED`].
+    pub shared: &'static str,
+    /// [`RULES`].
+    pub rules: &'static str,
+    /// [`ALLOW`].
+    pub allow: &'static str,
+    /// [`FLOWS`].
+    pub flows: &'static str,
+    /// [`FRAGMENTS`].
+    pub fragments: &'static str,
+    /// [`LOCALS`].
+    pub locals: &'static str,
+    /// [`NETWORKS`].
+    pub networks: &'static str,
+    /// [`INTERFACES`].
+    pub interfaces: &'static str,
+    /// [`ENDPOINTS`].
+    pub endpoints: &'static str,
+    /// [`DETOURS`].
+    pub detours: &'static str,
+    /// [`CLIENTS`].
+    pub clients: &'static str,
+    /// [`HOP`].
+    pub hop: &'static str,
+}
+
+impl Names {
+    /// IPv4.
+    pub const V4: Self = Self {
+        slots: SLOTS,
+        shared: SHARED,
+        rules: RULES,
+        allow: ALLOW,
+        flows: FLOWS,
+        fragments: FRAGMENTS,
+        locals: LOCALS,
+        networks: NETWORKS,
+        interfaces: INTERFACES,
+        endpoints: ENDPOINTS,
+        detours: DETOURS,
+        clients: CLIENTS,
+        hop: HOP,
+    };
+    /// IPv6.
+    pub const V6: Self = Self {
+        slots: SLOTS6,
+        shared: SHARED6,
+        rules: RULES6,
+        allow: ALLOW6,
+        flows: FLOWS6,
+        fragments: FRAGMENTS6,
+        locals: LOCALS6,
+        networks: NETWORKS6,
+        interfaces: INTERFACES6,
+        endpoints: ENDPOINTS6,
+        detours: DETOURS6,
+        clients: CLIENTS6,
+        hop: HOP6,
+    };
+}
