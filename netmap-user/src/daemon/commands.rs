@@ -1,10 +1,13 @@
 //! What the API asks for. A refused command changes nothing.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use tracing::{info, warn};
 
-use super::{Daemon, ports};
+use super::{Daemon, ipv4, ports};
 use crate::{
     api::{
         server::Command,
@@ -65,7 +68,7 @@ impl Daemon {
         let mut warnings = Vec::new();
         let bindings = self.publisher.unpublish(&mut self.maps, &request.published)?;
         log("unpublished", &bindings);
-        let containers: BTreeSet<Ipv4Addr> = bindings.iter().map(|binding| binding.target).collect();
+        let containers: BTreeSet<Ipv4Addr> = ipv4(bindings.iter().map(|binding| binding.target)).collect();
         for binding in bindings {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)
@@ -99,8 +102,11 @@ impl Daemon {
 
     fn warn_about(&self, binding: &Binding, warnings: &mut Vec<String>) {
         let host = binding.published.host;
-        let known =
-            host.is_unspecified() || host.is_loopback() || self.host.view().locals.contains_key(&host.into());
+        let is_local = match host {
+            IpAddr::V4(host) => self.host.view().locals.contains_key(&host.into()),
+            IpAddr::V6(_) => false,
+        };
+        let known = host.is_unspecified() || host.is_loopback() || is_local;
         if !known {
             warnings.push(format!(
                 "{host} is not an address of this host yet; {binding} waits for it"

@@ -206,8 +206,8 @@ impl Daemon {
 
     /// Has the containers of all rules looked for.
     fn want(&mut self) {
-        let targets: BTreeSet<Ipv4Addr> = self.publisher.bindings().map(|binding| binding.target).collect();
-        self.host.want(targets);
+        let targets = self.publisher.bindings().map(|binding| binding.target);
+        self.host.want(ipv4(targets).collect());
     }
 
     fn follow_host(&mut self) -> anyhow::Result<()> {
@@ -225,6 +225,14 @@ impl Daemon {
         self.locals.store(Arc::new(locals));
         Ok(())
     }
+}
+
+/// What follows IPv4 alone as yet.
+fn ipv4(addresses: impl Iterator<Item = IpAddr>) -> impl Iterator<Item = Ipv4Addr> {
+    addresses.filter_map(|address| match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    })
 }
 
 /// What tells the daemon to stop.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
 };
 
 use netmap_common::maps::{Port, PortSlots, RuleId, SharedKey, Slot, capacity};
@@ -49,7 +49,7 @@ impl Ledger {
     }
 
     /// Where a published port leads.
-    pub(super) fn target(&self, transport: Transport, host: Ipv4Addr, port: u16) -> Option<SocketAddrV4> {
+    pub(super) fn target(&self, transport: Transport, host: IpAddr, port: u16) -> Option<SocketAddr> {
         let index = PortSlots::index(transport.protocol(), Port(port))?;
         let rules = self.at(index);
         rules
@@ -136,6 +136,9 @@ impl Ledger {
         rules
             .filter_map(|(index, id)| {
                 let Published { host, transport, .. } = self.rules.get(&id)?.published;
+                let IpAddr::V4(host) = host else {
+                    return None;
+                };
                 let port = Port(u16::try_from(index % 65_536).ok()?);
                 let protocol = transport.protocol().number();
                 Some((
@@ -287,7 +290,10 @@ mod tests {
         assert_eq!(target("192.0.2.2", 82), None);
         assert_eq!(target("127.0.0.1", 92), Some(8_002));
         assert_eq!(target("127.0.0.1", 93), None);
-        assert_eq!(ledger.target(Transport::Tcp, Ipv4Addr::LOCALHOST, 92), None);
+        assert_eq!(
+            ledger.target(Transport::Tcp, "127.0.0.1".parse().unwrap(), 92),
+            None
+        );
     }
 
     #[test]

@@ -8,10 +8,10 @@ mod ledger;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
 };
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use netmap_common::maps::{Port, Protocol, Rule, RuleId, SharedKey, Slot, capacity};
 
 use self::ledger::Ledger;
@@ -63,9 +63,9 @@ impl Publisher {
     ///
     /// What bpf(2) fails with; [`PublishError::Overlap`] when the rules contradict each other, which no daemon wrote.
     pub fn adopt(maps: &mut Maps) -> Result<Self, PublishError> {
-        let mut allow: BTreeMap<RuleId, Vec<Ipv4Net>> = BTreeMap::new();
+        let mut allow: BTreeMap<RuleId, Vec<IpNet>> = BTreeMap::new();
         for (id, sources) in maps.v4.allow.all()? {
-            allow.entry(id).or_default().push(sources);
+            allow.entry(id).or_default().push(sources.into());
         }
         let mut publisher = Self::default();
         let mut wanted = BTreeSet::new();
@@ -73,7 +73,7 @@ impl Publisher {
             let Some(binding) = binding(&rule, allow.remove(&id).unwrap_or_default()) else {
                 continue;
             };
-            wanted.extend(binding.allow.iter().map(|sources| (id, *sources)));
+            wanted.extend(sources(&binding).map(|sources| (id, sources)));
             publisher
                 .ledger
                 .insert(id, binding)
@@ -94,7 +94,7 @@ impl Publisher {
     }
 
     /// The container's address and port behind a published one.
-    pub fn target(&self, transport: Transport, host: Ipv4Addr, port: u16) -> Option<SocketAddrV4> {
+    pub fn target(&self, transport: Transport, host: IpAddr, port: u16) -> Option<SocketAddr> {
         self.ledger.target(transport, host, port)
     }
 
@@ -225,8 +225,8 @@ impl Publisher {
     }
 
     fn write(&self, maps: &mut Maps, id: RuleId, binding: &Binding) -> Result<(), PublishError> {
-        for sources in &binding.allow {
-            maps.v4.allow.insert(id, *sources)?;
+        for sources in sources(binding) {
+            maps.v4.allow.insert(id, sources)?;
         }
         let generation = maps.v4.rules.get(id)?.generation;
         let Published {
@@ -234,11 +234,14 @@ impl Publisher {
             ports,
             transport,
         } = binding.published;
+        let (IpAddr::V4(host), IpAddr::V4(target)) = (host, binding.target) else {
+            return Err(PublishError::NotPublished(binding.published));
+        };
         maps.v4.rules.set(
             id,
             Rule {
                 host: host.into(),
-                target: binding.target.into(),
+                target: target.into(),
                 host_port: Port(ports.first()),
                 target_port: Port(binding.target_ports.first()),
                 length: ports.len(),
@@ -290,8 +293,8 @@ impl Publisher {
             ..Rule::default()
         };
         maps.v4.rules.set(id, free)?;
-        for sources in &binding.allow {
-            maps.v4.allow.remove(id, *sources)?;
+        for sources in sources(binding) {
+            maps.v4.allow.remove(id, sources)?;
         }
         Ok(())
     }
@@ -317,8 +320,16 @@ impl PublishError {
     }
 }
 
+/// The IPv4 sources of an allow-list.
+fn sources(binding: &Binding) -> impl Iterator<Item = Ipv4Net> {
+    binding.allow.iter().filter_map(|sources| match sources {
+        IpNet::V4(sources) => Some(*sources),
+        IpNet::V6(_) => None,
+    })
+}
+
 /// The binding that a rule was made from; `None` for bytes that no daemon wrote.
-fn binding(rule: &Rule, allow: Vec<Ipv4Net>) -> Option<Binding> {
+fn binding(rule: &Rule, allow: Vec<IpNet>) -> Option<Binding> {
     let transport = match Protocol::from_number(rule.protocol)? {
         Protocol::Tcp => Transport::Tcp,
         Protocol::Udp => Transport::Udp,

@@ -5,7 +5,10 @@
 mod address;
 mod error;
 
-use std::{net::Ipv4Addr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
 
 pub use address::{parse_address, parse_source, parse_target};
 pub use error::SpecError;
@@ -30,9 +33,9 @@ impl PublishSpec {
     pub fn bind(self, target: Ipv4Addr, allow: Vec<ipnet::Ipv4Net>) -> Result<Binding, SpecError> {
         let binding = Binding {
             published: self.published,
-            target,
+            target: target.into(),
             target_ports: self.target_ports,
-            allow,
+            allow: allow.into_iter().map(Into::into).collect(),
         };
         check(&binding)?;
         Ok(binding)
@@ -47,7 +50,7 @@ impl PublishSpec {
 pub fn check(binding: &Binding) -> Result<(), SpecError> {
     check_published(&binding.published)?;
     same_length(binding.published.ports, binding.target_ports)?;
-    address::check_target(binding.target)
+    address::check_target(of_ipv4(binding.target)?)
 }
 
 /// Whether the published side of a binding means something.
@@ -56,7 +59,14 @@ pub fn check(binding: &Binding) -> Result<(), SpecError> {
 ///
 /// A host address that no host can have.
 pub fn check_published(published: &Published) -> Result<(), SpecError> {
-    address::check_host(published.host)
+    address::check_host(of_ipv4(published.host)?)
+}
+
+fn of_ipv4(address: IpAddr) -> Result<Ipv4Addr, SpecError> {
+    match address {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(address) => Err(SpecError::WrongFamily(address.to_string())),
+    }
 }
 
 impl FromStr for PublishSpec {
@@ -69,7 +79,7 @@ impl FromStr for PublishSpec {
             return Err(SpecError::NoContainerPort(spec.to_owned()));
         };
         let published = Published {
-            host,
+            host: host.into(),
             ports: parse_span(published)?,
             transport,
         };
@@ -93,7 +103,7 @@ impl FromStr for Published {
         let (ports, transport) = split_transport(spec)?;
         let (host, ports) = split_host(ports, 1)?;
         Ok(Self {
-            host,
+            host: host.into(),
             ports: parse_span(ports)?,
             transport,
         })

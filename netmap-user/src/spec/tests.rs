@@ -226,10 +226,10 @@ fn a_binding_from_elsewhere_is_checked_alike() {
     bad.target_ports = span(80, 81);
     assert!(matches!(check(&bad), Err(SpecError::DifferentLength { .. })));
     let mut bad = good.clone();
-    bad.target = Ipv4Addr::LOCALHOST;
+    bad.target = Ipv4Addr::LOCALHOST.into();
     assert_eq!(check(&bad), Err(SpecError::Loopback(Ipv4Addr::LOCALHOST)));
     let mut bad = good;
-    bad.published.host = Ipv4Addr::BROADCAST;
+    bad.published.host = Ipv4Addr::BROADCAST.into();
     assert_eq!(check(&bad), Err(SpecError::NotAHost(Ipv4Addr::BROADCAST)));
 }
 
@@ -245,7 +245,7 @@ fn any_published() -> impl Strategy<Value = (Published, u16)> {
         .prop_map(|(a, b, target, net, rest, udp)| {
             let (first, last) = (a.min(b), a.max(b));
             let published = Published {
-                host: Ipv4Addr::new(net, rest[0], rest[1], rest[2]),
+                host: Ipv4Addr::new(net, rest[0], rest[1], rest[2]).into(),
                 ports: span(first, last),
                 transport: if udp { Transport::Udp } else { Transport::Tcp },
             };

@@ -43,7 +43,10 @@ fn the_flow_table_keeps_its_size_and_is_not_resized_behind_the_users_back() {
             "{error}"
         );
         drop(Dataplane::load(&sized(None)).unwrap());
-        assert_eq!(Maps::open(&lab.pin_dir).unwrap().flows.capacity().unwrap(), 1_024);
+        assert_eq!(
+            Maps::open(&lab.pin_dir).unwrap().v4.flows.capacity().unwrap(),
+            1_024
+        );
     });
 }
 

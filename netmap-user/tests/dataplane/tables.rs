@@ -80,6 +80,7 @@ fn ten_thousand_slots_are_set_within_ten_milliseconds() {
         assert_eq!(all.len(), 2 * 65_536);
         assert_eq!(all.iter().filter(|slot| **slot == Slot(5)).count(), 10_000);
         let error = maps
+            .v4
             .slots
             .set_slots(2 * 65_536 - 1, 2, Slot(1))
             .unwrap_err()
