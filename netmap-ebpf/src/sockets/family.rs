@@ -3,10 +3,7 @@
 use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
 
 use aya_ebpf::{
-    EbpfContext as _,
-    bindings::bpf_sock,
-    helpers::generated::bpf_bind,
-    programs::SockAddrContext,
+    EbpfContext as _, bindings::bpf_sock, helpers::generated::bpf_bind, programs::SockAddrContext,
 };
 use netmap_common::{
     maps::{Address, Address6, Ip as _, Place, Port},
@@ -143,7 +140,11 @@ impl Family for V6 {
             return None;
         }
         // Whatever a socket is bound to, the kernel takes :: for ::1.
-        let address = if address == Address6::ANY { Address6::LOCALHOST } else { address };
+        let address = if address == Address6::ANY {
+            Address6::LOCALHOST
+        } else {
+            address
+        };
         Some(Place::new(address, port))
     }
 

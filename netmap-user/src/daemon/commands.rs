@@ -37,9 +37,11 @@ impl Daemon {
         let bindings = request.bindings;
         self.publisher.check(&bindings)?;
         // Ports first: one that another program has is not taken from it.
-        let holds: Vec<Hold> = bindings
-            .iter()
-            .map(|binding| self.proxy.hold(&binding.published))
+        let published: Vec<_> = bindings.iter().map(|binding| binding.published).collect();
+        let holds: Vec<Hold> = self
+            .proxy
+            .hold(&published)
+            .into_iter()
             .collect::<Result<_, _>>()?;
         self.publisher.publish(&mut self.maps, &bindings)?;
         let mut warnings = Vec::new();

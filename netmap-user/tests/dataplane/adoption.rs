@@ -4,7 +4,7 @@ use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, tc::TcAttachOption
 use netmap_common::maps::{Address, IfIndex, Role, program};
 use netmap_user::daemon::down;
 use netmap_user::{
-    dataplane::{Attachment, CURRENT_NETNS, DataplaneError, Mode, Removed, attachments},
+    dataplane::{Attachment, CURRENT_NETNS, Dataplane, DataplaneError, Mode, Removed, attachments},
     maps::Maps,
 };
 
