@@ -1,13 +1,10 @@
 //! What the API asks for. A refused command changes nothing.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use tracing::{info, warn};
 
-use super::{Daemon, ipv4, ports};
+use super::{Daemon, ports};
 use crate::{
     api::{
         server::Command,
@@ -70,7 +67,7 @@ impl Daemon {
         let mut warnings = Vec::new();
         let bindings = self.publisher.unpublish(&mut self.maps, &request.published)?;
         log("unpublished", &bindings);
-        let containers: BTreeSet<Ipv4Addr> = ipv4(bindings.iter().map(|binding| binding.target)).collect();
+        let containers: BTreeSet<IpAddr> = bindings.iter().map(|binding| binding.target).collect();
         for binding in bindings {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)

@@ -106,7 +106,7 @@ struct Daemon {
     /// Addresses of this host, for the proxy.
     locals: Arc<ArcSwap<BTreeSet<IpAddr>>>,
     /// Containers to which a published port led until a moment ago.
-    stray_containers: BTreeSet<Ipv4Addr>,
+    stray_containers: BTreeSet<IpAddr>,
     sweeper: Sweeper,
     /// When the sweeper's rest is over.
     next_slice: Instant,

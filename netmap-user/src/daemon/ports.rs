@@ -1,7 +1,7 @@
 //! Which source ports masquerading may take, and the kernel's settings that go with published ranges.
 
 use anyhow::Context as _;
-use netmap_common::maps::{Port, PortRange, PortSlots, Settings, capacity};
+use netmap_common::maps::{Ip, Port, PortRange, PortSlots, Rule, Settings, capacity};
 
 use crate::{
     binding::{Binding, PortSpan, Published, Transport},
@@ -83,13 +83,20 @@ pub(super) fn ranges(publisher: &Publisher) -> PortSet {
 /// Gives the kernel's reserved ports back that were reserved for the rules in these maps.
 pub(super) fn release(maps: &Maps) -> anyhow::Result<()> {
     let mut ports = PortSet::new();
-    for (_, rule) in maps.v4.rules.live()? {
-        let span = PortSpan::new(rule.host_port.0, rule.last_port().0);
-        if let Some(span) = span.ok().filter(|span| span.len() > Hold::MOST_SOCKETS) {
-            span.iter().for_each(|port| ports.insert(port));
-        }
+    let v4 = maps.v4.rules.live()?.into_iter().map(|(_, rule)| span(&rule));
+    let v6 = maps.v6.rules.live()?.into_iter().map(|(_, rule)| span(&rule));
+    for span in v4
+        .chain(v6)
+        .flatten()
+        .filter(|span| span.len() > Hold::MOST_SOCKETS)
+    {
+        span.iter().for_each(|port| ports.insert(port));
     }
     Ok(Reservations::new(ports).tidy()?)
+}
+
+fn span<A: Ip>(rule: &Rule<A>) -> Option<PortSpan> {
+    PortSpan::new(rule.host_port.0, rule.last_port().0).ok()
 }
 
 /// The ports beside the host's own ephemeral ones, so that neither ever takes the other's.
