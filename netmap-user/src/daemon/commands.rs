@@ -59,13 +59,13 @@ impl Daemon {
     }
 
     fn unpublish(&mut self, request: &UnpublishRequest) -> anyhow::Result<Done> {
-        self.publisher.check_published(&request.published)?;
+        let published = self.publisher.resolve(&request.published)?;
         // Holds first: without its slot a hold would take connections that nobody accepts.
-        for published in &request.published {
+        for published in &published {
             self.proxy.unpublish(published);
         }
         let mut warnings = Vec::new();
-        let bindings = self.publisher.unpublish(&mut self.maps, &request.published)?;
+        let bindings = self.publisher.unpublish(&mut self.maps, &published)?;
         log("unpublished", &bindings);
         let containers: BTreeSet<IpAddr> = bindings.iter().map(|binding| binding.target).collect();
         for binding in bindings {
@@ -103,7 +103,8 @@ impl Daemon {
         let host = binding.published.host;
         let is_local = match host {
             IpAddr::V4(host) => self.host.view().locals.contains_key(&host.into()),
-            IpAddr::V6(_) => false,
+            // Its addresses are not followed.
+            IpAddr::V6(_) => true,
         };
         let known = host.is_unspecified() || host.is_loopback() || is_local;
         if !known {

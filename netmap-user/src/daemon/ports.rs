@@ -1,11 +1,11 @@
 //! Which source ports masquerading may take, and the kernel's settings that go with published ranges.
 
 use anyhow::Context as _;
-use netmap_common::maps::{Ip, Port, PortRange, PortSlots, Rule, Settings, capacity};
+use netmap_common::maps::{Port, PortRange, PortSlots, Settings, capacity};
 
 use crate::{
     binding::{Binding, PortSpan, Published, Transport},
-    maps::Maps,
+    maps::{Family, FamilyMaps, Maps},
     proxy::{self, Hold, Mark, PortSet, Reservations},
     publish::Publisher,
     sys,
@@ -83,20 +83,19 @@ pub(super) fn ranges(publisher: &Publisher) -> PortSet {
 /// Gives the kernel's reserved ports back that were reserved for the rules in these maps.
 pub(super) fn release(maps: &Maps) -> anyhow::Result<()> {
     let mut ports = PortSet::new();
-    let v4 = maps.v4.rules.live()?.into_iter().map(|(_, rule)| span(&rule));
-    let v6 = maps.v6.rules.live()?.into_iter().map(|(_, rule)| span(&rule));
-    for span in v4
-        .chain(v6)
-        .flatten()
-        .filter(|span| span.len() > Hold::MOST_SOCKETS)
-    {
-        span.iter().for_each(|port| ports.insert(port));
-    }
+    collect_ranges(&maps.v4, &mut ports)?;
+    collect_ranges(&maps.v6, &mut ports)?;
     Ok(Reservations::new(ports).tidy()?)
 }
 
-fn span<A: Ip>(rule: &Rule<A>) -> Option<PortSpan> {
-    PortSpan::new(rule.host_port.0, rule.last_port().0).ok()
+fn collect_ranges<A: Family>(maps: &FamilyMaps<A>, ports: &mut PortSet) -> anyhow::Result<()> {
+    for (_, rule) in maps.rules.live()? {
+        let span = PortSpan::new(rule.host_port.0, rule.last_port().0);
+        if let Some(span) = span.ok().filter(|span| span.len() > Hold::MOST_SOCKETS) {
+            span.iter().for_each(|port| ports.insert(port));
+        }
+    }
+    Ok(())
 }
 
 /// The ports beside the host's own ephemeral ones, so that neither ever takes the other's.
