@@ -1,9 +1,6 @@
 //! What the API asks for. A refused command changes nothing.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use tracing::{info, warn};
 
@@ -102,11 +99,7 @@ impl Daemon {
 
     fn warn_about(&self, binding: &Binding, warnings: &mut Vec<String>) {
         let host = binding.published.host;
-        let is_local = match host {
-            IpAddr::V4(host) => self.host.view().locals.contains_key(&host.into()),
-            IpAddr::V6(_) => false,
-        };
-        let known = host.is_unspecified() || host.is_loopback() || is_local;
+        let known = host.is_unspecified() || host.is_loopback() || self.host.view().is_local(host);
         if !known {
             warnings.push(format!(
                 "{host} is not an address of this host yet; {binding} waits for it"
