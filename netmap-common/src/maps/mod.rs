@@ -98,8 +98,8 @@ pub mod capacity {
     pub const FLOWS: usize = 262_144;
     /// Datagrams in pieces that are on their way at once; the oldest make room.
     pub const FRAGMENTS: usize = 16_384;
-    /// Addresses of this host.
-    pub const LOCALS: usize = 4_096;
+    /// Addresses of this host. Of IPv6 every interface has one at least.
+    pub const LOCALS: usize = 2 * INTERFACES;
     /// Subnets behind managed bridges.
     pub const NETWORKS: usize = 1_024;
     /// Interfaces with a hook.

@@ -55,7 +55,7 @@ pub struct DaemonStatus {
     /// Interfaces that were asked for and are not there.
     pub missing_interfaces: Vec<String>,
     /// Published containers whose place is not known: the proxy serves them.
-    pub unresolved_containers: Vec<std::net::Ipv4Addr>,
+    pub unresolved_containers: Vec<std::net::IpAddr>,
 }
 
 /// How an uplink runs XDP.

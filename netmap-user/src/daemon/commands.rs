@@ -101,12 +101,7 @@ impl Daemon {
 
     fn warn_about(&self, binding: &Binding, warnings: &mut Vec<String>) {
         let host = binding.published.host;
-        let is_local = match host {
-            IpAddr::V4(host) => self.host.view().locals.contains_key(&host.into()),
-            // Its addresses are not followed.
-            IpAddr::V6(_) => true,
-        };
-        let known = host.is_unspecified() || host.is_loopback() || is_local;
+        let known = host.is_unspecified() || host.is_loopback() || self.host.view().is_local(host);
         if !known {
             warnings.push(format!(
                 "{host} is not an address of this host yet; {binding} waits for it"
