@@ -81,14 +81,36 @@ pub fn is_current<R: Rules>(rules: &R, protocol: Protocol, detour: &Detour<R::Ip
 impl<A: Ip> Detours<A> {
     /// Remembers a detour. `false` when the socket has no room, or talks to the same target under another address:
     /// then it must not be taken.
+    ///
+    /// Each slot is read once: in several rounds, LLVM would keep all of them on the stack, of which there is too little.
     #[inline(always)]
     pub fn take(&mut self, detour: &Detour<A>) -> bool {
-        if self.has(|slot| slot.target == detour.target && slot.origin != detour.origin) {
-            return false;
+        let (mut same, mut free) = (ROOM, ROOM);
+        for index in 0..ROOM {
+            let Some(slot) = self.0.get(index) else { break };
+            let is_same = slot.origin == detour.origin;
+            if slot.target == detour.target && !is_same {
+                return false;
+            }
+            if is_same {
+                same = index;
+            }
+            if slot.target == Place::default() {
+                free = index;
+            }
         }
         // The same port as before, perhaps to another container by now, or else a free place.
-        self.put(detour, |slot| slot.origin == detour.origin)
-            || self.put(detour, |slot| slot.target == Place::default())
+        let place = if same == ROOM { free } else { same };
+        // In a loop, where the index is a constant to the verifier.
+        for index in 0..ROOM {
+            if let Some(slot) = self.0.get_mut(index)
+                && index == place
+            {
+                *slot = *detour;
+                return true;
+            }
+        }
+        false
     }
 
     /// Forgets the detour to `target`: the socket talks to it under its own address from now on.
@@ -113,30 +135,6 @@ impl<A: Ip> Detours<A> {
             }
         }
         None
-    }
-
-    #[inline(always)]
-    fn has(&self, is_it: impl Fn(&Detour<A>) -> bool) -> bool {
-        for index in 0..ROOM {
-            if self.0.get(index).is_some_and(&is_it) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Writes over the first that is it. In the loop, where the index is a constant to the verifier.
-    #[inline(always)]
-    fn put(&mut self, detour: &Detour<A>, is_it: impl Fn(&Detour<A>) -> bool) -> bool {
-        for index in 0..ROOM {
-            if let Some(slot) = self.0.get_mut(index)
-                && is_it(slot)
-            {
-                *slot = *detour;
-                return true;
-            }
-        }
-        false
     }
 }
 
