@@ -289,8 +289,9 @@ unsafe fn set_words(field: *mut [u32; 4], address: Address6) {
     unsafe { write_volatile(word.add(3), last) };
 }
 
+/// The port that a call names.
 #[inline(always)]
-fn port(ctx: &SockAddrContext) -> Port {
+pub(super) fn port(ctx: &SockAddrContext) -> Port {
     // SAFETY: the kernel's verifier knows the context's fields and their size. Network byte order.
     let port = unsafe { read_volatile(addr_of!((*ctx.sock_addr).user_port)) };
     Port(u16::from_be(port as u16))

@@ -8,13 +8,13 @@ use aya_ebpf::{
     programs::SockAddrContext,
 };
 use netmap_common::{
-    maps::{Address, Address6, Hook, Ip as _, Place, Port, PortSlots, Protocol, Reason, Rule, RuleId, Slot},
+    maps::{Address, Address6, Hook, Place, Port, PortSlots, Protocol, Reason, Rule, RuleId, Slot},
     nat::{Rules as _, published},
 };
 
 use super::{
     ALLOW, call,
-    family::{Family as _, Mapped, V4, named},
+    family::{Family as _, V4, named, port},
 };
 use crate::maps::{self, Published, Tables};
 
@@ -35,14 +35,13 @@ pub(crate) fn hold4(ctx: &SockAddrContext) -> i32 {
 /// The same for IPv6 sockets, which may bind IPv4 addresses too.
 #[inline(always)]
 pub(crate) fn hold6(ctx: &SockAddrContext) -> i32 {
-    let mapped = Mapped::place(ctx);
     let address = named(ctx);
-    let port = V4::place(ctx).map_or(Port(0), |place| place.port);
+    let port = port(ctx);
     let Some(protocol) = call::protocol(ctx) else {
         return ALLOW;
     };
-    let is_held = match mapped {
-        Some(place) => is_held(protocol, place),
+    let is_held = match address.to_mapped() {
+        Some(address) => is_held(protocol, Place::new(address, port)),
         None if address == Address6::ANY && is_range_of_ipv4(protocol, port) => true,
         None => is_held(protocol, Place::new(address, port)),
     };
