@@ -37,8 +37,10 @@ pub trait Caller<A> {
 /// Where a socket goes that asks for `to`; `None` leaves it alone.
 ///
 /// Left alone is, beside what is not published: a socket of another network namespace, whose 127.0.0.1 is its own; the
-/// daemon's own; one bound to 127.0.0.0/8, which no container could answer, or to an interface, which need not lead
-/// to the container; a container that the host does not see; a port that another program of this host has. An allow-list does not apply: it is for other hosts.
+/// daemon's own; one bound to 127.0.0.0/8 or ::1, which no container could answer, or to an interface, which need not
+/// lead to the container; addresses that mean something together with an interface only; a container that the host does
+/// not see, or of the other family; a port that another program of this host has. An allow-list does not apply: it is for
+/// other hosts.
 #[inline(always)]
 pub fn detour<H: Host, C: Caller<H::Ip>>(
     host: &H,
@@ -50,7 +52,10 @@ pub fn detour<H: Host, C: Caller<H::Ip>>(
     let (_, rule) = published(host, protocol, origin.address, origin.port)?;
     let target = Place::new(rule.target, rule.target_port_of(origin.port)?);
     let is_local = origin.address.is_loopback() || host.has_address(origin.address);
-    if rule.yields() || !is_local || !is_free(host, caller) || !host.knows_container(target.address) {
+    if rule.yields() || !is_local || has_zone(origin.address) || !is_free(host, caller) {
+        return None;
+    }
+    if target.address.is_mapped() || !host.knows_container(target.address) {
         return None;
     }
     Some(Detour { origin, target })
@@ -153,6 +158,13 @@ fn is_free<H: Host, C: Caller<H::Ip>>(host: &H, caller: &C) -> bool {
         && caller.mark() != settings.socket_mark
         && caller.device() == IfIndex(0)
         && !caller.source().is_loopback()
+        && !has_zone(caller.source())
+}
+
+/// Whether it needs an interface beside it, which a way past the interface that was meant would not have.
+#[inline(always)]
+fn has_zone<A: Family>(address: A) -> bool {
+    A::HAS_ZONES && address.is_link_local()
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl<A: Family> Entry<A> {
     /// `None` for a binding of the other family, or to a container that this one does not reach.
     pub(super) fn new(binding: Binding) -> Option<Self> {
         Some(Self {
-            host: A::of(binding.published.host)?,
+            host: A::from_ip(binding.published.host)?,
             target: A::target(binding.target)?,
             binding,
         })
