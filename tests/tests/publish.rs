@@ -1,14 +1,14 @@
 //! Publishing and taking back: whom it reaches, whom it does not, and that the next packet knows.
 
 use std::{
-    io::ErrorKind,
-    net::{Ipv4Addr, SocketAddrV4},
+    io::{BufReader, ErrorKind, Write as _},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, TcpStream},
     time::Duration,
 };
 
 use anyhow::{Result, ensure};
 use netmap_tests::{
-    Options, SILENCE, Scene,
+    Answer, DEADLINE, Options, SILENCE, Scene,
     scene::Transport,
     tcp,
     topology::{C1, C1B, C2, GATEWAY1, HOST, REMOTE, REMOTE2},
@@ -344,5 +344,41 @@ fn a_host_without_ipv6_publishes_for_ipv4() -> Result<()> {
         let answer = transport.request(&scene.lab.remote, at, "IPv4 alone")?;
         ensure!(answer.client.ip() == REMOTE, "{answer:?}");
     }
+    Ok(())
+}
+
+/// What a process of the host is answered at an address of IPv6.
+fn ask6(scene: &Scene, at: SocketAddrV6) -> Result<Answer> {
+    let mut stream = scene.lab.host.try_run(|| TcpStream::connect(at))?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.write_all(b"ask by IPv6\n")?;
+    Answer::read(&mut BufReader::new(stream))
+}
+
+#[test]
+fn ipv6_clients_of_this_host_reach_an_ipv4_container() -> Result<()> {
+    let mut scene = Scene::new()?;
+    scene.netmap.publish("8081:80/tcp", C1)?;
+    scene.netmap.publish("[::1]:8082:80/tcp", C1)?;
+    for _ in ["this daemon", "the next"] {
+        for port in [8_080, 8_081, 8_082] {
+            let answer = ask6(&scene, SocketAddrV6::new(Ipv6Addr::LOCALHOST, port, 0, 0))?;
+            ensure!(
+                answer.payload == "by IPv6" && answer.local == SocketAddrV4::new(C1, 80).into(),
+                "{answer:?}"
+            );
+            ensure!(answer.client.ip() == GATEWAY1, "{answer:?}");
+        }
+        let localhost = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8_082);
+        let error = tcp::connect(&scene.lab.host, None, localhost, SILENCE)?.err();
+        let error = error.map(|error| error.kind());
+        ensure!(error == Some(ErrorKind::ConnectionRefused), "{error:?}");
+        scene.netmap.restart()?;
+    }
+    scene.netmap.unpublish("[::]:8081/tcp")?;
+    let at = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 8_081, 0, 0);
+    ensure!(ask6(&scene, at).is_err(), "IPv6 was taken back");
+    let localhost = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8_081);
+    tcp::request(&scene.lab.host, localhost, "IPv4 was not")?;
     Ok(())
 }

@@ -30,15 +30,15 @@ pub trait Tables: Entries {
     fn now(&self) -> Seconds;
 }
 
+/// What is done with an entry of IPv6's flow table.
+pub type Visit6<'visit> = dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()> + 'visit;
+
 /// The flow table, which may be too large to be held.
 pub trait Entries {
     /// Shows every entry, two a flow, in no order and none twice, until `visit` fails.
     fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()>;
-    /// The same of IPv6's table.
-    fn each_entry6(
-        &self,
-        visit: &mut dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()>;
+    /// Shows every entry of IPv6's table likewise.
+    fn each_entry6(&self, visit: &mut Visit6<'_>) -> anyhow::Result<()>;
     /// The entry at a key.
     fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>>;
 }

@@ -6,7 +6,7 @@ use netmap_common::maps::{
     Side, TcpSeen, Way,
 };
 
-use super::read::{Entries, TableUse, Tables};
+use super::read::{Entries, TableUse, Tables, Visit6};
 use crate::api::types::Attachment;
 
 /// When the tables are read.
@@ -96,10 +96,7 @@ impl Entries for Vec<(FlowKey, Flow)> {
         self.iter().try_for_each(|(key, flow)| visit(key, flow))
     }
 
-    fn each_entry6(
-        &self,
-        _: &mut dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn each_entry6(&self, _: &mut Visit6<'_>) -> anyhow::Result<()> {
         Ok(())
     }
 
@@ -114,10 +111,7 @@ impl Entries for Sample {
     }
 
     /// A hairpin through the range.
-    fn each_entry6(
-        &self,
-        visit: &mut dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn each_entry6(&self, visit: &mut Visit6<'_>) -> anyhow::Result<()> {
         let flow = Flow {
             rule: RuleId(2),
             generation: Generation(4),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ipnet::{Ipv4Net, Ipv6Net};
 use netmap_common::maps::{Address6, Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, capacity};
 
-use super::{Entries, TableUse, Tables};
+use super::{Entries, TableUse, Tables, Visit6};
 use crate::{
     api::types::Attachment,
     dataplane,
@@ -40,10 +40,7 @@ impl Entries for Pinned {
         Ok(())
     }
 
-    fn each_entry6(
-        &self,
-        visit: &mut dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn each_entry6(&self, visit: &mut Visit6<'_>) -> anyhow::Result<()> {
         let mut cursor = FlowCursor::new(CHUNK);
         while self.maps.v6.flows.read(&mut cursor)? {
             cursor.entries().try_for_each(|(key, flow)| visit(key, flow))?;
