@@ -140,7 +140,7 @@ impl<A: HostFamily> Addressing<A> {
             None if A::NEWEST_FIRST => addresses.insert(0, address),
             None => addresses.push(address),
         }
-        Some(Change::Topology)
+        Some(Change::Address(index))
     }
 
     fn remove_address(&mut self, index: IfIndex, address: HostAddress<A>, links: &Links) -> Option<Change> {
@@ -161,7 +161,7 @@ impl<A: HostFamily> Addressing<A> {
         if !others.any(|other| other.address == address.address) {
             self.forget_source(address.address);
         }
-        Some(Change::Topology)
+        Some(Change::Address(index))
     }
 
     /// Routes that ask for a source address vanish with it, or ask for it no more, without notice.

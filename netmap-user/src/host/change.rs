@@ -12,8 +12,10 @@ use super::{
 /// What an event changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Links, addresses or routes.
+    /// Links or routes.
     Topology,
+    /// An address of this interface.
+    Address(IfIndex),
     /// A port of this bridge appeared, or came to life.
     Port(IfIndex),
     /// The neighbour entry of this address.

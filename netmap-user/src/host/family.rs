@@ -24,6 +24,9 @@ pub trait HostFamily: Family {
     /// one asks for is gone, it asks for none; and it does not need the interface to have an address.
     const ROUTES_ARE_HOPS: bool;
 
+    /// Of addresses that are as good, the kernel takes one in the router's subnet.
+    const PREFERS_ROUTERS_SUBNET: bool;
+
     /// How gladly the kernel takes an address as source towards somewhere far, the least first; `None` for never.
     fn source_rank(own: &HostAddress<Self>) -> Option<u8>;
 }
@@ -34,6 +37,7 @@ impl HostFamily for Address {
     const NEWEST_FIRST: bool = false;
     const HAS_LINK_LOCAL_NETWORKS: bool = true;
     const ROUTES_ARE_HOPS: bool = false;
+    const PREFERS_ROUTERS_SUBNET: bool = true;
 
     fn source_rank(own: &HostAddress<Self>) -> Option<u8> {
         (own.global && !own.secondary).then_some(0)
@@ -46,6 +50,7 @@ impl HostFamily for Address6 {
     const NEWEST_FIRST: bool = true;
     const HAS_LINK_LOCAL_NETWORKS: bool = false;
     const ROUTES_ARE_HOPS: bool = true;
+    const PREFERS_ROUTERS_SUBNET: bool = false;
 
     /// RFC 6724, 5: rules 3, 6 and 7. A temporary address is for hosts that do not want to be known again: a stable one
     /// keeps flows longer.

@@ -225,7 +225,8 @@ impl Host {
             };
             self.stale |= match change {
                 Change::Topology => true,
-                Change::Port(bridge) => {
+                // Without an address that is verified, a bridge asks for none of IPv6.
+                Change::Port(bridge) | Change::Address(bridge) => {
                     self.resolver.hurry(bridge, now);
                     true
                 }

@@ -125,7 +125,7 @@ fn uplink<A: HostFamily>(addressing: &Addressing<A>, index: IfIndex) -> Interfac
 }
 
 /// The source address that the kernel itself would take on this uplink: what the default route asks for, else the best,
-/// an address in the router's subnet before others as good, else the first.
+/// of IPv4 one in the router's subnet before others, else the first.
 fn masquerade_address<A: HostFamily>(addressing: &Addressing<A>, index: IfIndex) -> Option<A> {
     let via: Vec<_> = addressing
         .hops_by_metric()
@@ -145,7 +145,7 @@ fn masquerade_address<A: HostFamily>(addressing: &Addressing<A>, index: IfIndex)
     };
     let near = via
         .iter()
-        .filter_map(|(_, hop)| hop.gateway)
+        .filter_map(|(_, hop)| hop.gateway.filter(|_| A::PREFERS_ROUTERS_SUBNET))
         .find_map(|gateway| usable().find(|own| own.subnet.contains(gateway)));
     near.or_else(|| usable().next()).map(|own| own.address)
 }

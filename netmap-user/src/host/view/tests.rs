@@ -1,11 +1,12 @@
 //! The view of hand-made snapshots.
 
 mod endpoints;
+mod ipv6;
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use netmap_common::maps::{Interface, Network};
+use netmap_common::maps::{Interface, Ip as _, Network};
 
 use super::*;
 use crate::host::{
