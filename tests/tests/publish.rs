@@ -220,7 +220,7 @@ fn an_allow_list_admits_and_refuses_by_source() -> Result<()> {
         let from = SocketAddrV4::new(from, 0);
         let (connected, moved) = scene
             .netmap
-            .watch(|| tcp::connect(client, Some(from), at, SILENCE))?;
+            .watch(|| tcp::connect(client, Some(from.into()), at, SILENCE))?;
         ensure!(connected.is_err(), "{from} connected");
         moved.ensure_dropped_by(&[&format!("{hook} not-allowed")])?;
         let ((), moved) = scene.netmap.watch(|| {
