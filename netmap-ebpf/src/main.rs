@@ -30,8 +30,6 @@ use aya_ebpf::{
 };
 use netmap_common::{maps::Hook, nat::Part};
 
-use self::sockets::{V4, V6};
-
 /// TC ingress of an uplink: to published ports, and answers to containers.
 #[classifier]
 fn uplink_in(ctx: TcContext) -> i32 {
@@ -105,49 +103,61 @@ fn steer(ctx: SkLookupContext) -> u32 {
 /// Keeps other programs of the host from binding published ports.
 #[cgroup_sock_addr(bind4)]
 fn hold(ctx: SockAddrContext) -> i32 {
-    sockets::hold(&ctx)
+    sockets::hold4(&ctx)
+}
+
+/// The same for IPv6 sockets.
+#[cgroup_sock_addr(bind6)]
+fn hold6(ctx: SockAddrContext) -> i32 {
+    sockets::hold6(&ctx)
 }
 
 /// The host's own connections to its published ports, straight to the container.
 #[cgroup_sock_addr(connect4)]
 fn connect4(ctx: SockAddrContext) -> i32 {
-    sockets::connect::<V4>(&ctx)
+    sockets::connect4(&ctx)
 }
 
-/// The same for IPv4 destinations of IPv6 sockets.
+/// The same for IPv6 sockets, to either family.
 #[cgroup_sock_addr(connect6)]
 fn connect6(ctx: SockAddrContext) -> i32 {
-    sockets::connect::<V6>(&ctx)
+    sockets::connect6(&ctx)
 }
 
 /// The same for datagrams of unconnected sockets.
 #[cgroup_sock_addr(sendmsg4)]
 fn sendmsg4(ctx: SockAddrContext) -> i32 {
-    sockets::sendmsg(&ctx)
+    sockets::sendmsg4(&ctx)
+}
+
+/// The same for IPv6 datagrams.
+#[cgroup_sock_addr(sendmsg6)]
+fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    sockets::sendmsg6(&ctx)
 }
 
 /// Their answers, from the address that was asked.
 #[cgroup_sock_addr(recvmsg4)]
 fn recvmsg4(ctx: SockAddrContext) -> i32 {
-    sockets::recvmsg::<V4>(&ctx)
+    sockets::recvmsg4(&ctx)
 }
 
-/// The same for IPv6 sockets.
+/// The same for IPv6 sockets, from either family.
 #[cgroup_sock_addr(recvmsg6)]
 fn recvmsg6(ctx: SockAddrContext) -> i32 {
-    sockets::recvmsg::<V6>(&ctx)
+    sockets::recvmsg6(&ctx)
 }
 
 /// The peer that was asked for, not the container.
 #[cgroup_sock_addr(getpeername4)]
 fn getpeername4(ctx: SockAddrContext) -> i32 {
-    sockets::getpeername::<V4>(&ctx)
+    sockets::getpeername4(&ctx)
 }
 
 /// The same for IPv6 sockets.
 #[cgroup_sock_addr(getpeername6)]
 fn getpeername6(ctx: SockAddrContext) -> i32 {
-    sockets::getpeername::<V6>(&ctx)
+    sockets::getpeername6(&ctx)
 }
 
 /// Accepted by the kernel for helpers that only GPL-compatible programs may call.

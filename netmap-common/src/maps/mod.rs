@@ -42,19 +42,23 @@ pub mod program {
     pub const STEER: &str = "steer";
     /// `cgroup/bind4`: keeps the ports of published ranges from other programs.
     pub const HOLD: &str = "hold";
+    /// `cgroup/bind6`: the same, also from IPv6 sockets that take IPv4 as well.
+    pub const HOLD6: &str = "hold6";
     /// `cgroup/connect4`: the host's own sockets straight to containers.
     pub const CONNECT4: &str = "connect4";
-    /// `cgroup/connect6`: the same for IPv4 destinations of IPv6 sockets.
+    /// `cgroup/connect6`: the same for IPv6 sockets, to either family.
     pub const CONNECT6: &str = "connect6";
     /// `cgroup/sendmsg4`: the same for datagrams of unconnected sockets, IPv6 sockets' IPv4 datagrams included.
     pub const SENDMSG4: &str = "sendmsg4";
+    /// `cgroup/sendmsg6`: the same for IPv6 datagrams.
+    pub const SENDMSG6: &str = "sendmsg6";
     /// `cgroup/recvmsg4`: their answers, from the address that was asked.
     pub const RECVMSG4: &str = "recvmsg4";
-    /// `cgroup/recvmsg6`: the same for IPv4 answers to IPv6 sockets.
+    /// `cgroup/recvmsg6`: the same for IPv6 sockets, from either family.
     pub const RECVMSG6: &str = "recvmsg6";
     /// `cgroup/getpeername4`: the peer that was asked for.
     pub const GETPEERNAME4: &str = "getpeername4";
-    /// `cgroup/getpeername6`: the same for IPv4 peers of IPv6 sockets.
+    /// `cgroup/getpeername6`: the same for IPv6 sockets.
     pub const GETPEERNAME6: &str = "getpeername6";
 }
 
@@ -120,8 +124,8 @@ pub mod capacity {
     pub const FLOWS: usize = 262_144;
     /// Datagrams in pieces that are on their way at once; the oldest make room.
     pub const FRAGMENTS: usize = 16_384;
-    /// Addresses of this host.
-    pub const LOCALS: usize = 4_096;
+    /// Addresses of this host. Of IPv6 every interface has one at least.
+    pub const LOCALS: usize = 2 * INTERFACES;
     /// Subnets behind managed bridges.
     pub const NETWORKS: usize = 1_024;
     /// Interfaces with a hook.

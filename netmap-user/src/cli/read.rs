@@ -4,18 +4,22 @@ mod pinned;
 
 use std::path::{Path, PathBuf};
 
-use ipnet::Ipv4Net;
-use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds};
+use ipnet::{Ipv4Net, Ipv6Net};
+use netmap_common::maps::{Address6, Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds};
 use serde::Serialize;
 
 use crate::{api::types::Attachment, maps::MapsError};
 
 /// The kernel's tables, as a snapshot that may be torn: packets go on while it is read.
 pub trait Tables: Entries {
-    /// Every live rule.
+    /// Every live rule of IPv4.
     fn rules(&self) -> anyhow::Result<Vec<(RuleId, Rule)>>;
-    /// Every allowed source of every rule.
+    /// Every live rule of IPv6.
+    fn rules6(&self) -> anyhow::Result<Vec<(RuleId, Rule<Address6>)>>;
+    /// Every allowed source of every rule of IPv4.
     fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>>;
+    /// Every allowed source of every rule of IPv6.
+    fn allow6(&self) -> anyhow::Result<Vec<(RuleId, Ipv6Net)>>;
     /// Every counter, summed up over the CPUs, also those that are zero.
     fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>>;
     /// How full the tables are, for `netmap status`.
@@ -26,10 +30,15 @@ pub trait Tables: Entries {
     fn now(&self) -> Seconds;
 }
 
+/// What is done with an entry of IPv6's flow table.
+pub type Visit6<'visit> = dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()> + 'visit;
+
 /// The flow table, which may be too large to be held.
 pub trait Entries {
     /// Shows every entry, two a flow, in no order and none twice, until `visit` fails.
     fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()>;
+    /// Shows every entry of IPv6's table likewise.
+    fn each_entry6(&self, visit: &mut Visit6<'_>) -> anyhow::Result<()>;
     /// The entry at a key.
     fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>>;
 }

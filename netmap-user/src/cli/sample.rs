@@ -1,12 +1,12 @@
 //! Tables as they could be, for tests of what is printed.
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use netmap_common::maps::{
-    Count, Flow, FlowKey, Generation, Hook, Kind, Port, Protocol, Reason, Rule, RuleId, Seconds, Side,
-    TcpSeen, Way,
+    Address6, Count, Flow, FlowKey, Generation, Hook, Kind, Port, Protocol, Reason, Rule, RuleId, Seconds,
+    Side, TcpSeen, Way,
 };
 
-use super::read::{Entries, TableUse, Tables};
+use super::read::{Entries, TableUse, Tables, Visit6};
 use crate::api::types::Attachment;
 
 /// When the tables are read.
@@ -96,6 +96,10 @@ impl Entries for Vec<(FlowKey, Flow)> {
         self.iter().try_for_each(|(key, flow)| visit(key, flow))
     }
 
+    fn each_entry6(&self, _: &mut Visit6<'_>) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
         Ok(self.iter().find(|(known, _)| known == key).map(|(_, flow)| *flow))
     }
@@ -104,6 +108,16 @@ impl Entries for Vec<(FlowKey, Flow)> {
 impl Entries for Sample {
     fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
         entries().each_entry(visit)
+    }
+
+    /// A hairpin through the range.
+    fn each_entry6(&self, visit: &mut Visit6<'_>) -> anyhow::Result<()> {
+        let flow = Flow {
+            rule: RuleId(2),
+            generation: Generation(4),
+            ..Flow::default()
+        };
+        visit(&FlowKey::default(), &flow)
     }
 
     fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
@@ -132,6 +146,34 @@ impl Tables for Sample {
             ..rule("0.0.0.0", 8080, "172.30.1.2", 80, 1, Protocol::Tcp)
         };
         Ok(vec![(RuleId(2), range), (RuleId(1), web)])
+    }
+
+    /// The other half of the web's rule, by the proxy and for nobody, and a range of its own.
+    fn rules6(&self) -> anyhow::Result<Vec<(RuleId, Rule<Address6>)>> {
+        let address = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().into();
+        let web = Rule {
+            host: Address6::ANY,
+            target: address("::ffff:172.30.1.2"),
+            host_port: Port(8080),
+            target_port: Port(80),
+            length: 1,
+            protocol: Protocol::Tcp.number(),
+            flags: Rule::LIVE | Rule::ALLOW_LIST,
+            generation: Generation(1),
+            since: Seconds(60),
+        };
+        let range = Rule {
+            host: address("2001:db8::1"),
+            target: address("fd00::2"),
+            length: 2,
+            generation: Generation(4),
+            ..web
+        };
+        Ok(vec![(RuleId(1), web), (RuleId(2), range)])
+    }
+
+    fn allow6(&self) -> anyhow::Result<Vec<(RuleId, Ipv6Net)>> {
+        Ok(vec![(RuleId(2), "fd00::/8".parse()?)])
     }
 
     fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>> {

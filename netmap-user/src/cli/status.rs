@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     io::Write,
-    net::Ipv4Addr,
+    net::IpAddr,
     path::Path,
     time::Duration,
 };
@@ -43,7 +43,7 @@ pub struct Status {
     /// Interfaces that were asked for and are not there. The daemon knows.
     pub missing_interfaces: Vec<String>,
     /// Published containers whose place is not known: the proxy serves them. The daemon knows.
-    pub unresolved_containers: Vec<Ipv4Addr>,
+    pub unresolved_containers: Vec<IpAddr>,
 }
 
 /// The daemon, as far as it answers.
@@ -238,7 +238,7 @@ mod tests {
                 reason: Some("veth is no physical network card".to_owned()),
             }],
             missing_interfaces: vec!["br9".to_owned()],
-            unresolved_containers: vec![Ipv4Addr::new(172, 30, 1, 9)],
+            unresolved_containers: vec!["172.30.1.9".parse().unwrap()],
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the API asks for. A refused command changes nothing.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use tracing::{info, warn};
 
@@ -34,9 +34,11 @@ impl Daemon {
         let bindings = request.bindings;
         self.publisher.check(&bindings)?;
         // Ports first: one that another program has is not taken from it.
-        let holds: Vec<Hold> = bindings
-            .iter()
-            .map(|binding| self.proxy.hold(&binding.published))
+        let published: Vec<_> = bindings.iter().map(|binding| binding.published).collect();
+        let holds: Vec<Hold> = self
+            .proxy
+            .hold(&published)
+            .into_iter()
             .collect::<Result<_, _>>()?;
         self.publisher.publish(&mut self.maps, &bindings)?;
         let mut warnings = Vec::new();
@@ -57,15 +59,15 @@ impl Daemon {
     }
 
     fn unpublish(&mut self, request: &UnpublishRequest) -> anyhow::Result<Done> {
-        self.publisher.check_published(&request.published)?;
+        let published = self.publisher.resolve(&request.published)?;
         // Holds first: without its slot a hold would take connections that nobody accepts.
-        for published in &request.published {
+        for published in &published {
             self.proxy.unpublish(published);
         }
         let mut warnings = Vec::new();
-        let bindings = self.publisher.unpublish(&mut self.maps, &request.published)?;
+        let bindings = self.publisher.unpublish(&mut self.maps, &published)?;
         log("unpublished", &bindings);
-        let containers: BTreeSet<Ipv4Addr> = bindings.iter().map(|binding| binding.target).collect();
+        let containers: BTreeSet<IpAddr> = bindings.iter().map(|binding| binding.target).collect();
         for binding in bindings {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)
@@ -99,8 +101,7 @@ impl Daemon {
 
     fn warn_about(&self, binding: &Binding, warnings: &mut Vec<String>) {
         let host = binding.published.host;
-        let known =
-            host.is_unspecified() || host.is_loopback() || self.host.view().locals.contains_key(&host.into());
+        let known = host.is_unspecified() || host.is_loopback() || self.host.view().is_local(host);
         if !known {
             warnings.push(format!(
                 "{host} is not an address of this host yet; {binding} waits for it"

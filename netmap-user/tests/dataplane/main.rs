@@ -9,6 +9,7 @@
 mod adoption;
 mod clsact;
 mod lab;
+mod publish;
 mod refusal;
 mod scale;
 mod tables;

@@ -12,7 +12,7 @@ use super::lab::{Lab, tree};
 #[test]
 fn a_pinned_map_of_another_layout_is_refused_by_name() {
     Lab::run(|lab| {
-        let folder = lab.pin_dir.join("v2/maps");
+        let folder = lab.pin_dir.join("v3/maps");
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(name::RULES);
         HashMap::<_, u32, u32>::create(7, 0).unwrap().pin(&path).unwrap();
@@ -76,10 +76,7 @@ fn a_load_that_fails_leaves_nothing_behind() {
             ..lab.options()
         };
         let error = refused(&too_many);
-        assert!(
-            error.to_string().starts_with("the table FLOWS cannot be made: "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("the table FLOWS"), "{error}");
         assert!(!lab.pin_dir.exists(), "{:?}", tree(&lab.pin_dir));
     });
 }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ipnet::Ipv4Net;
-use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, capacity};
+use ipnet::{Ipv4Net, Ipv6Net};
+use netmap_common::maps::{Address6, Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, capacity};
 
-use super::{Entries, TableUse, Tables};
+use super::{Entries, TableUse, Tables, Visit6};
 use crate::{
     api::types::Attachment,
     dataplane,
@@ -40,6 +40,14 @@ impl Entries for Pinned {
         Ok(())
     }
 
+    fn each_entry6(&self, visit: &mut Visit6<'_>) -> anyhow::Result<()> {
+        let mut cursor = FlowCursor::new(CHUNK);
+        while self.maps.v6.flows.read(&mut cursor)? {
+            cursor.entries().try_for_each(|(key, flow)| visit(key, flow))?;
+        }
+        Ok(())
+    }
+
     fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
         Ok(self.maps.v4.flows.get(key)?)
     }
@@ -50,8 +58,16 @@ impl Tables for Pinned {
         Ok(self.maps.v4.rules.live()?)
     }
 
+    fn rules6(&self) -> anyhow::Result<Vec<(RuleId, Rule<Address6>)>> {
+        Ok(self.maps.v6.rules.live()?)
+    }
+
     fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>> {
         Ok(self.maps.v4.allow.all()?.into_iter().collect())
+    }
+
+    fn allow6(&self) -> anyhow::Result<Vec<(RuleId, Ipv6Net)>> {
+        Ok(self.maps.v6.allow.all()?.into_iter().collect())
     }
 
     fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>> {
