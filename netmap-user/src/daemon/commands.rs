@@ -11,7 +11,7 @@ use crate::{
         types::{Attachment, DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
     },
     binding::Binding,
-    proxy::Hold,
+    proxy::{Hold, HoldError},
 };
 
 impl Daemon {
@@ -34,9 +34,9 @@ impl Daemon {
         let bindings = request.bindings;
         self.publisher.check(&bindings)?;
         // Ports first: one that another program has is not taken from it.
-        let holds: Vec<Hold> = bindings
+        let holds: Vec<Option<Hold>> = bindings
             .iter()
-            .map(|binding| self.proxy.hold(&binding.published))
+            .map(|binding| self.hold(binding))
             .collect::<Result<_, _>>()?;
         self.publisher.publish(&mut self.maps, &bindings)?;
         let mut warnings = Vec::new();
@@ -50,20 +50,22 @@ impl Daemon {
                 ));
             }
             self.warn_about(&binding, &mut warnings);
-            self.proxy.publish(binding, hold);
+            if let Some(hold) = hold {
+                self.proxy.publish(binding, hold);
+            }
         }
         self.settle(&mut warnings);
         Ok(Done { warnings })
     }
 
     fn unpublish(&mut self, request: &UnpublishRequest) -> anyhow::Result<Done> {
-        self.publisher.check_published(&request.published)?;
+        let published = self.publisher.resolve(&request.published)?;
         // Holds first: without its slot a hold would take connections that nobody accepts.
-        for published in &request.published {
+        for published in &published {
             self.proxy.unpublish(published);
         }
         let mut warnings = Vec::new();
-        let bindings = self.publisher.unpublish(&mut self.maps, &request.published)?;
+        let bindings = self.publisher.unpublish(&mut self.maps, &published)?;
         log("unpublished", &bindings);
         let containers: BTreeSet<Ipv4Addr> = ipv4(bindings.iter().map(|binding| binding.target)).collect();
         for binding in bindings {
@@ -80,6 +82,15 @@ impl Daemon {
             ));
         }
         Ok(Done { warnings })
+    }
+
+    /// Keeps a binding's ports from other programs, for the proxy; `None` for what it does not serve.
+    pub(super) fn hold(&self, binding: &Binding) -> Result<Option<Hold>, HoldError> {
+        // The proxy has sockets of IPv4 alone.
+        if binding.published.host.is_ipv6() {
+            return Ok(None);
+        }
+        self.proxy.hold(&binding.published).map(Some)
     }
 
     /// After a change of what is published, which stands whatever goes wrong here: it is tried again.
