@@ -38,13 +38,13 @@ pub trait Tables: Entries<Address> + Entries<Address6> {
     fn now(&self) -> Seconds;
 }
 
+/// What is done with an entry of a flow table; an error ends the walk.
+pub type Visit<'walk, A> = dyn FnMut(&FlowKey<A>, &Flow<A>) -> anyhow::Result<()> + 'walk;
+
 /// One family's flow table, which may be too large to be held.
 pub trait Entries<A: Family> {
     /// Shows every entry, two a flow, in no order and none twice, until `visit` fails.
-    fn each_entry(
-        &self,
-        visit: &mut dyn FnMut(&FlowKey<A>, &Flow<A>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()>;
+    fn each_entry(&self, visit: &mut Visit<'_, A>) -> anyhow::Result<()>;
     /// The entry at a key.
     fn entry(&self, key: &FlowKey<A>) -> anyhow::Result<Option<Flow<A>>>;
 }

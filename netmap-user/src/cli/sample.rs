@@ -6,7 +6,7 @@ use netmap_common::maps::{
     Seconds, Side, TcpSeen, Way,
 };
 
-use super::read::{Entries, TableUse, Tables, Uplink};
+use super::read::{Entries, TableUse, Tables, Uplink, Visit};
 use crate::{api::types::Attachment, maps::Family};
 
 /// When the tables are read.
@@ -144,10 +144,7 @@ pub(super) struct FlowTables {
 }
 
 impl<A: Family> Entries<A> for Vec<(FlowKey<A>, Flow<A>)> {
-    fn each_entry(
-        &self,
-        visit: &mut dyn FnMut(&FlowKey<A>, &Flow<A>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn each_entry(&self, visit: &mut Visit<'_, A>) -> anyhow::Result<()> {
         self.iter().try_for_each(|(key, flow)| visit(key, flow))
     }
 
@@ -157,7 +154,7 @@ impl<A: Family> Entries<A> for Vec<(FlowKey<A>, Flow<A>)> {
 }
 
 impl Entries<Address> for FlowTables {
-    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn each_entry(&self, visit: &mut Visit<'_, Address>) -> anyhow::Result<()> {
         self.v4.each_entry(visit)
     }
 
@@ -167,10 +164,7 @@ impl Entries<Address> for FlowTables {
 }
 
 impl Entries<Address6> for FlowTables {
-    fn each_entry(
-        &self,
-        visit: &mut dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn each_entry(&self, visit: &mut Visit<'_, Address6>) -> anyhow::Result<()> {
         self.v6.each_entry(visit)
     }
 
@@ -180,7 +174,7 @@ impl Entries<Address6> for FlowTables {
 }
 
 impl Entries<Address> for Sample {
-    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn each_entry(&self, visit: &mut Visit<'_, Address>) -> anyhow::Result<()> {
         entries().each_entry(visit)
     }
 
@@ -190,10 +184,7 @@ impl Entries<Address> for Sample {
 }
 
 impl Entries<Address6> for Sample {
-    fn each_entry(
-        &self,
-        visit: &mut dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn each_entry(&self, visit: &mut Visit<'_, Address6>) -> anyhow::Result<()> {
         entries6().each_entry(visit)
     }
 

@@ -1,4 +1,4 @@
-//! `netmap status`: what runs, what is attached, how full the tables are.
+//! `netmap status`: what runs, what is attached, how full the tables are, what is carried where.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

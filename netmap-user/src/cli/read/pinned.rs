@@ -10,7 +10,7 @@ use netmap_common::maps::{
     Address, Address6, Count, Flow, FlowKey, Hook, IfIndex, Reason, Role, Rule, RuleId, Seconds, capacity,
 };
 
-use super::{Entries, TableUse, Tables, Uplink};
+use super::{Entries, TableUse, Tables, Uplink, Visit};
 use crate::{
     api::types::Attachment,
     dataplane,
@@ -37,7 +37,7 @@ impl Pinned {
 }
 
 impl Entries<Address> for Pinned {
-    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn each_entry(&self, visit: &mut Visit<'_, Address>) -> anyhow::Result<()> {
         each_entry(&self.maps.v4.flows, visit)
     }
 
@@ -47,10 +47,7 @@ impl Entries<Address> for Pinned {
 }
 
 impl Entries<Address6> for Pinned {
-    fn each_entry(
-        &self,
-        visit: &mut dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn each_entry(&self, visit: &mut Visit<'_, Address6>) -> anyhow::Result<()> {
         each_entry(&self.maps.v6.flows, visit)
     }
 
@@ -59,10 +56,7 @@ impl Entries<Address6> for Pinned {
     }
 }
 
-fn each_entry<A: Family>(
-    flows: &Flows<A>,
-    visit: &mut dyn FnMut(&FlowKey<A>, &Flow<A>) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+fn each_entry<A: Family>(flows: &Flows<A>, visit: &mut Visit<'_, A>) -> anyhow::Result<()> {
     let mut cursor = FlowCursor::new(CHUNK);
     while flows.read(&mut cursor)? {
         cursor.entries().try_for_each(|(key, flow)| visit(key, flow))?;
