@@ -28,9 +28,7 @@ use aya_ebpf::{
     macros::{cgroup_sock_addr, classifier, sk_lookup, xdp},
     programs::{SkLookupContext, SockAddrContext, TcContext, XdpContext},
 };
-use netmap_common::maps::Hook;
-
-use self::sockets::{V4, V6};
+use netmap_common::{maps::Hook, nat::Part};
 
 /// TC ingress of an uplink: to published ports, and answers to containers.
 #[classifier]
@@ -62,6 +60,40 @@ fn bridge_in(ctx: TcContext) -> i32 {
     forward::run(&ctx, Hook::BridgeIn)
 }
 
+/// A program for one part of the data path at one hook, for IPv6.
+macro_rules! ipv6 {
+    ($($hook:ident { $known:ident, $open:ident, $other:ident })+) => {$(
+        ipv6!($hook, $known, Known);
+        ipv6!($hook, $open, Open);
+        ipv6!($hook, $other, Other);
+    )+};
+    ($hook:ident, $name:ident, $part:ident) => {
+        #[classifier]
+        fn $name(ctx: TcContext) -> i32 {
+            forward::run_ipv6(&ctx, Hook::$hook, Part::$part)
+        }
+    };
+}
+
+ipv6! {
+    UplinkIn { uplink_in6, uplink_in6_open, uplink_in6_other }
+    UplinkOut { uplink_out6, uplink_out6_open, uplink_out6_other }
+    PortIn { port_in6, port_in6_open, port_in6_other }
+    BridgeIn { bridge_in6, bridge_in6_open, bridge_in6_other }
+}
+
+/// What [`uplink_xdp`] finds to be IPv6.
+#[xdp(frags)]
+fn uplink_xdp6(ctx: XdpContext) -> u32 {
+    xdp::run_ipv6(&ctx, Part::Known)
+}
+
+/// What of it may open a flow.
+#[xdp(frags)]
+fn uplink_xdp6_open(ctx: XdpContext) -> u32 {
+    xdp::run_ipv6(&ctx, Part::Open)
+}
+
 /// Published ports to the proxy's sockets, for packets that reach the host itself.
 #[sk_lookup]
 fn steer(ctx: SkLookupContext) -> u32 {
@@ -71,49 +103,61 @@ fn steer(ctx: SkLookupContext) -> u32 {
 /// Keeps other programs of the host from binding published ports.
 #[cgroup_sock_addr(bind4)]
 fn hold(ctx: SockAddrContext) -> i32 {
-    sockets::hold(&ctx)
+    sockets::hold4(&ctx)
+}
+
+/// The same for IPv6 sockets.
+#[cgroup_sock_addr(bind6)]
+fn hold6(ctx: SockAddrContext) -> i32 {
+    sockets::hold6(&ctx)
 }
 
 /// The host's own connections to its published ports, straight to the container.
 #[cgroup_sock_addr(connect4)]
 fn connect4(ctx: SockAddrContext) -> i32 {
-    sockets::connect::<V4>(&ctx)
+    sockets::connect4(&ctx)
 }
 
-/// The same for IPv4 destinations of IPv6 sockets.
+/// The same for IPv6 sockets, to either family.
 #[cgroup_sock_addr(connect6)]
 fn connect6(ctx: SockAddrContext) -> i32 {
-    sockets::connect::<V6>(&ctx)
+    sockets::connect6(&ctx)
 }
 
 /// The same for datagrams of unconnected sockets.
 #[cgroup_sock_addr(sendmsg4)]
 fn sendmsg4(ctx: SockAddrContext) -> i32 {
-    sockets::sendmsg(&ctx)
+    sockets::sendmsg4(&ctx)
+}
+
+/// The same for IPv6 datagrams.
+#[cgroup_sock_addr(sendmsg6)]
+fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    sockets::sendmsg6(&ctx)
 }
 
 /// Their answers, from the address that was asked.
 #[cgroup_sock_addr(recvmsg4)]
 fn recvmsg4(ctx: SockAddrContext) -> i32 {
-    sockets::recvmsg::<V4>(&ctx)
+    sockets::recvmsg4(&ctx)
 }
 
-/// The same for IPv6 sockets.
+/// The same for IPv6 sockets, from either family.
 #[cgroup_sock_addr(recvmsg6)]
 fn recvmsg6(ctx: SockAddrContext) -> i32 {
-    sockets::recvmsg::<V6>(&ctx)
+    sockets::recvmsg6(&ctx)
 }
 
 /// The peer that was asked for, not the container.
 #[cgroup_sock_addr(getpeername4)]
 fn getpeername4(ctx: SockAddrContext) -> i32 {
-    sockets::getpeername::<V4>(&ctx)
+    sockets::getpeername4(&ctx)
 }
 
 /// The same for IPv6 sockets.
 #[cgroup_sock_addr(getpeername6)]
 fn getpeername6(ctx: SockAddrContext) -> i32 {
-    sockets::getpeername::<V6>(&ctx)
+    sockets::getpeername6(&ctx)
 }
 
 /// Accepted by the kernel for helpers that only GPL-compatible programs may call.

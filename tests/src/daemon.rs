@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead as _, BufReader, Read},
-    net::Ipv4Addr,
+    net::IpAddr,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -248,8 +248,8 @@ impl Netmap {
     }
 
     /// `netmap publish SPEC --to TARGET`.
-    pub fn publish(&self, spec: &str, target: Ipv4Addr) -> Result<()> {
-        self.done(&["publish", spec, "--to", &target.to_string()])
+    pub fn publish(&self, spec: &str, target: impl Into<IpAddr>) -> Result<()> {
+        self.done(&["publish", spec, "--to", &target.into().to_string()])
             .map(drop)
     }
 

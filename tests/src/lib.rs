@@ -8,6 +8,7 @@
 //! - `insider`: sockets of a control group, in any namespace;
 //! - [`ground`]: the BPF file system, control groups and the binary under test;
 //! - [`topology`]: the [`Lab`]: who is there and under which address;
+//! - [`ipv6`]: its addresses of IPv6;
 //! - [`answer`]: what the servers say to whoever asks;
 //! - [`tcp`], [`udp`], [`http`], [`ping`]: servers and clients, over real sockets;
 //! - [`wire`]: frames as they are on an interface;
@@ -30,6 +31,7 @@ pub mod daemon;
 pub mod ground;
 pub mod http;
 mod insider;
+pub mod ipv6;
 pub mod namespace;
 pub mod ping;
 pub mod programs;

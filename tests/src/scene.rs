@@ -1,6 +1,6 @@
 //! A lab with a netmap, servers and published ports, ready for clients.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use anyhow::Result;
 
@@ -37,7 +37,7 @@ impl Transport {
     }
 
     /// Asks the server at `to` once, as a client in `namespace`.
-    pub fn request(self, namespace: &Namespace, to: SocketAddrV4, payload: &str) -> Result<Answer> {
+    pub fn request(self, namespace: &Namespace, to: impl Into<SocketAddr>, payload: &str) -> Result<Answer> {
         match self {
             Self::Tcp => tcp::request(namespace, to, payload),
             Self::Udp => udp::request(namespace, to, payload),
@@ -96,7 +96,8 @@ impl Scene {
     }
 
     /// Starts a TCP and a UDP server at `address` in `namespace`, until the scene ends.
-    pub fn serve(&mut self, namespace: &Namespace, address: SocketAddrV4) -> Result<()> {
+    pub fn serve(&mut self, namespace: &Namespace, address: impl Into<SocketAddr>) -> Result<()> {
+        let address = address.into();
         self.servers
             .push(Server::Tcp(tcp::Server::start(namespace, address)?));
         self.servers
@@ -105,7 +106,8 @@ impl Scene {
     }
 
     /// Publishes `ports`, as in `8080:80`, for TCP and UDP.
-    pub fn publish_both(&self, ports: &str, target: Ipv4Addr) -> Result<()> {
+    pub fn publish_both(&self, ports: &str, target: impl Into<IpAddr>) -> Result<()> {
+        let target = target.into();
         for transport in Transport::ALL {
             self.netmap
                 .publish(&format!("{ports}/{}", transport.name()), target)?;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::{Shutdown, SocketAddr, SocketAddrV4, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,7 +26,8 @@ pub struct Server {
 
 impl Server {
     /// Answers at `address` in `namespace`.
-    pub fn start(namespace: &Namespace, address: SocketAddrV4) -> Result<Self> {
+    pub fn start(namespace: &Namespace, address: impl Into<SocketAddr>) -> Result<Self> {
+        let address = address.into();
         let socket = namespace
             .try_run(|| UdpSocket::bind(address))
             .with_context(|| format!("cannot bind {address} in {}", namespace.name()))?;
@@ -63,29 +64,38 @@ pub struct Client {
 
 impl Client {
     /// A connected socket in `namespace`: the kernel takes answers from `to` only.
-    pub fn connected(namespace: &Namespace, to: SocketAddrV4) -> Result<Self> {
-        Self::open(namespace, SocketAddrV4::new(0.into(), 0), to, true)
+    pub fn connected(namespace: &Namespace, to: impl Into<SocketAddr>) -> Result<Self> {
+        let to = to.into();
+        Self::open(namespace, anywhere(to), to, true)
     }
 
     /// The same, bound to `from` before it is connected.
-    pub fn connected_from(namespace: &Namespace, from: SocketAddrV4, to: SocketAddrV4) -> Result<Self> {
-        Self::open(namespace, from, to, true)
+    pub fn connected_from(
+        namespace: &Namespace,
+        from: impl Into<SocketAddr>,
+        to: impl Into<SocketAddr>,
+    ) -> Result<Self> {
+        Self::open(namespace, from.into(), to.into(), true)
     }
 
     /// An unconnected socket in `namespace`, bound to `from`, which gets answers from anybody and checks them itself.
-    pub fn unconnected(namespace: &Namespace, from: SocketAddrV4, to: SocketAddrV4) -> Result<Self> {
-        Self::open(namespace, from, to, false)
+    pub fn unconnected(
+        namespace: &Namespace,
+        from: impl Into<SocketAddr>,
+        to: impl Into<SocketAddr>,
+    ) -> Result<Self> {
+        Self::open(namespace, from.into(), to.into(), false)
     }
 
-    fn open(namespace: &Namespace, from: SocketAddrV4, to: SocketAddrV4, connected: bool) -> Result<Self> {
-        let socket = namespace.socket(Domain::IPV4, Type::DGRAM)?;
+    fn open(namespace: &Namespace, from: SocketAddr, to: SocketAddr, connected: bool) -> Result<Self> {
+        let socket = namespace.socket(Domain::for_address(to), Type::DGRAM)?;
         let open = || {
             // Who connects without a bind leaves address and port to the kernel at once.
-            if !connected || from != SocketAddrV4::new(0.into(), 0) {
-                socket.bind(&SocketAddr::from(from).into())?;
+            if !connected || from != anywhere(to) {
+                socket.bind(&from.into())?;
             }
             if connected {
-                socket.connect(&SocketAddr::from(to).into())?;
+                socket.connect(&to.into())?;
             }
             io::Result::Ok(())
         };
@@ -93,7 +103,7 @@ impl Client {
             .with_context(|| format!("cannot open a socket from {from} to {to} in {}", namespace.name()))?;
         Ok(Self {
             socket: socket.into(),
-            to: to.into(),
+            to,
             connected,
         })
     }
@@ -157,17 +167,30 @@ impl Client {
 }
 
 /// Opens a connected socket, asks once, and closes it.
-pub fn request(namespace: &Namespace, to: SocketAddrV4, payload: &str) -> Result<Answer> {
+pub fn request(namespace: &Namespace, to: impl Into<SocketAddr>, payload: &str) -> Result<Answer> {
     Client::connected(namespace, to)?
         .ask(payload)
         .with_context(|| format!("from {}", namespace.name()))
 }
 
 /// The same with an unconnected socket.
-pub fn request_unconnected(namespace: &Namespace, to: SocketAddrV4, payload: &str) -> Result<Answer> {
-    Client::unconnected(namespace, SocketAddrV4::new(0.into(), 0), to)?
+pub fn request_unconnected(
+    namespace: &Namespace,
+    to: impl Into<SocketAddr>,
+    payload: &str,
+) -> Result<Answer> {
+    let to = to.into();
+    Client::unconnected(namespace, anywhere(to), to)?
         .ask(payload)
         .with_context(|| format!("from {}", namespace.name()))
+}
+
+/// Any address of the family, and any port.
+fn anywhere(of: SocketAddr) -> SocketAddr {
+    match of {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
 
 fn serve(socket: &UdpSocket, stopping: &AtomicBool) {

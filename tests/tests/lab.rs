@@ -1,6 +1,9 @@
 //! The lab itself, without netmap: what the other tests stand on.
 
-use std::{net::SocketAddrV4, path::Path};
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    path::Path,
+};
 
 use anyhow::{Result, ensure};
 use netmap_tests::{
@@ -102,7 +105,7 @@ fn the_firewall_lets_nothing_in() -> Result<()> {
 fn a_routed_container_is_reached_without_a_bridge() -> Result<()> {
     let lab = Lab::new()?;
     let c3 = lab.add_routed_container("vc3", "172.31.0.2".parse()?)?;
-    let at = "172.31.0.2:80".parse()?;
+    let at: SocketAddr = "172.31.0.2:80".parse()?;
     let _server = udp::Server::start(&c3, at)?;
     let answer = udp::request(&lab.c2, at, "hello")?;
     ensure!(answer.client.ip() == C2, "{answer:?}");

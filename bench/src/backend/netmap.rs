@@ -83,14 +83,15 @@ pub(crate) fn publish_single(netmap: &Netmap, ports: &[Port]) -> Result<()> {
     request(netmap, &bindings)
 }
 
-/// Publishes one port by the command line, as a user does.
+/// Publishes one port by the command line, as a user does. For IPv4 alone, as the others' rules are.
 pub(super) fn publish(lab: &Lab, netmap: &Netmap, port: Port) -> Result<()> {
-    run(lab, netmap, &["publish", &port.spec(), "--to", &C1.to_string()])
+    let spec = format!("0.0.0.0:{}", port.spec());
+    run(lab, netmap, &["publish", &spec, "--to", &C1.to_string()])
 }
 
 /// Takes one port back by the command line.
 pub(super) fn unpublish(lab: &Lab, netmap: &Netmap, port: Port) -> Result<()> {
-    let published = format!("{}/{}", port.host, port.transport.name());
+    let published = format!("0.0.0.0:{}/{}", port.host, port.transport.name());
     run(lab, netmap, &["unpublish", &published])
 }
 

@@ -34,16 +34,6 @@ pub mod program {
     pub const UPLINK_OUT: &str = "uplink_out";
     /// Native XDP of an uplink: the same as [`UPLINK_IN`] before the kernel has made a packet of the frame.
     pub const UPLINK_XDP: &str = "uplink_xdp";
-    /// What [`UPLINK_IN`] goes on with for IPv6.
-    pub const UPLINK_IN6: &str = "uplink_in6";
-    /// What [`UPLINK_OUT`] goes on with.
-    pub const UPLINK_OUT6: &str = "uplink_out6";
-    /// What [`UPLINK_XDP`] goes on with.
-    pub const UPLINK_XDP6: &str = "uplink_xdp6";
-    /// What [`PORT_IN`] goes on with.
-    pub const PORT_IN6: &str = "port_in6";
-    /// What [`BRIDGE_IN`] goes on with.
-    pub const BRIDGE_IN6: &str = "bridge_in6";
     /// TC ingress of the host end of every container's interface.
     pub const PORT_IN: &str = "port_in";
     /// TC ingress of every managed bridge: what a port's own hook did not see.
@@ -52,20 +42,60 @@ pub mod program {
     pub const STEER: &str = "steer";
     /// `cgroup/bind4`: keeps the ports of published ranges from other programs.
     pub const HOLD: &str = "hold";
+    /// `cgroup/bind6`: the same, also from IPv6 sockets that take IPv4 as well.
+    pub const HOLD6: &str = "hold6";
     /// `cgroup/connect4`: the host's own sockets straight to containers.
     pub const CONNECT4: &str = "connect4";
-    /// `cgroup/connect6`: the same for IPv4 destinations of IPv6 sockets.
+    /// `cgroup/connect6`: the same for IPv6 sockets, to either family.
     pub const CONNECT6: &str = "connect6";
     /// `cgroup/sendmsg4`: the same for datagrams of unconnected sockets, IPv6 sockets' IPv4 datagrams included.
     pub const SENDMSG4: &str = "sendmsg4";
+    /// `cgroup/sendmsg6`: the same for IPv6 datagrams.
+    pub const SENDMSG6: &str = "sendmsg6";
     /// `cgroup/recvmsg4`: their answers, from the address that was asked.
     pub const RECVMSG4: &str = "recvmsg4";
-    /// `cgroup/recvmsg6`: the same for IPv4 answers to IPv6 sockets.
+    /// `cgroup/recvmsg6`: the same for IPv6 sockets, from either family.
     pub const RECVMSG6: &str = "recvmsg6";
     /// `cgroup/getpeername4`: the peer that was asked for.
     pub const GETPEERNAME4: &str = "getpeername4";
-    /// `cgroup/getpeername6`: the same for IPv4 peers of IPv6 sockets.
+    /// `cgroup/getpeername6`: the same for IPv6 sockets.
     pub const GETPEERNAME6: &str = "getpeername6";
+}
+
+/// The programs that go on with IPv6 packets, which one program has not the stack for.
+pub mod tail {
+    use super::Hook;
+
+    /// How many parts there are at most, the whole included.
+    pub const PARTS: u32 = 4;
+
+    /// Where a part's program stands in the table of its hook's kind. Parts are numbered as
+    /// [`Part`](crate::nat::Part) has them.
+    #[inline(always)]
+    pub const fn index(hook: Hook, part: u32) -> u32 {
+        hook as u32 * PARTS + part
+    }
+
+    /// What goes on after the program at each TC hook, in the order of the parts: what has a flow, what may open one, what
+    /// has no ports of its own.
+    pub const TC: [(Hook, [&str; 3]); 4] = [
+        (
+            Hook::UplinkIn,
+            ["uplink_in6", "uplink_in6_open", "uplink_in6_other"],
+        ),
+        (
+            Hook::UplinkOut,
+            ["uplink_out6", "uplink_out6_open", "uplink_out6_other"],
+        ),
+        (Hook::PortIn, ["port_in6", "port_in6_open", "port_in6_other"]),
+        (
+            Hook::BridgeIn,
+            ["bridge_in6", "bridge_in6_open", "bridge_in6_other"],
+        ),
+    ];
+
+    /// The same after [`UPLINK_XDP`](super::program::UPLINK_XDP), which leaves the last to TC.
+    pub const XDP: [&str; 2] = ["uplink_xdp6", "uplink_xdp6_open"];
 }
 
 /// Indexes into the map of the proxy's sockets.
@@ -112,6 +142,6 @@ pub mod capacity {
     pub const CLIENTS: usize = 65_536;
     /// Ports that take frames from XDP.
     pub const REDIRECTS: usize = INTERFACES;
-    /// Programs that others go on with, index [`super::Hook`].
-    pub const TAILS: usize = super::Hook::ALL.len();
+    /// Programs that others go on with.
+    pub const TAILS: usize = super::Hook::ALL.len() * super::tail::PARTS as usize;
 }

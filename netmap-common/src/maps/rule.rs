@@ -38,6 +38,8 @@ impl Rule {
     pub const ALLOW_LIST: u8 = 2;
     /// Another program of this host has one of the ports: what reaches the host itself is that program's.
     pub const YIELDS: u8 = 4;
+    /// Up to so many ports, a rule's ports are kept from other programs by bound sockets; more by the bind hooks.
+    pub const MOST_SOCKETS: u16 = 64;
 }
 
 impl<A: Ip> Rule<A> {

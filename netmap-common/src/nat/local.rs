@@ -37,8 +37,10 @@ pub trait Caller<A> {
 /// Where a socket goes that asks for `to`; `None` leaves it alone.
 ///
 /// Left alone is, beside what is not published: a socket of another network namespace, whose 127.0.0.1 is its own; the
-/// daemon's own; one bound to 127.0.0.0/8, which no container could answer, or to an interface, which need not lead
-/// to the container; a container that the host does not see; a port that another program of this host has. An allow-list does not apply: it is for other hosts.
+/// daemon's own; one bound to 127.0.0.0/8 or ::1, which no container could answer, or to an interface, which need not
+/// lead to the container; addresses that mean something together with an interface only; a container that the host does
+/// not see, or of the other family; a port that another program of this host has. An allow-list does not apply: it is for
+/// other hosts.
 #[inline(always)]
 pub fn detour<H: Host, C: Caller<H::Ip>>(
     host: &H,
@@ -50,7 +52,10 @@ pub fn detour<H: Host, C: Caller<H::Ip>>(
     let (_, rule) = published(host, protocol, origin.address, origin.port)?;
     let target = Place::new(rule.target, rule.target_port_of(origin.port)?);
     let is_local = origin.address.is_loopback() || host.has_address(origin.address);
-    if rule.yields() || !is_local || !is_free(host, caller) || !host.knows_container(target.address) {
+    if rule.yields() || !is_local || has_zone(origin.address) || !is_free(host, caller) {
+        return None;
+    }
+    if target.address.is_mapped() || !host.knows_container(target.address) {
         return None;
     }
     Some(Detour { origin, target })
@@ -76,14 +81,36 @@ pub fn is_current<R: Rules>(rules: &R, protocol: Protocol, detour: &Detour<R::Ip
 impl<A: Ip> Detours<A> {
     /// Remembers a detour. `false` when the socket has no room, or talks to the same target under another address:
     /// then it must not be taken.
+    ///
+    /// Each slot is read once: in several rounds, LLVM would keep all of them on the stack, of which there is too little.
     #[inline(always)]
     pub fn take(&mut self, detour: &Detour<A>) -> bool {
-        if self.has(|slot| slot.target == detour.target && slot.origin != detour.origin) {
-            return false;
+        let (mut same, mut free) = (ROOM, ROOM);
+        for index in 0..ROOM {
+            let Some(slot) = self.0.get(index) else { break };
+            let is_same = slot.origin == detour.origin;
+            if slot.target == detour.target && !is_same {
+                return false;
+            }
+            if is_same {
+                same = index;
+            }
+            if slot.target == Place::default() {
+                free = index;
+            }
         }
         // The same port as before, perhaps to another container by now, or else a free place.
-        self.put(detour, |slot| slot.origin == detour.origin)
-            || self.put(detour, |slot| slot.target == Place::default())
+        let place = if same == ROOM { free } else { same };
+        // In a loop, where the index is a constant to the verifier.
+        for index in 0..ROOM {
+            if let Some(slot) = self.0.get_mut(index)
+                && index == place
+            {
+                *slot = *detour;
+                return true;
+            }
+        }
+        false
     }
 
     /// Forgets the detour to `target`: the socket talks to it under its own address from now on.
@@ -109,30 +136,6 @@ impl<A: Ip> Detours<A> {
         }
         None
     }
-
-    #[inline(always)]
-    fn has(&self, is_it: impl Fn(&Detour<A>) -> bool) -> bool {
-        for index in 0..ROOM {
-            if self.0.get(index).is_some_and(&is_it) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Writes over the first that is it. In the loop, where the index is a constant to the verifier.
-    #[inline(always)]
-    fn put(&mut self, detour: &Detour<A>, is_it: impl Fn(&Detour<A>) -> bool) -> bool {
-        for index in 0..ROOM {
-            if let Some(slot) = self.0.get_mut(index)
-                && is_it(slot)
-            {
-                *slot = *detour;
-                return true;
-            }
-        }
-        false
-    }
 }
 
 /// The address that the kernel takes 0.0.0.0 for: the socket's own.
@@ -153,6 +156,13 @@ fn is_free<H: Host, C: Caller<H::Ip>>(host: &H, caller: &C) -> bool {
         && caller.mark() != settings.socket_mark
         && caller.device() == IfIndex(0)
         && !caller.source().is_loopback()
+        && !has_zone(caller.source())
+}
+
+/// Whether it needs an interface beside it, which a way past the interface that was meant would not have.
+#[inline(always)]
+fn has_zone<A: Family>(address: A) -> bool {
+    A::HAS_ZONES && address.is_link_local()
 }
 
 #[cfg(test)]

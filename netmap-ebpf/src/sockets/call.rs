@@ -4,7 +4,7 @@ use core::ptr::{addr_of, read_volatile};
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_get_netns_cookie, programs::SockAddrContext};
 use netmap_common::{
-    maps::{Address, Detour, IfIndex, Place, Port, Protocol},
+    maps::{Detour, IfIndex, Place, Port, Protocol},
     nat::local::{self, Caller},
 };
 
@@ -12,32 +12,32 @@ use super::family::Family;
 use crate::maps::{self, Published};
 
 /// A socket that connects or sends.
-pub(super) struct Call<'ctx> {
+pub(super) struct Call<'ctx, F: Family> {
     ctx: &'ctx SockAddrContext,
     protocol: Protocol,
-    to: Place,
+    to: Place<F::Ip>,
     /// Whom the socket is connected to already.
-    peer: Place,
-    source: Address,
+    peer: Place<F::Ip>,
+    source: F::Ip,
     device: IfIndex,
     mark: u32,
 }
 
-impl<'ctx> Call<'ctx> {
+impl<'ctx, F: Family> Call<'ctx, F> {
     /// The call under a hook; its source, if it is fixed, is the one that the socket is bound to.
     #[inline(always)]
-    pub(super) fn read<F: Family>(ctx: &'ctx SockAddrContext) -> Option<Self> {
+    pub(super) fn read(ctx: &'ctx SockAddrContext) -> Option<Self> {
         let protocol = protocol(ctx);
         // SAFETY: the kernel's verifier knows the context's fields and their size.
         let sk = unsafe { read_volatile(addr_of!((*ctx.sock_addr).__bindgen_anon_1.sk)) };
         if sk.is_null() {
             return None;
         }
-        // SAFETY: not null, and the kernel's verifier knows its fields. Network byte order.
-        let source = unsafe { read_volatile(addr_of!((*sk).src_ip4)) };
-        // SAFETY: as above. Network byte order.
-        let peer = unsafe { read_volatile(addr_of!((*sk).dst_ip4)) };
-        // SAFETY: as above. Network byte order.
+        // SAFETY: the context's, and not null.
+        let source = unsafe { F::source(sk) };
+        // SAFETY: as above.
+        let peer = unsafe { F::peer(sk) };
+        // SAFETY: as above, and the kernel's verifier knows its fields. Network byte order.
         let peer_port = unsafe { read_volatile(addr_of!((*sk).dst_port)) };
         // SAFETY: as above.
         let device = unsafe { read_volatile(addr_of!((*sk).bound_dev_if)) };
@@ -47,8 +47,8 @@ impl<'ctx> Call<'ctx> {
             ctx,
             protocol: protocol?,
             to: F::place(ctx)?,
-            peer: Place::new(Address(u32::from_be(peer)), Port(u16::from_be(peer_port))),
-            source: Address(u32::from_be(source)),
+            peer: Place::new(peer, Port(u16::from_be(peer_port))),
+            source,
             device: IfIndex(device),
             mark,
         })
@@ -56,7 +56,7 @@ impl<'ctx> Call<'ctx> {
 
     /// The same with the source of one datagram.
     #[inline(always)]
-    pub(super) fn with_source(self, source: Address) -> Self {
+    pub(super) fn with_source(self, source: F::Ip) -> Self {
         Self { source, ..self }
     }
 
@@ -68,11 +68,11 @@ impl<'ctx> Call<'ctx> {
 
     /// Where the call goes instead, which the socket remembers from now on; `None` leaves it alone.
     #[inline(always)]
-    pub(super) fn detour(&self) -> Option<Detour> {
-        let Some(detour) = local::detour(&Published::<Address>::RULES, self, self.protocol, self.to) else {
+    pub(super) fn detour(&self) -> Option<Detour<F::Ip>> {
+        let Some(detour) = local::detour(&Published::<F::Ip>::RULES, self, self.protocol, self.to) else {
             // Answers of this peer must not be shown as another's.
-            if maps::with_detours::<Address, _>(self.ctx, |detours| detours.forget(self.to)).is_some() {
-                maps::forget_client::<Address>(self.ctx);
+            if maps::with_detours::<F::Ip, _>(self.ctx, |detours| detours.forget(self.to)).is_some() {
+                maps::forget_client::<F::Ip>(self.ctx);
             }
             return None;
         };
@@ -82,16 +82,16 @@ impl<'ctx> Call<'ctx> {
 
     /// Lets the daemon know of a connected UDP socket. For TCP it asks the kernel, which does not say so much of UDP.
     #[inline(always)]
-    pub(super) fn remember_client(&self, detour: &Detour) {
+    pub(super) fn remember_client(&self, detour: &Detour<F::Ip>) {
         if self.protocol == Protocol::Udp {
             maps::remember_client(self.ctx, detour);
         }
     }
 }
 
-impl Caller<Address> for Call<'_> {
+impl<F: Family> Caller<F::Ip> for Call<'_, F> {
     #[inline(always)]
-    fn source(&self) -> Address {
+    fn source(&self) -> F::Ip {
         self.source
     }
 

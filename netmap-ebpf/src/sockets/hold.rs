@@ -8,38 +8,54 @@ use aya_ebpf::{
     programs::SockAddrContext,
 };
 use netmap_common::{
-    maps::{Address, Hook, Port, PortSlots, Protocol, Reason, Slot},
+    maps::{Address, Address6, Hook, Place, Port, PortSlots, Protocol, Reason, Rule, RuleId, Slot},
     nat::{Rules as _, published},
 };
 
-use super::ALLOW;
-use crate::maps::{self, Published};
+use super::{
+    ALLOW, call,
+    family::{Family as _, V4, named, port},
+};
+use crate::maps::{self, Published, Tables};
 
 const REFUSE: i32 = 0;
 const EADDRINUSE: i32 = 98;
 
 /// Refuses to bind a published port, as a bound socket would; the daemon's own sockets carry a mark.
 #[inline(always)]
-pub(crate) fn hold(ctx: &SockAddrContext) -> i32 {
-    // SAFETY: the kernel's verifier knows the context's fields and their size.
-    let protocol = unsafe { read_volatile(addr_of!((*ctx.sock_addr).protocol)) };
-    // SAFETY: as above. Network byte order.
-    let address = unsafe { read_volatile(addr_of!((*ctx.sock_addr).user_ip4)) };
-    // SAFETY: as above. Network byte order.
-    let port = unsafe { read_volatile(addr_of!((*ctx.sock_addr).user_port)) };
-    // SAFETY: as above.
-    let sk = unsafe { read_volatile(addr_of!((*ctx.sock_addr).__bindgen_anon_1.sk)) };
-    let protocol = match protocol {
-        6 => Protocol::Tcp,
-        17 => Protocol::Udp,
-        _ => return ALLOW,
-    };
-    let (address, port) = (Address(u32::from_be(address)), Port(u16::from_be(port as u16)));
-    if port == Port(0) || !is_held(protocol, address, port) {
-        return ALLOW;
+pub(crate) fn hold4(ctx: &SockAddrContext) -> i32 {
+    let place = V4::place(ctx);
+    let protocol = call::protocol(ctx);
+    match (protocol, place) {
+        (Some(protocol), Some(place)) if is_held(protocol, place) => refuse(ctx),
+        _ => ALLOW,
     }
+}
+
+/// The same for IPv6 sockets, which may bind IPv4 addresses too.
+#[inline(always)]
+pub(crate) fn hold6(ctx: &SockAddrContext) -> i32 {
+    let address = named(ctx);
+    let port = port(ctx);
+    let Some(protocol) = call::protocol(ctx) else {
+        return ALLOW;
+    };
+    let is_held = match address.to_mapped() {
+        Some(address) => is_held(protocol, Place::new(address, port)),
+        None if address == Address6::ANY && is_range_of_ipv4(protocol, port) => true,
+        None => is_held(protocol, Place::new(address, port)),
+    };
+    if is_held { refuse(ctx) } else { ALLOW }
+}
+
+/// Says "address in use", except to the daemon itself and to containers: those share the cgroup tree but not the network
+/// namespace.
+#[inline(always)]
+fn refuse(ctx: &SockAddrContext) -> i32 {
+    // SAFETY: the kernel's verifier knows the context's fields and their size.
+    let sk = unsafe { read_volatile(addr_of!((*ctx.sock_addr).__bindgen_anon_1.sk)) };
     let settings = maps::settings();
-    // SAFETY: the context is the program's own. Containers share the cgroup tree but not the network namespace.
+    // SAFETY: the context is the program's own.
     let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
     if netns != settings.netns_cookie || sk.is_null() {
         return ALLOW;
@@ -57,10 +73,31 @@ pub(crate) fn hold(ctx: &SockAddrContext) -> i32 {
 
 /// A program that binds every address collides with whatever address is published.
 #[inline(always)]
-fn is_held(protocol: Protocol, address: Address, port: Port) -> bool {
-    if address != Address::ANY {
-        return published(&Published::RULES, protocol, address, port).is_some();
+fn is_held<A: Tables>(protocol: Protocol, place: Place<A>) -> bool {
+    if place.port == Port(0) {
+        return false;
     }
-    PortSlots::index(protocol, port)
-        .is_some_and(|index| Published::<Address>::RULES.slot(index) != Slot::EMPTY)
+    if place.address != A::ANY {
+        return published(&Published::RULES, protocol, place.address, place.port).is_some();
+    }
+    slot::<A>(protocol, place.port) != Slot::EMPTY
+}
+
+/// Whether the port is IPv4's, and kept by nothing but these hooks. A socket on `[::]` takes IPv4 as well unless it says
+/// otherwise (`IPV6_V6ONLY`), which no hook can see: it is taken for one that does. Where sockets keep the port, the kernel
+/// knows better.
+#[inline(always)]
+fn is_range_of_ipv4(protocol: Protocol, port: Port) -> bool {
+    let slot = slot::<Address>(protocol, port);
+    if port == Port(0) || slot == Slot::EMPTY || slot == Slot::SHARED {
+        return false;
+    }
+    Published::<Address>::RULES
+        .rule(RuleId(slot.0))
+        .is_some_and(|rule| rule.is_live() && rule.length > Rule::MOST_SOCKETS)
+}
+
+#[inline(always)]
+fn slot<A: Tables>(protocol: Protocol, port: Port) -> Slot {
+    PortSlots::index(protocol, port).map_or(Slot::EMPTY, |index| Published::<A>::RULES.slot(index))
 }

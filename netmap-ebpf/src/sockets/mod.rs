@@ -7,10 +7,9 @@ mod family;
 mod hold;
 mod steer;
 
-pub(crate) use answer::{getpeername, recvmsg};
-pub(crate) use connect::{connect, sendmsg};
-pub(crate) use family::{V4, V6};
-pub(crate) use hold::hold;
+pub(crate) use answer::{getpeername4, getpeername6, recvmsg4, recvmsg6};
+pub(crate) use connect::{connect4, connect6, sendmsg4, sendmsg6};
+pub(crate) use hold::{hold4, hold6};
 pub(crate) use steer::steer;
 
 /// The system call goes on.

@@ -76,8 +76,8 @@ pub struct Attachment {
     pub interface: String,
     /// `uplink`, `port`, `bridge`, `netns`, `cgroup`.
     pub role: String,
-    /// `ingress`, `egress`, `xdp`, `sk_lookup`, `bind4`, `connect4`, `connect6`, `sendmsg4`, `recvmsg4`, `recvmsg6`,
-    /// `getpeername4`, `getpeername6`.
+    /// `ingress`, `egress`, `xdp`, `sk_lookup`, `bind4`, `bind6`, `connect4`, `connect6`, `sendmsg4`, `sendmsg6`,
+    /// `recvmsg4`, `recvmsg6`, `getpeername4`, `getpeername6`.
     pub hook: String,
     /// `tcx`, `clsact`, `link`; for `xdp` what the kernel tells: `native`, or `off` when it was taken away.
     pub mode: String,

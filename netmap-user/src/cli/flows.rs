@@ -162,7 +162,7 @@ impl Choice {
 
     fn includes<A: Family>(&self, key: &FlowKey<A>, original: &Flow<A>) -> bool {
         let ends = [key.src, key.dst, original.to.src, original.to.dst];
-        let is_at = |address: IpAddr| A::of(address).is_some_and(|address| ends.contains(&address));
+        let is_at = |address: IpAddr| A::from_ip(address).is_some_and(|address| ends.contains(&address));
         self.protocol.is_none_or(|protocol| key.protocol == protocol)
             && self.kind.is_none_or(|kind| original.kind() == Some(kind))
             && self.address.is_none_or(is_at)

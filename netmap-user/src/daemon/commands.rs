@@ -1,17 +1,17 @@
 //! What the API asks for. A refused command changes nothing.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use tracing::{info, warn};
 
-use super::{Daemon, ipv4, ports};
+use super::{Daemon, ports};
 use crate::{
     api::{
         server::Command,
         types::{Attachment, DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
     },
     binding::Binding,
-    proxy::{Hold, HoldError},
+    proxy::Hold,
 };
 
 impl Daemon {
@@ -34,9 +34,11 @@ impl Daemon {
         let bindings = request.bindings;
         self.publisher.check(&bindings)?;
         // Ports first: one that another program has is not taken from it.
-        let holds: Vec<Option<Hold>> = bindings
-            .iter()
-            .map(|binding| self.hold(binding))
+        let published: Vec<_> = bindings.iter().map(|binding| binding.published).collect();
+        let holds: Vec<Hold> = self
+            .proxy
+            .hold(&published)
+            .into_iter()
             .collect::<Result<_, _>>()?;
         self.publisher.publish(&mut self.maps, &bindings)?;
         let mut warnings = Vec::new();
@@ -50,9 +52,7 @@ impl Daemon {
                 ));
             }
             self.warn_about(&binding, &mut warnings);
-            if let Some(hold) = hold {
-                self.proxy.publish(binding, hold);
-            }
+            self.proxy.publish(binding, hold);
         }
         self.settle(&mut warnings);
         Ok(Done { warnings })
@@ -67,7 +67,7 @@ impl Daemon {
         let mut warnings = Vec::new();
         let bindings = self.publisher.unpublish(&mut self.maps, &published)?;
         log("unpublished", &bindings);
-        let containers: BTreeSet<Ipv4Addr> = ipv4(bindings.iter().map(|binding| binding.target)).collect();
+        let containers: BTreeSet<IpAddr> = bindings.iter().map(|binding| binding.target).collect();
         for binding in bindings {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)
@@ -82,15 +82,6 @@ impl Daemon {
             ));
         }
         Ok(Done { warnings })
-    }
-
-    /// Keeps a binding's ports from other programs, for the proxy; `None` for what it does not serve.
-    pub(super) fn hold(&self, binding: &Binding) -> Result<Option<Hold>, HoldError> {
-        // The proxy has sockets of IPv4 alone.
-        if binding.published.host.is_ipv6() {
-            return Ok(None);
-        }
-        self.proxy.hold(&binding.published).map(Some)
     }
 
     /// After a change of what is published, which stands whatever goes wrong here: it is tried again.

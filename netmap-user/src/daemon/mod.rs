@@ -16,7 +16,7 @@ use std::{
     collections::BTreeSet,
     future::{pending, ready},
     io::{self, Write as _},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -106,7 +106,7 @@ struct Daemon {
     /// Addresses of this host, for the proxy.
     locals: Arc<ArcSwap<BTreeSet<IpAddr>>>,
     /// Containers to which a published port led until a moment ago.
-    stray_containers: BTreeSet<Ipv4Addr>,
+    stray_containers: BTreeSet<IpAddr>,
     sweeper: Sweeper,
     /// When the sweeper's rest is over.
     next_slice: Instant,
@@ -224,14 +224,6 @@ impl Daemon {
         self.locals.store(Arc::new(locals));
         Ok(())
     }
-}
-
-/// What follows IPv4 alone as yet.
-fn ipv4(addresses: impl Iterator<Item = IpAddr>) -> impl Iterator<Item = Ipv4Addr> {
-    addresses.filter_map(|address| match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    })
 }
 
 /// What tells the daemon to stop.

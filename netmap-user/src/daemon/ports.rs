@@ -83,12 +83,12 @@ pub(super) fn ranges(publisher: &Publisher) -> PortSet {
 /// Gives the kernel's reserved ports back that were reserved for the rules in these maps.
 pub(super) fn release(maps: &Maps) -> anyhow::Result<()> {
     let mut ports = PortSet::new();
-    collect_ranges(&maps.v4, &mut ports)?;
-    collect_ranges(&maps.v6, &mut ports)?;
+    insert_ranges(&mut ports, &maps.v4)?;
+    insert_ranges(&mut ports, &maps.v6)?;
     Ok(Reservations::new(ports).tidy()?)
 }
 
-fn collect_ranges<A: Family>(maps: &FamilyMaps<A>, ports: &mut PortSet) -> anyhow::Result<()> {
+fn insert_ranges<A: Family>(ports: &mut PortSet, maps: &FamilyMaps<A>) -> anyhow::Result<()> {
     for (_, rule) in maps.rules.live()? {
         let span = PortSpan::new(rule.host_port.0, rule.last_port().0);
         if let Some(span) = span.ok().filter(|span| span.len() > Hold::MOST_SOCKETS) {

@@ -1,6 +1,6 @@
 //! The socket hooks: attached at the start, and what has to be done about the sockets that they have led to containers.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use tracing::{debug, info, warn};
 
@@ -49,7 +49,7 @@ impl Daemon {
 
     /// Ends connections of this host's own that lead to a container by a rule that is no more. One that was about to be
     /// made when its rule went is found at the next sweep.
-    pub(super) fn cut_strays(&mut self, containers: &BTreeSet<Ipv4Addr>) -> Result<(), StrayError> {
+    pub(super) fn cut_strays(&mut self, containers: &BTreeSet<IpAddr>) -> Result<(), StrayError> {
         self.stray_containers.extend(containers);
         let cut = strays::cut(&self.maps, &self.publisher, Some(containers))?;
         if cut > 0 {

@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Insta
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
-use netmap_common::maps::socket;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
@@ -56,8 +55,9 @@ impl Daemon {
         let proxy = start_proxy(Arc::clone(&locals))?;
         // Before any port is held: what a former daemon's socket hook steers waits here, not in a hold that nobody
         // accepts from.
-        maps.sockets.set(socket::TCP4, proxy.tcp4())?;
-        maps.sockets.set(socket::UDP4, proxy.udp4())?;
+        for (index, socket) in proxy.sockets() {
+            maps.sockets.set(index, socket)?;
+        }
         let reservations = Reservations::new(ports::ranges(&publisher));
         let mut daemon = Self {
             host,
@@ -90,18 +90,18 @@ impl Daemon {
     /// program's on this host, and the container's for everybody else.
     fn hold_adopted(&mut self) -> anyhow::Result<()> {
         let bindings: Vec<Binding> = self.publisher.bindings().cloned().collect();
-        for binding in bindings {
+        let published: Vec<_> = bindings.iter().map(|binding| binding.published).collect();
+        let holds = self.proxy.hold(&published);
+        for (binding, hold) in bindings.into_iter().zip(holds) {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.reserve(binding.published.ports)
             {
                 warn!("the ports of {binding} are not reserved: {error}");
             }
-            let hold = self.hold(&binding);
             self.publisher
                 .set_yields(&mut self.maps, &binding.published, hold.is_err())?;
             match hold {
-                Ok(Some(hold)) => self.proxy.publish(binding, hold),
-                Ok(None) => {}
+                Ok(hold) => self.proxy.publish(binding, hold),
                 Err(error) => warn!("{binding} is published for other hosts and containers only: {error}"),
             }
         }

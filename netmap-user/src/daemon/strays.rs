@@ -6,14 +6,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::Ipv4Addr,
+    net::{IpAddr, SocketAddr},
 };
 
-use netmap_common::maps::{Cookie, Detour, Detours, Place, Port};
+use netmap_common::maps::{Cookie, Detour, Detours, Ip, Place};
 
 use crate::{
     binding::Transport,
-    maps::{Maps, MapsError},
+    maps::{Family, FamilyMaps, Maps, MapsError},
     publish::Publisher,
     sys::diag::{Connected, SocketDiag},
 };
@@ -39,33 +39,18 @@ pub(super) enum StrayError {
 pub(super) fn cut(
     maps: &Maps,
     publisher: &Publisher,
-    containers: Option<&BTreeSet<Ipv4Addr>>,
+    containers: Option<&BTreeSet<IpAddr>>,
 ) -> Result<usize, StrayError> {
-    let peers: Vec<Option<Ipv4Addr>> = match containers {
-        Some(few) if few.len() <= FEW => few.iter().copied().map(Some).collect(),
-        _ => vec![None],
-    };
     let diag = SocketDiag::open()?;
-    let mut strays = Vec::new();
-    for peer in &peers {
-        diag.each_stored(*peer, maps.v4.detours.fd(), |socket, detours: Detours| {
-            let detour = target(&socket).and_then(|target| detours.to(target));
-            if is_stray(publisher, Transport::Tcp, &socket, detour) {
-                strays.push(socket);
-            }
-        })?;
-    }
-    let clients: BTreeMap<Cookie, Detour> = maps.v4.clients.all()?.into_iter().collect();
-    if !clients.is_empty() {
-        for peer in &peers {
-            diag.each(Transport::Udp.protocol(), *peer, |socket| {
-                let detour = clients.get(&socket.cookie()).copied();
-                if is_stray(publisher, Transport::Udp, &socket, detour) {
-                    strays.push(socket);
-                }
-            })?;
+    let peers = |is_family: fn(&IpAddr) -> bool| -> Vec<Option<IpAddr>> {
+        match containers {
+            Some(few) if few.len() <= FEW => few.iter().copied().filter(is_family).map(Some).collect(),
+            _ => vec![None],
         }
-    }
+    };
+    let mut strays = Vec::new();
+    find(&diag, &maps.v4, publisher, &peers(IpAddr::is_ipv4), &mut strays)?;
+    find(&diag, &maps.v6, publisher, &peers(IpAddr::is_ipv6), &mut strays)?;
     let mut cut = 0;
     for stray in &strays {
         cut += usize::from(diag.destroy(stray)?);
@@ -73,10 +58,54 @@ pub(super) fn cut(
     Ok(cut)
 }
 
+/// Finds those of one family, with one of the peers.
+fn find<A: Family>(
+    diag: &SocketDiag,
+    maps: &FamilyMaps<A>,
+    publisher: &Publisher,
+    peers: &[Option<IpAddr>],
+    strays: &mut Vec<Connected>,
+) -> Result<(), StrayError> {
+    for peer in peers {
+        diag.each_stored(
+            *peer,
+            maps.detours.fd(),
+            |socket, Detours(detours): Detours<A>| {
+                let detour = detours
+                    .iter()
+                    .find(|detour| place(detour.target) == socket.peer());
+                if is_stray(publisher, Transport::Tcp, &socket, detour) {
+                    strays.push(socket);
+                }
+            },
+        )?;
+    }
+    if peers.is_empty() {
+        return Ok(());
+    }
+    let clients: BTreeMap<Cookie, Detour<A>> = maps.clients.all()?.into_iter().collect();
+    if clients.is_empty() {
+        return Ok(());
+    }
+    for peer in peers {
+        diag.each(Transport::Udp.protocol(), *peer, |socket| {
+            if is_stray(publisher, Transport::Udp, &socket, clients.get(&socket.cookie())) {
+                strays.push(socket);
+            }
+        })?;
+    }
+    Ok(())
+}
+
 /// Forgets connected UDP sockets that are closed, where there are many.
 pub(super) fn sweep(maps: &mut Maps) -> Result<(), StrayError> {
+    sweep_family(&mut maps.v4)?;
+    sweep_family(&mut maps.v6)
+}
+
+fn sweep_family<A: Family>(maps: &mut FamilyMaps<A>) -> Result<(), StrayError> {
     let mut closed: BTreeSet<Cookie> = BTreeSet::new();
-    let known = maps.v4.clients.for_each(|cookie, _| {
+    let known = maps.clients.for_each(|cookie, _| {
         closed.insert(*cookie);
     })?;
     if known < MANY {
@@ -86,22 +115,25 @@ pub(super) fn sweep(maps: &mut Maps) -> Result<(), StrayError> {
         closed.remove(&socket.cookie());
     })?;
     let closed: Vec<Cookie> = closed.into_iter().collect();
-    maps.v4.clients.remove_all(&closed)?;
+    maps.clients.remove_all(&closed)?;
     Ok(())
 }
 
-fn target(socket: &Connected) -> Option<Place> {
-    let peer = socket.peer()?;
-    Some(Place::new((*peer.ip()).into(), Port(peer.port())))
+fn place<A: Ip>(place: Place<A>) -> SocketAddr {
+    SocketAddr::new(place.address.into(), place.port.0)
 }
 
 /// Whether a socket is where its detour led it, and the detour's rule is gone. One that asked for the container itself
 /// has no detour to it.
-fn is_stray(publisher: &Publisher, transport: Transport, socket: &Connected, detour: Option<Detour>) -> bool {
+fn is_stray<A: Ip>(
+    publisher: &Publisher,
+    transport: Transport,
+    socket: &Connected,
+    detour: Option<&Detour<A>>,
+) -> bool {
     let Some(Detour { origin, target }) = detour else {
         return false;
     };
-    let is_there = self::target(socket) == Some(target);
-    is_there
-        && publisher.target(transport, origin.address.into(), origin.port.0) != socket.peer().map(Into::into)
+    let (peer, origin) = (socket.peer(), place(*origin));
+    peer == place(*target) && publisher.target(transport, origin.ip(), origin.port()) != Some(peer)
 }

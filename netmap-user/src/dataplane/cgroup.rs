@@ -43,6 +43,7 @@ impl CgroupHook {
     /// Every hook, in the order in which they are attached: who is led astray can be told so from the first moment on.
     pub(super) const ALL: &'static [Self] = &[
         Self::new(program::HOLD, Purpose::Hold, "bind4", At::Bind4),
+        Self::new(program::HOLD6, Purpose::Hold, "bind6", At::Bind6),
         Self::new(
             program::GETPEERNAME4,
             Purpose::Detour,
@@ -58,6 +59,7 @@ impl CgroupHook {
         Self::new(program::RECVMSG4, Purpose::Detour, "recvmsg4", At::UDPRecvMsg4),
         Self::new(program::RECVMSG6, Purpose::Detour, "recvmsg6", At::UDPRecvMsg6),
         Self::new(program::SENDMSG4, Purpose::Detour, "sendmsg4", At::UDPSendMsg4),
+        Self::new(program::SENDMSG6, Purpose::Detour, "sendmsg6", At::UDPSendMsg6),
         Self::new(program::CONNECT4, Purpose::Detour, "connect4", At::Connect4),
         Self::new(program::CONNECT6, Purpose::Detour, "connect6", At::Connect6),
     ];

@@ -23,6 +23,7 @@ mod namespace;
 mod object;
 mod programs;
 mod sockets;
+mod tails;
 mod xdp;
 
 use std::{
@@ -30,7 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use netmap_common::maps::{IfIndex, Role, program};
+use netmap_common::maps::{IfIndex, Role};
 
 use self::{
     cgroup::{CgroupHook, Purpose},
@@ -209,17 +210,16 @@ impl Dataplane {
         sockets::attach_steer(&self.pins, &mut self.programs, netns)
     }
 
-    /// Attaches the guard of published ports to a cgroup (of version 2) and all below it, or exchanges its program.
+    /// Attaches the guards of published ports to a cgroup (of version 2) and all below it, or exchanges their programs.
     ///
     /// # Errors
     ///
     /// What the kernel refuses; [`DataplaneError::Unavailable`] when it could not be loaded.
-    pub fn attach_hold(&mut self, cgroup: &Path) -> Result<Attachment, DataplaneError> {
-        let mut attached = self.attach_in_cgroup(Purpose::Hold, cgroup)?;
-        attached.pop().ok_or(DataplaneError::NoProgram(program::HOLD))
+    pub fn attach_hold(&mut self, cgroup: &Path) -> Result<Vec<Attachment>, DataplaneError> {
+        self.attach_in_cgroup(Purpose::Hold, cgroup)
     }
 
-    /// Detaches the guard of published ports, if it is attached.
+    /// Detaches the guards of published ports, if they are attached.
     ///
     /// # Errors
     ///

@@ -215,8 +215,8 @@ fn address_of<A: HostFamily>(message: &AddressMessage) -> Option<(IfIndex, HostA
     let mut remote = None;
     for attribute in &message.attributes {
         match attribute {
-            AddressAttribute::Local(address) => local = A::of(*address),
-            AddressAttribute::Address(address) => remote = A::of(*address),
+            AddressAttribute::Local(address) => local = A::from_ip(*address),
+            AddressAttribute::Address(address) => remote = A::from_ip(*address),
             _ => {}
         }
     }
@@ -276,8 +276,8 @@ fn neighbour_of<A: HostFamily>(message: &NeighbourMessage) -> Option<(IfIndex, A
         return None;
     }
     let address = message.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(value)) => A::of((*value).into()),
-        NeighbourAttribute::Destination(NeighbourAddress::Inet6(value)) => A::of((*value).into()),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(value)) => A::from_ip((*value).into()),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(value)) => A::from_ip((*value).into()),
         _ => None,
     })?;
     if address.is_multicast_or_reserved() {
@@ -339,8 +339,8 @@ fn gateway<A: HostFamily>(attributes: &[RouteAttribute]) -> Option<A> {
 
 fn of_route<A: HostFamily>(address: &RouteAddress) -> Option<A> {
     match address {
-        RouteAddress::Inet(address) => A::of(IpAddr::V4(*address)),
-        RouteAddress::Inet6(address) => A::of(IpAddr::V6(*address)),
+        RouteAddress::Inet(address) => A::from_ip(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => A::from_ip(IpAddr::V6(*address)),
         _ => None,
     }
 }

@@ -115,7 +115,7 @@ impl Search<'_> {
         addressing: &Addressing<A>,
         mut view: FamilyView<A>,
     ) -> FamilyView<A> {
-        for address in self.wanted.iter().filter_map(|address| A::of(*address)) {
+        for address in self.wanted.iter().filter_map(|address| A::from_ip(*address)) {
             match self.endpoint(addressing, &view, address) {
                 Some(endpoint) => {
                     view.endpoints.insert(address, endpoint);

@@ -17,12 +17,12 @@ pub trait Family: Ip {
     /// A subnet, or any range of addresses with one prefix.
     type Net: Subnet<Address = Self>;
 
-    /// `address`, if it is of this family.
-    fn of(address: IpAddr) -> Option<Self>;
+    /// The address, if it is of this family.
+    fn from_ip(address: IpAddr) -> Option<Self>;
 
     /// `container` as a rule of this family has it for its target: one of IPv4 has a place in IPv6's tables too.
     fn target(container: IpAddr) -> Option<Self> {
-        Self::of(container)
+        Self::from_ip(container)
     }
 }
 
@@ -50,7 +50,7 @@ pub trait Subnet: Copy + Default + Ord + Debug + Display + Into<IpNet> {
 impl Family for Address {
     type Net = Ipv4Net;
 
-    fn of(address: IpAddr) -> Option<Self> {
+    fn from_ip(address: IpAddr) -> Option<Self> {
         match address {
             IpAddr::V4(address) => Some(address.into()),
             IpAddr::V6(_) => None,
@@ -61,10 +61,10 @@ impl Family for Address {
 impl Family for Address6 {
     type Net = Ipv6Net;
 
-    fn of(address: IpAddr) -> Option<Self> {
+    fn from_ip(address: IpAddr) -> Option<Self> {
         match address {
-            IpAddr::V4(_) => None,
             IpAddr::V6(address) => Some(address.into()),
+            IpAddr::V4(_) => None,
         }
     }
 
@@ -79,15 +79,15 @@ impl Family for Address6 {
 impl Subnet for Ipv4Net {
     type Address = Address;
 
-    fn contains(self, address: Address) -> bool {
-        Self::contains(&self, &Ipv4Addr::from(address))
-    }
-
     fn of(net: IpNet) -> Option<Self> {
         match net {
             IpNet::V4(net) => Some(net),
             IpNet::V6(_) => None,
         }
+    }
+
+    fn contains(self, address: Address) -> bool {
+        Self::contains(&self, &Ipv4Addr::from(address))
     }
 
     fn around(address: Address, bits: u8) -> Option<Self> {
@@ -106,15 +106,15 @@ impl Subnet for Ipv4Net {
 impl Subnet for Ipv6Net {
     type Address = Address6;
 
-    fn contains(self, address: Address6) -> bool {
-        Self::contains(&self, &Ipv6Addr::from(address))
-    }
-
     fn of(net: IpNet) -> Option<Self> {
         match net {
             IpNet::V4(_) => None,
             IpNet::V6(net) => Some(net),
         }
+    }
+
+    fn contains(self, address: Address6) -> bool {
+        Self::contains(&self, &Ipv6Addr::from(address))
     }
 
     fn around(address: Address6, bits: u8) -> Option<Self> {

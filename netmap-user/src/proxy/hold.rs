@@ -5,28 +5,31 @@
 //! keep those.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use netmap_common::maps::Rule;
 use socket2::Socket;
 
 use super::{
     listeners,
     reply::ReplySocket,
-    socket::{Mark, tcp_hold},
+    socket::{Families, Mark, tcp_hold},
 };
-use crate::binding::{Published, Transport};
+use crate::binding::{PortSpan, Published, Transport};
 
 /// The ports of one published range, kept until this is dropped.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Hold {
     has_sockets: bool,
+    /// Its sockets are on `[::]`, and keep the same ports of IPv4 too.
+    is_shared: bool,
     /// Listening, so that no other program can; never accepted from.
-    tcp: Vec<Socket>,
+    tcp: Vec<Arc<Socket>>,
     /// By port; replies leave from them too.
     udp: BTreeMap<u16, Arc<ReplySocket>>,
 }
@@ -91,7 +94,7 @@ impl fmt::Display for InUse {
 
 impl Hold {
     /// Ranges of more ports than this get no socket a port: each takes a file and about 4 KiB of kernel memory.
-    pub const MOST_SOCKETS: u16 = 64;
+    pub const MOST_SOCKETS: u16 = Rule::MOST_SOCKETS;
 
     /// Resets what has connected to a held port before packets to it were steered elsewhere: nobody accepts from a hold.
     pub fn drain(&self) {
@@ -106,30 +109,76 @@ impl Hold {
         }
     }
 
+    /// Takes every port of each, or says why not. What is published at every address of both families is kept by one
+    /// socket a port.
+    pub fn take_all(published: &[Published], mark: Mark, own: &[SocketAddr]) -> Vec<Result<Self, HoldError>> {
+        let pairs: BTreeSet<(Transport, PortSpan)> = published
+            .iter()
+            .filter(|one| one.host == Ipv4Addr::UNSPECIFIED && one.ports.len() <= Self::MOST_SOCKETS)
+            .map(|one| (one.transport, one.ports))
+            .collect();
+        let is_pair = |one: &Published| {
+            one.host == Ipv6Addr::UNSPECIFIED && pairs.contains(&(one.transport, one.ports))
+        };
+        let mut shared = BTreeMap::new();
+        for one in published.iter().filter(|one| is_pair(one)) {
+            // Why not, each family says better by itself.
+            if let Ok(hold) = Self::take_as(one, Families::Both, mark, own) {
+                shared.insert((one.transport, one.ports), hold);
+            }
+        }
+        let hold = |one: &Published| match shared.get(&(one.transport, one.ports)) {
+            Some(hold) if one.host.is_unspecified() => Ok(hold.clone()),
+            _ => Self::take(one, mark, own),
+        };
+        published.iter().map(hold).collect()
+    }
+
     /// Takes every port of `published`, or none. `own` are sockets of ours that do not count as others'.
     ///
     /// The host's address need not be on the host yet.
     pub fn take(published: &Published, mark: Mark, own: &[SocketAddr]) -> Result<Self, HoldError> {
-        let mut hold = Self {
-            has_sockets: published.ports.len() <= Self::MOST_SOCKETS,
-            tcp: Vec::new(),
-            udp: BTreeMap::new(),
-        };
+        Self::take_as(published, Families::One, mark, own)
+    }
+
+    /// Goes on with sockets for `published` alone, once nobody else has its own.
+    pub(super) fn narrow(&mut self, published: &Published, mark: Mark) -> Result<(), HoldError> {
+        if !self.is_shared {
+            return Ok(());
+        }
+        // First let go, or they would be in the way.
+        *self = Self::none(true);
+        *self = Self::take(published, mark, &[])?;
+        Ok(())
+    }
+
+    fn take_as(
+        published: &Published,
+        families: Families,
+        mark: Mark,
+        own: &[SocketAddr],
+    ) -> Result<Self, HoldError> {
+        let mut hold = Self::none(published.ports.len() <= Self::MOST_SOCKETS);
         if !hold.has_sockets {
             check_range(published, mark, own)?;
             return Ok(hold);
         }
+        hold.is_shared = families == Families::Both;
         for port in published.ports.iter() {
             let address = SocketAddr::from((published.host, port));
             let taken = match published.transport {
-                Transport::Tcp => tcp_hold(address, mark).map(|socket| hold.tcp.push(socket)),
-                Transport::Udp => ReplySocket::bind(address, mark).map(|socket| {
+                Transport::Tcp => {
+                    tcp_hold(address, families, mark).map(|socket| hold.tcp.push(Arc::new(socket)))
+                }
+                Transport::Udp => ReplySocket::bind(address, families, mark).map(|socket| {
                     hold.udp.insert(port, Arc::new(socket));
                 }),
             };
             match taken {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => refuse(published, port, own)?,
+                // Without IPv6 nobody else can have such a port either.
+                Err(error) if is_unknown_family(&error) && families == Families::One => break,
                 Err(source) => {
                     return Err(HoldError::Socket {
                         address,
@@ -140,6 +189,15 @@ impl Hold {
             }
         }
         Ok(hold)
+    }
+
+    const fn none(has_sockets: bool) -> Self {
+        Self {
+            has_sockets,
+            is_shared: false,
+            tcp: Vec::new(),
+            udp: BTreeMap::new(),
+        }
     }
 
     /// Whether each port is kept by a socket. If not, the caller has to keep the range by the bind hook and
@@ -197,9 +255,14 @@ fn check_range(published: &Published, mark: Mark, own: &[SocketAddr]) -> Result<
 
 fn can_bind(address: SocketAddr, transport: Transport, mark: Mark) -> bool {
     match transport {
-        Transport::Tcp => tcp_hold(address, mark).is_ok(),
-        Transport::Udp => ReplySocket::bind(address, mark).is_ok(),
+        Transport::Tcp => tcp_hold(address, Families::One, mark).is_ok(),
+        Transport::Udp => ReplySocket::bind(address, Families::One, mark).is_ok(),
     }
+}
+
+/// Whether the kernel has no sockets of this family.
+pub(super) fn is_unknown_family(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 /// Whether a socket on `other` gets, or may get, what is meant for `host`.

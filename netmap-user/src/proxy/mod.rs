@@ -2,9 +2,10 @@
 //! reaches a published port by the host's stack.
 //!
 //! A steering program (`sk_lookup`) hands every published port of the network namespace to one TCP listener and one
-//! UDP socket. The proxy asks the kernel for the destination that the client used, looks it up and carries bytes to
-//! the container; the container sees the address that the kernel picks, the bridge's own.
+//! UDP socket an address family. The proxy asks the kernel for the destination that the client used, looks it up and carries bytes to
+//! the container, which may be of the other family; the container sees the address that the kernel picks, the bridge's own.
 //!
+//! - `fronts`: what is steered to;
 //! - `listeners`, `ports`, `reserved`: who has which ports;
 //! - `hold`: keeps published ports from other programs;
 //! - `table`: destination to container;
@@ -16,8 +17,8 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener},
-    os::fd::{AsFd as _, BorrowedFd},
+    net::{IpAddr, SocketAddr},
+    os::fd::BorrowedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 use crate::binding::{Binding, Published, Transport};
 
 mod counters;
+mod fronts;
 mod hold;
 mod limits;
 mod listeners;
@@ -51,14 +53,11 @@ pub use ports::{PortSet, PortSetError};
 pub use reserved::{Reservations, ephemeral_range, reserved_ports};
 pub use socket::Mark;
 
+use fronts::Fronts;
 use pipe::Pipes;
 use session::Sessions;
 use table::{Route, Table};
-use udp::Front;
 use worker::Worker;
-
-/// What is reachable is decided by the steering program, never by this address.
-const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// Tells whether an address is one of this host's.
 pub type IsLocal = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
@@ -101,58 +100,39 @@ pub enum ProxyError {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
-    /// Of a group that shares connections among them (`SO_REUSEPORT`), one a thread. Steering to one steers to all.
-    tcp4: Arc<TcpListener>,
-    tcp4_address: SocketAddr,
-    udp4: Arc<Front>,
+    fronts: Fronts,
     workers: Vec<Worker>,
 }
 
 impl Proxy {
-    /// Opens its sockets and starts serving them. Call it in the network namespace whose ports are published.
+    /// Opens its sockets and starts serving them. Call it in the network namespace whose ports are published. A kernel
+    /// without IPv6 has clients of IPv4 only.
     pub fn start(config: Config) -> Result<Self, ProxyError> {
         let shared = Arc::new(Shared::new(config));
-        let tcp4 = Arc::new(socket::tcp_front(ANY_PORT, shared.mark).map_err(ProxyError::Tcp)?);
-        let tcp4_address = tcp4.local_addr().map_err(ProxyError::Tcp)?;
-        let mut listeners = vec![Arc::clone(&tcp4)];
-        for _ in 1..Worker::for_connections() {
-            let another = socket::tcp_front(tcp4_address, shared.mark).map_err(ProxyError::Tcp)?;
-            listeners.push(Arc::new(another));
-        }
+        let fronts = Fronts::open(shared.mark, Worker::for_connections())?;
         let mut workers = Vec::new();
-        for listener in listeners {
-            let worker = Worker::start("proxy-tcp", || tcp::serve(Arc::clone(&shared), &listener));
+        for listeners in fronts.listeners() {
+            let worker = Worker::start("proxy-tcp", || tcp::serve(&shared, &listeners));
             workers.push(worker.map_err(ProxyError::Tcp)?);
         }
-        let udp4 = Arc::new(Front::bind(shared.mark).map_err(ProxyError::Udp)?);
-        let worker = Worker::start("proxy-udp", || Arc::clone(&udp4).serve(Arc::clone(&shared)));
+        let worker = Worker::start("proxy-udp", || udp::serve(&shared, fronts.udp()));
         workers.push(worker.map_err(ProxyError::Udp)?);
         Ok(Self {
             shared,
-            tcp4,
-            tcp4_address,
-            udp4,
+            fronts,
             workers,
         })
     }
 
-    /// The IPv4 TCP listener, for the steering program's map.
-    pub fn tcp4(&self) -> BorrowedFd<'_> {
-        self.tcp4.as_fd()
+    /// Its sockets for the steering program's map, with their indexes there ([`netmap_common::maps::socket`]).
+    pub fn sockets(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
+        self.fronts.sockets()
     }
 
-    /// The IPv4 UDP socket, for the steering program's map.
-    pub fn udp4(&self) -> BorrowedFd<'_> {
-        self.udp4.as_fd()
-    }
-
-    /// Keeps the ports of `published` from other programs, or names the program that has one.
-    pub fn hold(&self, published: &Published) -> Result<Hold, HoldError> {
-        let own = match published.transport {
-            Transport::Tcp => self.tcp4_address,
-            Transport::Udp => self.udp4.address,
-        };
-        Hold::take(published, self.shared.mark, &[own])
+    /// Keeps the ports of `published` from other programs, or names the program that has one; an answer for each.
+    /// What is published at every address of both families is kept by one socket a port.
+    pub fn hold(&self, published: &[Published]) -> Vec<Result<Hold, HoldError>> {
+        Hold::take_all(published, self.shared.mark, &self.fronts.addresses())
     }
 
     /// Serves `binding` from now on. It replaces one with the same published side, whose flows are cut. That it overlaps
@@ -164,7 +144,7 @@ impl Proxy {
 
     /// Stops serving a range, lets go of its ports and cuts its flows. False if it was not published.
     pub fn unpublish(&self, published: &Published) -> bool {
-        self.shared.table().remove(published)
+        self.shared.table().remove(published, self.shared.mark)
     }
 
     /// What it has carried and refused.

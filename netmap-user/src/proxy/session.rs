@@ -33,10 +33,12 @@ const LONGEST: usize = 65_535;
 
 /// Segments that every kernel takes at a time (`UDP_MAX_SEGMENTS`).
 const MOST_SEGMENTS: usize = 64;
-/// What fits into an IPv4 packet, of which they are segments.
+/// What fits into an IPv4 packet, of which they are segments; an IPv6 packet has room for a little more.
 const MOST_BYTES: usize = 65_507;
 /// Longer ones do not fit a usual way's MTU of 1500 bytes, and are sent one by one, as fragments.
 const LONGEST_SEGMENT: usize = 1472;
+/// The same over IPv6, whose header takes 20 bytes more.
+const LONGEST_SEGMENT6: usize = 1452;
 /// Replies read in a row before others have their turn.
 const BATCH: usize = 32;
 
@@ -59,7 +61,8 @@ pub(super) struct Session {
     key: SessionKey,
     route: Route,
     container: UdpSocket,
-    /// Gone once the port is unpublished.
+    longest_segment: usize,
+    /// Gone once the port is unpublished, or kept by another socket.
     reply: Weak<ReplySocket>,
     replied: AtomicBool,
     /// Milliseconds after the proxy's start.
@@ -74,10 +77,15 @@ impl Session {
         container: net::UdpSocket,
         reply: Weak<ReplySocket>,
     ) -> io::Result<Self> {
+        let longest_segment = match container.peer_addr()? {
+            SocketAddr::V4(_) => LONGEST_SEGMENT,
+            SocketAddr::V6(_) => LONGEST_SEGMENT6,
+        };
         Ok(Self {
             key,
             route,
             container: UdpSocket::from_std(container)?,
+            longest_segment,
             reply,
             replied: AtomicBool::new(false),
             last_seen: AtomicU64::new(shared.milliseconds()),
@@ -89,7 +97,7 @@ impl Session {
         self.touch(shared);
         let mut rest = datagrams;
         while let Some(first) = rest.first() {
-            let length = segments(rest);
+            let length = segments(rest, self.longest_segment);
             let (together, others) = rest.split_at_checked(length).unwrap_or((rest, &[]));
             rest = others;
             if together.len() > 1 && self.send_segments(shared, together, first.payload.len()) {
@@ -196,8 +204,12 @@ impl Session {
         self.touch(shared);
         self.replied.store(true, Ordering::Relaxed);
         let SessionKey { client, destination } = self.key;
-        let reply = self.reply.upgrade();
-        let sent = reply.is_some_and(|reply| reply.send(&buffer[..length], client, destination.ip()).is_ok());
+        let reply = self.reply.upgrade().or_else(|| {
+            // Its port may be kept by another socket by now.
+            let reply = shared.table().reply(destination, shared.mark).ok()?;
+            reply.upgrade()
+        });
+        let sent = reply.is_some_and(|reply| reply.send(&buffer[..length], client, destination).is_ok());
         if sent {
             shared.counters.datagrams_out.increment();
         } else {
@@ -221,9 +233,9 @@ impl Session {
 }
 
 /// How many of the first datagrams can be sent as segments of one: all as long as the first, the last may be shorter.
-fn segments(datagrams: &[Datagram<'_>]) -> usize {
+fn segments(datagrams: &[Datagram<'_>], longest: usize) -> usize {
     let length = datagrams.first().map_or(0, |first| first.payload.len());
-    if length == 0 || length > LONGEST_SEGMENT {
+    if length == 0 || length > longest {
         return 1;
     }
     let most = MOST_SEGMENTS.min(MOST_BYTES / length);

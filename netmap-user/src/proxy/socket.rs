@@ -1,8 +1,8 @@
-//! The daemon's own sockets. Every one carries the mark that lets it bind published ports (`cgroup/bind4`).
+//! The daemon's own sockets. Every one carries the mark that lets it bind published ports (`cgroup/bind4`, `cgroup/bind6`).
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     os::fd::AsFd,
     time::Duration,
 };
@@ -13,6 +13,24 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 /// The mark (`SO_MARK`) of every socket of the daemon; 0 sets none. Setting one needs `CAP_NET_ADMIN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(pub u32);
+
+/// Which packets a socket on an IPv6 address is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Families {
+    /// Those of its address's family.
+    One,
+    /// On `[::]`, IPv4's as well.
+    Both,
+}
+
+impl Families {
+    fn set(self, socket: &Socket, address: SocketAddr) -> io::Result<()> {
+        if address.is_ipv6() {
+            socket.set_only_v6(self == Self::One)?;
+        }
+        set_freebind(socket, address.ip())
+    }
+}
 
 /// All published ports share one accept queue. The kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -26,8 +44,8 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 
 /// A listener that all published TCP ports are steered to. Listeners at one address share what is steered to one.
 pub(super) fn tcp_front(address: SocketAddr, mark: Mark) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    set_mark(&socket, mark)?;
+    let socket = open(address, Type::STREAM, mark)?;
+    set_lone(&socket, address)?;
     // Accepted sockets inherit it. Without it, they would keep a port from other programs long after it is unpublished.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
@@ -39,27 +57,25 @@ pub(super) fn tcp_front(address: SocketAddr, mark: Mark) -> io::Result<TcpListen
 }
 
 /// The socket that all published UDP ports are steered to; each datagram comes with its destination.
-pub(super) fn udp_front(mark: Mark) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-    set_mark(&socket, mark)?;
-    setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?;
+pub(super) fn udp_front(address: SocketAddr, mark: Mark) -> io::Result<UdpSocket> {
+    let socket = open(address, Type::DGRAM, mark)?;
+    set_lone(&socket, address)?;
+    match address {
+        SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?,
+        SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?,
+    }
     // Beyond net.core.rmem_max with CAP_NET_ADMIN, up to it without.
     if setsockopt(&socket, sockopt::RcvBufForce, &FRONT_BUFFER).is_err() {
         socket.set_recv_buffer_size(FRONT_BUFFER)?;
     }
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.bind(&address.into())?;
     Ok(socket.into())
 }
 
 /// Keeps a TCP port from other programs. `AddrInUse` when one has it; connections in `TIME_WAIT` do not count.
-pub(super) fn tcp_hold(address: SocketAddr, mark: Mark) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM.nonblocking(),
-        Some(Protocol::TCP),
-    )?;
-    set_mark(&socket, mark)?;
-    set_freebind(&socket, address.ip())?;
+pub(super) fn tcp_hold(address: SocketAddr, families: Families, mark: Mark) -> io::Result<Socket> {
+    let socket = open(address, Type::STREAM, mark)?;
+    families.set(&socket, address)?;
     // Only a listener with SO_REUSEADDR both excludes others and can be had again beside connections of an earlier daemon.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -68,14 +84,9 @@ pub(super) fn tcp_hold(address: SocketAddr, mark: Mark) -> io::Result<Socket> {
 }
 
 /// Keeps a UDP port from other programs, and sends replies from it. `AddrInUse` when one has it.
-pub(super) fn udp_bound(address: SocketAddr, mark: Mark) -> io::Result<UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM.nonblocking(),
-        Some(Protocol::UDP),
-    )?;
-    set_mark(&socket, mark)?;
-    set_freebind(&socket, address.ip())?;
+pub(super) fn udp_bound(address: SocketAddr, families: Families, mark: Mark) -> io::Result<UdpSocket> {
+    let socket = open(address, Type::DGRAM, mark)?;
+    families.set(&socket, address)?;
     // It is never read; what reaches it while its port is not steered must not take memory. The kernel has a minimum.
     socket.set_recv_buffer_size(1)?;
     socket.bind(&address.into())?;
@@ -84,12 +95,7 @@ pub(super) fn udp_bound(address: SocketAddr, mark: Mark) -> io::Result<UdpSocket
 
 /// A socket towards one container's UDP port, on an ephemeral port.
 pub(super) fn udp_backend(target: SocketAddr, mark: Mark) -> io::Result<UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address(target),
-        Type::DGRAM.nonblocking(),
-        Some(Protocol::UDP),
-    )?;
-    set_mark(&socket, mark)?;
+    let socket = open(target, Type::DGRAM, mark)?;
     socket.connect(&target.into())?;
     Ok(socket.into())
 }
@@ -97,12 +103,7 @@ pub(super) fn udp_backend(target: SocketAddr, mark: Mark) -> io::Result<UdpSocke
 /// A connection to one container's TCP port, from an ephemeral port, that is being made. If the first bytes are to
 /// follow `at_once`, the handshake's last segment waits for them.
 pub(super) fn tcp_backend(target: SocketAddr, mark: Mark, at_once: bool) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(target),
-        Type::STREAM.nonblocking(),
-        Some(Protocol::TCP),
-    )?;
-    set_mark(&socket, mark)?;
+    let socket = open(target, Type::STREAM, mark)?;
     if at_once {
         socket.set_tcp_quickack(false)?;
     }
@@ -125,11 +126,28 @@ pub(super) fn keep_alive<S: AsFd>(socket: &S) -> io::Result<()> {
     SockRef::from(socket).set_tcp_keepalive(&KEEPALIVE)
 }
 
-fn set_mark(socket: &Socket, Mark(mark): Mark) -> io::Result<()> {
-    if mark == 0 {
-        return Ok(());
+/// A marked socket of the address's family that never waits.
+fn open(address: SocketAddr, kind: Type, Mark(mark): Mark) -> io::Result<Socket> {
+    let protocol = if kind == Type::STREAM {
+        Protocol::TCP
+    } else {
+        Protocol::UDP
+    };
+    let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), Some(protocol))?;
+    if mark != 0 {
+        socket.set_mark(mark)?;
     }
-    socket.set_mark(mark)
+    Ok(socket)
+}
+
+/// Lets it have no other family's packets, and its address whether the host has it or not: without IPv6 on its loopback
+/// interface (`disable_ipv6`) there is no ::1, nor anybody who could be kept waiting.
+fn set_lone(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+        set_freebind(socket, address.ip())?;
+    }
+    Ok(())
 }
 
 /// An address that the host does not have yet can be held too.

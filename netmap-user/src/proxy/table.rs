@@ -9,7 +9,11 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{hold::Hold, reply::ReplySocket, socket::Mark};
+use super::{
+    hold::Hold,
+    reply::ReplySocket,
+    socket::{Families, Mark},
+};
 use crate::binding::{Binding, Published, Transport};
 
 /// Every published range.
@@ -76,14 +80,24 @@ impl Table {
         self.entries.insert(key(&entry.binding.published), entry);
     }
 
-    /// Takes a range out; false when it is not there.
-    pub(super) fn remove(&mut self, published: &Published) -> bool {
+    /// Takes a range out; false when it is not there. One of the other family that shared its sockets keeps its ports by
+    /// sockets of its own.
+    pub(super) fn remove(&mut self, published: &Published, mark: Mark) -> bool {
         let key = key(published);
         let known = self
             .entries
             .get(&key)
             .is_some_and(|entry| entry.binding.published == *published);
-        known && self.entries.remove(&key).is_some()
+        if !known || self.entries.remove(&key).is_none() {
+            return false;
+        }
+        let other = other_family(published.host).map(|host| (key.0, host, key.2));
+        if let Some(entry) = other.and_then(|key| self.entries.get_mut(&key))
+            && let Err(error) = entry.hold.narrow(&entry.binding.published, mark)
+        {
+            tracing::warn!("other programs can bind ports of {}: {error}", entry.binding);
+        }
+        true
     }
 
     /// Takes everything out.
@@ -113,7 +127,7 @@ impl Table {
         if let Some(reply) = entry.replies.get(&destination) {
             return Ok(Arc::downgrade(reply));
         }
-        let reply = Arc::new(ReplySocket::bind(destination, mark)?);
+        let reply = Arc::new(ReplySocket::bind(destination, Families::One, mark)?);
         let weak = Arc::downgrade(&reply);
         entry.replies.insert(destination, reply);
         Ok(weak)
@@ -143,6 +157,14 @@ impl Table {
             known.then_some(*key)
         })
     }
+}
+
+/// The other family's wildcard.
+fn other_family(host: IpAddr) -> Option<IpAddr> {
+    host.is_unspecified().then_some(match host {
+        IpAddr::V4(_) => Ipv6Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED.into(),
+    })
 }
 
 fn key(published: &Published) -> (Transport, IpAddr, u16) {
@@ -237,8 +259,8 @@ mod tests {
             ports: span(11_120, 11_121),
             ..binding.published
         };
-        assert!(!table.remove(&longer));
-        assert!(table.remove(&binding.published));
+        assert!(!table.remove(&longer, NO_MARK));
+        assert!(table.remove(&binding.published, NO_MARK));
         assert!(!route.is_live());
         assert_eq!(target(&table, "127.0.0.41:11120"), None);
     }

@@ -1,4 +1,4 @@
-//! TCP: one listener for all published ports, one task a connection.
+//! TCP: one listener a family for all published ports, one task a connection.
 
 use std::{
     future::pending,
@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{FutureExt as _, future::join_all};
 use socket2::Socket;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -27,13 +28,17 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A connection that is older is asked now and then whether its container is still there.
 const LASTING: Duration = Duration::from_secs(1);
 
-/// Accepts for ever.
+/// Accepts from each for ever.
 pub(super) fn serve(
-    shared: Arc<Shared>,
-    listener: &net::TcpListener,
+    shared: &Arc<Shared>,
+    listeners: &[Arc<net::TcpListener>],
 ) -> io::Result<impl Future<Output = ()> + use<>> {
-    let listener = TcpListener::from_std(listener.try_clone()?)?;
-    Ok(accept(shared, listener))
+    let serving = listeners.iter().map(|listener| {
+        let listener = TcpListener::from_std(listener.try_clone()?)?;
+        Ok(accept(Arc::clone(shared), listener))
+    });
+    let serving: Vec<_> = serving.collect::<io::Result<_>>()?;
+    Ok(join_all(serving).map(drop))
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener) {

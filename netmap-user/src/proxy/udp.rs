@@ -1,4 +1,4 @@
-//! UDP: one front socket for all published ports. Each datagram says where it was sent to.
+//! UDP: one front socket a family for all published ports. Each datagram says where it was sent to.
 
 use std::{
     io,
@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use futures_util::{FutureExt as _, future::join_all};
 use tokio::{io::Interest, net::UdpSocket, task::yield_now};
 
 use super::{
@@ -23,7 +24,20 @@ use crate::{
 /// Datagrams read at a time, before others have their turn.
 const BATCH: usize = 64;
 
-/// The socket that published ports are steered to.
+/// Forwards what comes to each for ever.
+pub(super) fn serve(
+    shared: &Arc<Shared>,
+    fronts: Vec<Arc<Front>>,
+) -> io::Result<impl Future<Output = ()> + use<>> {
+    let serving = fronts.into_iter().map(|front| {
+        let socket = UdpSocket::from_std(front.socket.try_clone()?)?;
+        Ok(front.forward_for_ever(Arc::clone(shared), socket))
+    });
+    let serving: Vec<_> = serving.collect::<io::Result<_>>()?;
+    Ok(join_all(serving).map(drop))
+}
+
+/// The socket that published ports of one family are steered to.
 #[derive(Debug)]
 pub(super) struct Front {
     socket: net::UdpSocket,
@@ -33,22 +47,13 @@ pub(super) struct Front {
 }
 
 impl Front {
-    pub(super) fn bind(mark: Mark) -> io::Result<Self> {
-        let socket = udp_front(mark)?;
+    pub(super) fn bind(address: SocketAddr, mark: Mark) -> io::Result<Self> {
+        let socket = udp_front(address, mark)?;
         Ok(Self {
             address: socket.local_addr()?,
             own_reply: Arc::new(ReplySocket::from_bound(socket.try_clone()?)),
             socket,
         })
-    }
-
-    /// Forwards for ever.
-    pub(super) fn serve(
-        self: Arc<Self>,
-        shared: Arc<Shared>,
-    ) -> io::Result<impl Future<Output = ()> + use<>> {
-        let socket = UdpSocket::from_std(self.socket.try_clone()?)?;
-        Ok(self.forward_for_ever(shared, socket))
     }
 
     async fn forward_for_ever(self: Arc<Self>, shared: Arc<Shared>, socket: UdpSocket) {
@@ -84,8 +89,8 @@ impl Front {
             return;
         };
         let key = SessionKey {
-            client: first.from.into(),
-            destination: first.to.into(),
+            client: first.from,
+            destination: first.to,
         };
         let mut rest = datagrams;
         let session = loop {

@@ -53,7 +53,7 @@ pub enum SpecError {
     /// An IPv4 address in the form of one of IPv6.
     #[error("{0} is an IPv4 address; write {1}")]
     Mapped(Ipv6Addr, Ipv4Addr),
-    /// fe80::/10, or an address with a zone.
+    /// `fe80::/10`, or an address with a zone.
     #[error(
         "{0} is a link-local address, which means another machine on every link; give one that is unique"
     )]
@@ -105,7 +105,7 @@ pub enum SpecError {
         /// What is published.
         published: HostPorts,
     },
-    /// 127.0.0.0/8, or ::1.
+    /// 127.0.0.0/8, or `::1`.
     #[error(
         "{0} is a loopback address, which cannot be reached inside a container; give the address of its interface"
     )]

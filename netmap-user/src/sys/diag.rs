@@ -5,7 +5,7 @@ mod wire;
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
@@ -16,8 +16,9 @@ use nix::sys::socket::{
 };
 
 use self::wire::{
-    ANSWER_STORAGE, ANSWER_STORAGES, ANSWER_VALUE, Answer, Condition, Header, Id, REQUEST_BYTECODE,
-    REQUEST_MAP, REQUEST_STORAGES, Request, SOCK_DESTROY, SOCK_DIAG_BY_FAMILY, attribute, find, states, step,
+    ANSWER_STORAGE, ANSWER_STORAGES, ANSWER_VALUE, Answer, Header, Id, REQUEST_BYTECODE, REQUEST_MAP,
+    REQUEST_STORAGES, Request, SOCK_DESTROY, SOCK_DIAG_BY_FAMILY, attribute, find, states, step,
+    to_destination,
 };
 
 /// A connection to the kernel's socket monitor.
@@ -40,16 +41,16 @@ impl Connected {
         Cookie(high << 32 | low)
     }
 
-    /// Its peer; `None` when that has no IPv4 address.
-    pub fn peer(&self) -> Option<SocketAddrV4> {
+    /// Its peer; a mapped IPv4 address as what it is, and link-local ones without their interface.
+    pub fn peer(&self) -> SocketAddr {
         let port = u16::from_be_bytes(self.id.destination_port);
         let address = if i32::from(self.family) == libc::AF_INET {
             let [a, b, c, d, ..] = self.id.destination;
-            Ipv4Addr::new(a, b, c, d)
+            Ipv4Addr::new(a, b, c, d).into()
         } else {
-            std::net::Ipv6Addr::from(self.id.destination).to_ipv4_mapped()?
+            Ipv6Addr::from(self.id.destination).to_canonical()
         };
-        Some(SocketAddrV4::new(address, port))
+        SocketAddr::new(address, port)
     }
 }
 
@@ -77,7 +78,7 @@ impl SocketDiag {
     pub fn each(
         &self,
         protocol: Protocol,
-        peer: Option<Ipv4Addr>,
+        peer: Option<IpAddr>,
         mut visit: impl FnMut(Connected),
     ) -> io::Result<()> {
         self.dump(protocol, peer, Vec::new(), |connected, _| visit(connected))
@@ -91,7 +92,7 @@ impl SocketDiag {
     /// What the request fails with: `EPERM` without `CAP_BPF`, `EINVAL` on a kernel before 5.7.
     pub fn each_stored<V: Pod>(
         &self,
-        peer: Option<Ipv4Addr>,
+        peer: Option<IpAddr>,
         map: BorrowedFd<'_>,
         mut visit: impl FnMut(Connected, V),
     ) -> io::Result<()> {
@@ -137,15 +138,19 @@ impl SocketDiag {
     fn dump(
         &self,
         protocol: Protocol,
-        peer: Option<Ipv4Addr>,
+        peer: Option<IpAddr>,
         mut attributes: Vec<u8>,
         mut visit: impl FnMut(Connected, &[u8]),
     ) -> io::Result<()> {
         if let Some(peer) = peer {
-            let condition = Condition::destination(peer);
-            attributes.extend(attribute(REQUEST_BYTECODE, bytemuck::bytes_of(&condition)));
+            attributes.extend(attribute(REQUEST_BYTECODE, &to_destination(peer)));
         }
-        for family in [libc::AF_INET, libc::AF_INET6] {
+        // IPv6 sockets have peers of either family.
+        let families: &[i32] = match peer {
+            Some(IpAddr::V6(_)) => &[libc::AF_INET6],
+            _ => &[libc::AF_INET, libc::AF_INET6],
+        };
+        for &family in families {
             let request = Request {
                 family: u8::try_from(family).unwrap_or_default(),
                 protocol: protocol.number(),
@@ -232,6 +237,7 @@ mod tests {
 
     #[test]
     fn a_mapped_peer_is_its_ipv4_address() {
+        let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
         let mut id = Id::zeroed();
         id.destination_port = 80_u16.to_be_bytes();
         id.destination = Ipv4Addr::new(172, 30, 1, 2).to_ipv6_mapped().octets();
@@ -240,12 +246,11 @@ mod tests {
             protocol: Protocol::Tcp,
             id,
         };
-        let peer = Some("172.30.1.2:80".parse().unwrap());
-        assert_eq!(connected.peer(), peer);
+        assert_eq!(connected.peer(), peer("172.30.1.2:80"));
         connected.id.destination = [0; 16];
         connected.id.destination[..4].copy_from_slice(&[172, 30, 1, 2]);
-        assert_eq!(connected.peer(), None);
+        assert_eq!(connected.peer(), peer("[ac1e:102::]:80"));
         connected.family = 2;
-        assert_eq!(connected.peer(), peer);
+        assert_eq!(connected.peer(), peer("172.30.1.2:80"));
     }
 }

@@ -1,22 +1,25 @@
-//! Many datagrams a call (recvmmsg(2)), each with the address that it was sent to (`IP_RECVORIGDSTADDR`).
+//! Many datagrams a call (recvmmsg(2)), each with the address that it was sent to (`IP_RECVORIGDSTADDR`,
+//! `IPV6_RECVORIGDSTADDR`).
 
 use std::{
     fmt, io,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     os::fd::{AsFd, AsRawFd as _},
     ptr,
 };
 
-/// Longer than any UDP payload over IPv4 (65,507 bytes).
+/// Longer than any UDP payload over IPv4 (65,507 bytes) or IPv6 without jumbograms.
 const LONGEST: usize = 65_535;
 /// `struct sockaddr_in`.
-const NAME: usize = size_of::<libc::sockaddr_in>();
+const NAME4: usize = size_of::<libc::sockaddr_in>();
+/// `struct sockaddr_in6`.
+const NAME: usize = size_of::<libc::sockaddr_in6>();
 /// `struct cmsghdr`, which is as long as its alignment asks for.
 const HEADER: usize = size_of::<libc::cmsghdr>();
-/// Room for one control message with a `sockaddr_in`, in words, as it has to be aligned.
-const CONTROL: usize = (HEADER + NAME) / size_of::<u64>();
+/// Room for one control message with an address, in words, as it has to be aligned.
+const CONTROL: usize = (HEADER + NAME).div_ceil(size_of::<u64>());
 
-/// Room for datagrams of an IPv4 socket. Memory is touched only as far as datagrams fill it.
+/// Room for datagrams of a socket of either family. Memory is touched only as far as datagrams fill it.
 pub struct Inbox {
     slots: Box<[Slot]>,
     payloads: Vec<u8>,
@@ -38,9 +41,9 @@ struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'inbox> {
     /// Who sent it.
-    pub from: SocketAddrV4,
+    pub from: SocketAddr,
     /// The address and port that it was sent to.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// What it says.
     pub payload: &'inbox [u8],
 }
@@ -112,8 +115,8 @@ impl Inbox {
             let hdr = &header.msg_hdr;
             slot.length = usize::try_from(header.msg_len).unwrap_or(0);
             slot.is_whole = hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) == 0
-                && hdr.msg_controllen >= HEADER + NAME
-                && hdr.msg_namelen >= length(NAME);
+                && hdr.msg_controllen >= HEADER + NAME4
+                && hdr.msg_namelen >= length(NAME4);
         }
         Ok(self.received)
     }
@@ -124,8 +127,12 @@ impl Inbox {
         let control: &[u8] = bytemuck::cast_slice(&slot.control);
         let (header, to) = control.split_at_checked(HEADER)?;
         let kind = header.get(size_of::<usize>()..)?;
-        let wanted = [libc::SOL_IP.to_ne_bytes(), libc::IP_ORIGDSTADDR.to_ne_bytes()];
-        if !slot.is_whole || kind != wanted.as_flattened() {
+        let wanted = [
+            [libc::SOL_IP, libc::IP_ORIGDSTADDR],
+            [libc::SOL_IPV6, libc::IPV6_ORIGDSTADDR],
+        ];
+        let is_it = |wanted: [i32; 2]| kind == wanted.map(i32::to_ne_bytes).as_flattened();
+        if !slot.is_whole || !wanted.into_iter().any(is_it) {
             return None;
         }
         let payload = self.payloads.chunks_exact(LONGEST).nth(index)?;
@@ -149,14 +156,23 @@ impl fmt::Debug for Inbox {
     }
 }
 
-/// A `sockaddr_in`.
-fn address(bytes: &[u8]) -> Option<SocketAddrV4> {
-    let port = bytes.get(2..4)?.try_into().ok()?;
-    let address: [u8; 4] = bytes.get(4..8)?.try_into().ok()?;
-    Some(SocketAddrV4::new(
-        Ipv4Addr::from(address),
-        u16::from_be_bytes(port),
-    ))
+/// A `sockaddr_in` or `sockaddr_in6`, by the family that it names.
+fn address(bytes: &[u8]) -> Option<SocketAddr> {
+    let family = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?);
+    let port = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
+    match i32::from(family) {
+        libc::AF_INET => {
+            let address: [u8; 4] = bytes.get(4..8)?.try_into().ok()?;
+            Some((Ipv4Addr::from(address), port).into())
+        }
+        libc::AF_INET6 => {
+            let address: [u8; 16] = bytes.get(8..24)?.try_into().ok()?;
+            let scope = u32::from_ne_bytes(bytes.get(24..28)?.try_into().ok()?);
+            // Without the flow label: it does not tell who somebody is.
+            Some(SocketAddrV6::new(Ipv6Addr::from(address), port, 0, scope).into())
+        }
+        _ => None,
+    }
 }
 
 /// A length as the kernel's structures have it; all are small.
@@ -172,43 +188,53 @@ mod tests {
 
     use super::*;
 
-    fn sockets(says_where_to: bool) -> (UdpSocket, SocketAddrV4, UdpSocket, SocketAddrV4) {
-        let v4 = |socket: &UdpSocket| match socket.local_addr().unwrap() {
-            std::net::SocketAddr::V4(address) => address,
-            other @ std::net::SocketAddr::V6(_) => panic!("{other} is not IPv4"),
-        };
+    fn sockets(says_where_to: bool) -> (UdpSocket, SocketAddr, UdpSocket, SocketAddr) {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         setsockopt(&receiver, sockopt::Ipv4OrigDstAddr, &says_where_to).unwrap();
         let sender = UdpSocket::bind("127.0.0.2:0").unwrap();
-        let (to, from) = (v4(&receiver), v4(&sender));
+        with_addresses(receiver, sender)
+    }
+
+    fn with_addresses(
+        receiver: UdpSocket,
+        sender: UdpSocket,
+    ) -> (UdpSocket, SocketAddr, UdpSocket, SocketAddr) {
+        let (to, from) = (receiver.local_addr().unwrap(), sender.local_addr().unwrap());
         (receiver, to, sender, from)
+    }
+
+    fn sockets6() -> (UdpSocket, SocketAddr, UdpSocket, SocketAddr) {
+        let receiver = UdpSocket::bind("[::1]:0").unwrap();
+        setsockopt(&receiver, sockopt::Ipv6OrigDstAddr, &true).unwrap();
+        with_addresses(receiver, UdpSocket::bind("[::1]:0").unwrap())
     }
 
     #[test]
     fn datagrams_keep_their_order_boundaries_and_addresses() {
-        let (receiver, to, sender, from) = sockets(true);
-        let sent: Vec<Vec<u8>> = [0, 1, 1472, 60_000, 0, 7].map(|length| vec![7; length]).to_vec();
-        let mut inbox = Inbox::new(4);
-        for round in 0..2 {
-            for payload in &sent {
-                sender.send_to(payload, to).unwrap();
-            }
-            let mut got = Vec::new();
-            while got.len() < sent.len() {
-                let count = inbox.receive(&receiver).unwrap();
-                assert!(inbox.get(count).is_none(), "one more than came, round {round}");
-                for index in 0..count {
-                    let datagram = inbox.get(index).unwrap();
-                    assert_eq!((datagram.from, datagram.to), (from, to));
-                    got.push(datagram.payload.to_vec());
+        for (receiver, to, sender, from) in [sockets(true), sockets6()] {
+            let sent: Vec<Vec<u8>> = [0, 1, 1472, 60_000, 0, 7].map(|length| vec![7; length]).to_vec();
+            let mut inbox = Inbox::new(4);
+            for round in 0..2 {
+                for payload in &sent {
+                    sender.send_to(payload, to).unwrap();
                 }
+                let mut got = Vec::new();
+                while got.len() < sent.len() {
+                    let count = inbox.receive(&receiver).unwrap();
+                    assert!(inbox.get(count).is_none(), "one more than came, round {round}");
+                    for index in 0..count {
+                        let datagram = inbox.get(index).unwrap();
+                        assert_eq!((datagram.from, datagram.to), (from, to));
+                        got.push(datagram.payload.to_vec());
+                    }
+                }
+                assert!(got == sent, "changed on its way, round {round}");
             }
-            assert!(got == sent, "changed on its way, round {round}");
+            assert_eq!(
+                inbox.receive(&receiver).unwrap_err().kind(),
+                io::ErrorKind::WouldBlock
+            );
         }
-        assert_eq!(
-            inbox.receive(&receiver).unwrap_err().kind(),
-            io::ErrorKind::WouldBlock
-        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, tc::TcAttachOption
 use netmap_common::maps::{Address, IfIndex, Role, program};
 use netmap_user::daemon::down;
 use netmap_user::{
-    dataplane::{Attachment, CURRENT_NETNS, DataplaneError, Mode, Removed, attachments},
+    dataplane::{Attachment, CURRENT_NETNS, Dataplane, DataplaneError, Mode, Removed, attachments},
     maps::Maps,
 };
 
@@ -127,25 +127,33 @@ fn socket_hooks_keep_their_links_and_move_when_asked_to() {
         let cgroups = [Cgroup::make("one"), Cgroup::make("two")];
         let mut dataplane = lab.load();
         let steer = dataplane.attach_steer(CURRENT_NETNS.as_ref()).unwrap();
-        let hold = dataplane.attach_hold(cgroups[0].0.as_ref()).unwrap();
-        assert_eq!((steer.place.hook(), hold.place.hook()), ("sk_lookup", "bind4"));
+        let hold = holds(&mut dataplane, &cgroups[0]);
+        let hooks = hold.each_ref().map(|hold| hold.place.hook());
+        assert_eq!((steer.place.hook(), hooks), ("sk_lookup", ["bind4", "bind6"]));
         drop(dataplane);
 
         let mut dataplane = lab.load();
         let steer_again = dataplane.attach_steer(CURRENT_NETNS.as_ref()).unwrap();
-        let hold_again = dataplane.attach_hold(cgroups[0].0.as_ref()).unwrap();
+        let hold_again = holds(&mut dataplane, &cgroups[0]);
         assert_eq!(link_id(&steer), link_id(&steer_again));
         assert_ne!(program_id(&steer), program_id(&steer_again));
-        assert_eq!(link_id(&hold), link_id(&hold_again));
-        assert_ne!(program_id(&hold), program_id(&hold_again));
-
-        let moved = dataplane.attach_hold(cgroups[1].0.as_ref()).unwrap();
-        assert_ne!(link_id(&hold), link_id(&moved));
-        assert_ne!(hold.link.unwrap().target, moved.link.unwrap().target);
-        assert_eq!(dataplane.attachments().unwrap(), [steer_again, moved]);
+        let moved = holds(&mut dataplane, &cgroups[1]);
+        for ((hold, again), moved) in hold.iter().zip(&hold_again).zip(&moved) {
+            assert_eq!(link_id(hold), link_id(again));
+            assert_ne!(program_id(hold), program_id(again));
+            assert_ne!(link_id(hold), link_id(moved));
+            assert_ne!(hold.link.unwrap().target, moved.link.unwrap().target);
+        }
+        let [moved4, moved6] = moved;
+        assert_eq!(dataplane.attachments().unwrap(), [steer_again, moved4, moved6]);
         dataplane.detach_hold().unwrap();
         assert_eq!(dataplane.attachments().unwrap().len(), 1);
     });
+}
+
+fn holds(dataplane: &mut Dataplane, cgroup: &Cgroup) -> [Attachment; 2] {
+    let attached = dataplane.attach_hold(cgroup.0.as_ref()).unwrap();
+    attached.try_into().unwrap()
 }
 
 #[test]
@@ -163,6 +171,7 @@ fn detours_are_attached_together_and_keep_their_links() {
                 "recvmsg4",
                 "recvmsg6",
                 "sendmsg4",
+                "sendmsg6",
                 "connect4",
                 "connect6"
             ]
@@ -198,15 +207,15 @@ fn down_leaves_neither_pin_nor_program() {
         dataplane.attach_detours(cgroup.0.as_ref()).unwrap();
         let errors = down(&lab.pin_dir).unwrap_err();
         assert!(matches!(errors[..], [DataplaneError::Running(_)]), "{errors:?}");
-        assert_eq!(dataplane.attachments().unwrap().len(), 12);
+        assert_eq!(dataplane.attachments().unwrap().len(), 14);
         drop(dataplane);
 
         let removed = down(&lab.pin_dir).unwrap();
         assert_eq!(
             removed,
             Removed {
-                attachments: 12,
-                programs: 14,
+                attachments: 14,
+                programs: 16,
                 maps: netmap_common::maps::name::ALL.len()
             }
         );

@@ -30,11 +30,13 @@ fn everything_is_loaded_pinned_and_counted() {
             program::UPLINK_XDP,
             program::STEER,
             program::HOLD,
+            program::HOLD6,
             program::GETPEERNAME4,
             program::GETPEERNAME6,
             program::RECVMSG4,
             program::RECVMSG6,
             program::SENDMSG4,
+            program::SENDMSG6,
             program::CONNECT4,
             program::CONNECT6,
         ];

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     thread,
     time::Duration,
 };
@@ -21,13 +21,19 @@ pub struct Client {
 
 impl Client {
     /// Connects from `namespace` to `to`.
-    pub fn connect(namespace: &Namespace, to: SocketAddrV4) -> Result<Self> {
+    pub fn connect(namespace: &Namespace, to: impl Into<SocketAddr>) -> Result<Self> {
+        let to = to.into();
         Self::of(connect(namespace, None, to, DEADLINE)?)
             .with_context(|| format!("cannot connect from {} to {to}", namespace.name()))
     }
 
     /// The same, from the address and port `from`.
-    pub fn connect_from(namespace: &Namespace, from: SocketAddrV4, to: SocketAddrV4) -> Result<Self> {
+    pub fn connect_from(
+        namespace: &Namespace,
+        from: impl Into<SocketAddr>,
+        to: impl Into<SocketAddr>,
+    ) -> Result<Self> {
+        let (from, to) = (from.into(), to.into());
         Self::of(connect(namespace, Some(from), to, DEADLINE)?)
             .with_context(|| format!("cannot connect from {from} in {} to {to}", namespace.name()))
     }
@@ -127,7 +133,7 @@ impl Client {
 }
 
 /// Connects, asks once, and ends the connection in good order.
-pub fn request(namespace: &Namespace, to: SocketAddrV4, payload: &str) -> Result<Answer> {
+pub fn request(namespace: &Namespace, to: impl Into<SocketAddr>, payload: &str) -> Result<Answer> {
     let mut client = Client::connect(namespace, to)?;
     let answer = client.ask(payload)?;
     client.finish()?;
@@ -137,17 +143,18 @@ pub fn request(namespace: &Namespace, to: SocketAddrV4, payload: &str) -> Result
 /// Connects from `namespace` and gives the kernel's answer as it is, after `patience` at the latest.
 pub fn connect(
     namespace: &Namespace,
-    from: Option<SocketAddrV4>,
-    to: SocketAddrV4,
+    from: Option<SocketAddr>,
+    to: impl Into<SocketAddr>,
     patience: Duration,
 ) -> Result<io::Result<TcpStream>> {
-    let socket = namespace.socket(Domain::IPV4, Type::STREAM)?;
+    let to = to.into();
+    let socket = namespace.socket(Domain::for_address(to), Type::STREAM)?;
     let connect = || {
         if let Some(from) = from {
             socket.set_reuse_address(true)?;
-            socket.bind(&SocketAddr::from(from).into())?;
+            socket.bind(&from.into())?;
         }
-        socket.connect_timeout(&SocketAddr::from(to).into(), patience)?;
+        socket.connect_timeout(&to.into(), patience)?;
         socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(DEADLINE))?;
         socket.set_write_timeout(Some(DEADLINE))

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    net::{Shutdown, SocketAddrV4, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
@@ -29,7 +29,8 @@ struct Shared {
 
 impl Server {
     /// Listens on `address` in `namespace`.
-    pub fn start(namespace: &Namespace, address: SocketAddrV4) -> Result<Self> {
+    pub fn start(namespace: &Namespace, address: impl Into<SocketAddr>) -> Result<Self> {
+        let address = address.into();
         let listener = namespace
             .try_run(|| TcpListener::bind(address))
             .with_context(|| format!("cannot listen on {address} in {}", namespace.name()))?;

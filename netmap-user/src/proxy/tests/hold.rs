@@ -48,7 +48,7 @@ static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// The first of `count` ports that nobody has on any address, outside the ephemeral range, so that nobody gets one by
 /// chance.
-fn free_ports(count: u16, transport: Transport) -> u16 {
+pub(super) fn free_ports(count: u16, transport: Transport) -> u16 {
     let taken: Vec<u16> = bound(transport).unwrap().iter().map(SocketAddr::port).collect();
     let process = u16::try_from(std::process::id() % 95).unwrap();
     for _ in 0..95 {
@@ -117,6 +117,85 @@ fn a_held_port_cannot_be_bound_until_the_hold_is_dropped() {
         }
         drop(hold);
         other((ANY, port), transport).unwrap();
+    }
+}
+
+/// What another program gets at `host`; an IPv6 socket takes IPv6 alone.
+fn bind_alone(host: IpAddr, port: u16, transport: Transport) -> io::Result<Socket> {
+    let kind = match transport {
+        Transport::Tcp => Type::STREAM,
+        Transport::Udp => Type::DGRAM,
+    };
+    let socket = Socket::new(Domain::for_address((host, port).into()), kind, None)?;
+    if host.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(transport == Transport::Tcp)?;
+    socket.bind(&SocketAddr::from((host, port)).into())?;
+    if transport == Transport::Tcp {
+        socket.listen(1)?;
+    }
+    Ok(socket)
+}
+
+const V4: [IpAddr; 2] = [IpAddr::V4(ANY), IpAddr::V4(ONE)];
+const V6: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+#[test]
+fn an_ipv6_port_is_kept_from_ipv6_and_from_who_takes_both() {
+    for transport in [Transport::Tcp, Transport::Udp] {
+        for host in V6 {
+            let port = free_ports(1, transport);
+            let wanted = published((host, port).into(), transport);
+            let _hold = Hold::take(&wanted, Mark(0), &[]).unwrap();
+            for other in V6 {
+                let error = bind_alone(other, port, transport).expect_err("bound a held port");
+                assert_eq!(error.kind(), ErrorKind::AddrInUse, "{host} {other} {transport}");
+            }
+            other((Ipv6Addr::UNSPECIFIED, port), transport).expect_err("bound a held port");
+            for other in V4 {
+                bind_alone(other, port, transport).expect("IPv4 is another port");
+            }
+        }
+    }
+}
+
+#[test]
+fn both_families_are_kept_by_one_socket_until_one_of_them_is_free() {
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let port = free_ports(1, transport);
+        let both = [V4, V6].map(|hosts| published((hosts[0], port).into(), transport));
+        let mut holds = Hold::take_all(&both, Mark(0), &[]);
+        let [mut six, four] = [holds.remove(1).unwrap(), holds.remove(0).unwrap()];
+        let sockets = bound(transport).unwrap();
+        assert_eq!(sockets.iter().filter(|socket| socket.port() == port).count(), 1);
+        for host in V4.into_iter().chain(V6) {
+            let error = bind_alone(host, port, transport).expect_err("bound a held port");
+            assert_eq!(error.kind(), ErrorKind::AddrInUse, "{host} {transport}");
+        }
+        drop(four);
+        six.narrow(&both[1], Mark(0)).unwrap();
+        for host in V4 {
+            bind_alone(host, port, transport).expect("a free port is held");
+        }
+        for host in V6 {
+            bind_alone(host, port, transport).expect_err("bound a held port");
+        }
+    }
+}
+
+#[test]
+fn a_family_whose_port_is_taken_does_not_keep_the_other_from_its_own() {
+    for transport in [Transport::Tcp, Transport::Udp] {
+        for (taken, free) in [(V4, 1), (V6, 0)] {
+            let port = free_ports(1, transport);
+            let _other = bind_alone(taken[0], port, transport).unwrap();
+            let both = [V4, V6].map(|hosts| published((hosts[0], port).into(), transport));
+            let mut holds = Hold::take_all(&both, Mark(0), &[]);
+            holds.remove(free).unwrap();
+            let error = in_use(holds.remove(0));
+            assert_eq!(error.by, Some((taken[0], port).into()), "{transport}");
+        }
     }
 }
 
@@ -200,11 +279,14 @@ fn a_large_range_is_checked_without_sockets() {
 #[tokio::test]
 async fn the_proxys_own_sockets_do_not_keep_a_range_from_being_published() {
     let proxy = Proxy::start(config()).unwrap();
-    for (transport, own) in [
-        (Transport::Tcp, proxy.tcp4_address),
-        (Transport::Udp, proxy.udp4.address),
-    ] {
-        proxy.hold(&published(own, transport)).unwrap();
-        assert_eq!(in_use(take(ONE, own.port(), transport)).by, Some(own));
+    for family in proxy.fronts.families() {
+        for (transport, own) in [
+            (Transport::Tcp, family.tcp_address),
+            (Transport::Udp, family.udp.address),
+        ] {
+            let published = published(own, transport);
+            proxy.hold_one(&published).unwrap();
+            assert_eq!(in_use(Hold::take(&published, Mark(0), &[])).by, Some(own));
+        }
     }
 }

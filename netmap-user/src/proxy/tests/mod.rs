@@ -3,6 +3,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    os::fd::AsFd as _,
     time::Duration,
 };
 
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 use crate::binding::PortSpan;
 
+mod families;
 mod hold;
 mod tcp;
 mod udp;
@@ -45,16 +47,35 @@ fn binding(published: Published, target: SocketAddr) -> Binding {
 }
 
 impl Proxy {
-    /// Publishes the address of the proxy's own socket, and returns it.
+    /// Where its own socket is.
+    fn own(&self, transport: Transport, is_v6: bool) -> SocketAddr {
+        let mut families = self.fronts.families();
+        let family = families.nth(is_v6.into()).unwrap();
+        match transport {
+            Transport::Tcp => family.tcp_address,
+            Transport::Udp => family.udp.address,
+        }
+    }
+
+    /// Publishes the address of the proxy's own IPv4 socket, and returns it.
     fn publish_own(&self, transport: Transport, target: SocketAddr) -> (Published, SocketAddr) {
-        let own = match transport {
-            Transport::Tcp => self.tcp4_address,
-            Transport::Udp => self.udp4.address,
-        };
+        self.publish_at(self.own(transport, false), transport, target)
+    }
+
+    fn publish_at(
+        &self,
+        own: SocketAddr,
+        transport: Transport,
+        target: SocketAddr,
+    ) -> (Published, SocketAddr) {
         let published = published(own, transport);
-        let hold = self.hold(&published).unwrap();
+        let hold = self.hold_one(&published).unwrap();
         self.publish(binding(published, target), hold);
         (published, own)
+    }
+
+    fn hold_one(&self, published: &Published) -> Result<Hold, HoldError> {
+        self.hold(&[*published]).remove(0)
     }
 }
 
@@ -84,7 +105,7 @@ async fn an_allow_list_refuses_others_and_never_this_host() {
     let published = published("192.0.2.1:8080".parse().unwrap(), Transport::Tcp);
     let mut binding = binding(published, "172.30.0.2:80".parse().unwrap());
     binding.allow = vec!["198.51.100.0/24".parse().unwrap()];
-    let hold = proxy.hold(&published).unwrap();
+    let hold = proxy.hold_one(&published).unwrap();
     proxy.publish(binding, hold);
 
     let route = |peer: &str| {
@@ -102,6 +123,37 @@ async fn an_allow_list_refuses_others_and_never_this_host() {
     assert_eq!(proxy.counters().refused_source.get(), 1);
 }
 
+#[tokio::test]
+async fn an_allow_list_is_for_ipv6_clients_as_well() {
+    let proxy = Proxy::start(Config {
+        is_local: Arc::new(|address| address == "2001:db8::1".parse::<IpAddr>().unwrap()),
+        ..config()
+    })
+    .unwrap();
+    let published = published("[2001:db8::1]:8080".parse().unwrap(), Transport::Udp);
+    let mut binding = binding(published, "172.30.0.2:80".parse().unwrap());
+    binding.allow = vec![
+        "198.51.100.0/24".parse().unwrap(),
+        "2001:db8:5::/64".parse().unwrap(),
+    ];
+    let hold = proxy.hold_one(&published).unwrap();
+    proxy.publish(binding, hold);
+
+    let may = |peer: &str| {
+        let destination = "[2001:db8::1]:8080".parse().unwrap();
+        let route = proxy
+            .shared
+            .route(Transport::Udp, destination, peer.parse().unwrap());
+        route.is_ok()
+    };
+    assert!(may("[2001:db8:5::9]:1000"));
+    assert!(may("[2001:db8::1]:1000"));
+    assert!(may("[::1]:1000"));
+    assert!(!may("[2001:db8:6::9]:1000"));
+    assert!(!may("[fe80::9%2]:1000"));
+    assert_eq!(proxy.counters().refused_source.get(), 2);
+}
+
 /// Needs `CAP_NET_ADMIN`.
 #[tokio::test]
 async fn every_socket_towards_the_kernel_carries_the_mark() {
@@ -112,16 +164,13 @@ async fn every_socket_towards_the_kernel_carries_the_mark() {
     })
     .unwrap();
     let address: SocketAddr = "127.0.0.44:11300".parse().unwrap();
-    let tcp = socket::tcp_hold(address, Mark(mark)).unwrap();
-    let udp = socket::udp_bound(address, Mark(mark)).unwrap();
+    let tcp = socket::tcp_hold(address, socket::Families::One, Mark(mark)).unwrap();
+    let udp = socket::udp_bound(address, socket::Families::One, Mark(mark)).unwrap();
     let container = socket::udp_backend(address, Mark(mark)).unwrap();
-    for socket in [
-        proxy.tcp4(),
-        proxy.udp4(),
-        tcp.as_fd(),
-        udp.as_fd(),
-        container.as_fd(),
-    ] {
+    let own = [tcp.as_fd(), udp.as_fd(), container.as_fd()];
+    let fronts: Vec<_> = proxy.sockets().map(|(_, socket)| socket).collect();
+    assert_eq!(fronts.len(), 4);
+    for socket in fronts.into_iter().chain(own) {
         assert_eq!(socket2::SockRef::from(&socket).mark().unwrap(), mark);
     }
 }

@@ -111,7 +111,7 @@ async fn a_container_that_does_not_listen_resets_the_client() {
 #[tokio::test]
 async fn a_port_that_is_not_published_resets_the_client() {
     let proxy = Proxy::start(config()).unwrap();
-    is_reset(proxy.tcp4_address).await;
+    is_reset(proxy.own(Transport::Tcp, false)).await;
     assert_eq!(proxy.counters().refused_unpublished.get(), 1);
 }
 
@@ -343,7 +343,7 @@ async fn a_container_that_speaks_first_is_heard() {
 
 #[tokio::test]
 async fn accepted_connections_have_what_their_listener_was_given() {
-    let front = socket::tcp_front(ANY_PORT, Mark(0)).unwrap();
+    let front = socket::tcp_front(LOCALHOST.into(), Mark(0)).unwrap();
     let _client = std::net::TcpStream::connect(front.local_addr().unwrap()).unwrap();
     eventually("the connection", || {
         let Ok((accepted, _)) = front.accept() else {

@@ -1,6 +1,6 @@
 //! What goes over the socket monitor's netlink socket, and back.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use bytemuck::{Pod, Zeroable};
 use netmap_common::maps::Protocol;
@@ -12,7 +12,7 @@ pub(super) const REQUEST_BYTECODE: u16 = 1;
 /// Linux 5.7.
 pub(super) const REQUEST_STORAGES: u16 = 2;
 pub(super) const REQUEST_MAP: u16 = 1;
-pub(super) const DESTINATION_CONDITION: u8 = 8;
+const DESTINATION_CONDITION: u8 = 8;
 pub(super) const ANSWER_STORAGES: u16 = 20;
 pub(super) const ANSWER_STORAGE: u16 = 1;
 pub(super) const ANSWER_VALUE: u16 = 3;
@@ -68,37 +68,39 @@ pub(super) struct Answer {
     pub(super) inode: u32,
 }
 
-/// `struct inet_diag_bc_op` and `struct inet_diag_hostcond` with an IPv4 address, which mapped IPv6 addresses match as
-/// well: accepts what it is true of.
+/// `struct inet_diag_bc_op` and `struct inet_diag_hostcond`, with the address behind them: accepts what it is true of.
+/// An IPv4 address matches mapped IPv6 addresses as well.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-pub(super) struct Condition {
-    pub(super) code: u8,
-    pub(super) yes: u8,
-    pub(super) no: u16,
-    pub(super) family: u8,
-    pub(super) prefix: u8,
-    pub(super) pad: [u8; 2],
-    pub(super) port: i32,
-    pub(super) address: [u8; 4],
+struct Condition {
+    code: u8,
+    yes: u8,
+    no: u16,
+    family: u8,
+    prefix: u8,
+    pad: [u8; 2],
+    port: i32,
 }
 
-impl Condition {
-    pub(super) fn destination(address: Ipv4Addr) -> Self {
-        const SIZE: u8 = 16;
-        const { assert!(size_of::<Condition>() == SIZE as usize) };
-        Self {
-            code: DESTINATION_CONDITION,
-            // To the end of the program, which accepts, or beyond it, which does not.
-            yes: SIZE,
-            no: u16::from(SIZE) + 4,
-            family: u8::try_from(libc::AF_INET).unwrap_or_default(),
-            prefix: 32,
-            pad: [0; 2],
-            port: -1,
-            address: address.octets(),
-        }
-    }
+/// The program that accepts sockets whose peer has this address.
+pub(super) fn to_destination(address: IpAddr) -> Vec<u8> {
+    let (family, octets) = match address {
+        IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
+        IpAddr::V6(address) => (libc::AF_INET6, address.octets().to_vec()),
+    };
+    let bits = u8::try_from(8 * octets.len()).unwrap_or_default();
+    let size = u8::try_from(size_of::<Condition>() + octets.len()).unwrap_or_default();
+    let condition = Condition {
+        code: DESTINATION_CONDITION,
+        // To the end of the program, which accepts, or beyond it, which does not.
+        yes: size,
+        no: u16::from(size) + 4,
+        family: u8::try_from(family).unwrap_or_default(),
+        prefix: bits,
+        pad: [0; 2],
+        port: -1,
+    };
+    [bytemuck::bytes_of(&condition), &octets].concat()
 }
 
 /// The states in which a socket has a peer, as a mask (`net/tcp_states.h`): for UDP, established.
