@@ -3,7 +3,7 @@
 use aya_ebpf::{EbpfContext as _, programs::TcContext};
 use netmap_common::{
     maps::{Address, Address6, Class, Hook, Reason},
-    nat::{self, Packet as _, Verdict},
+    nat::{self, Packet as _, Part, Step, Verdict},
 };
 
 use crate::{
@@ -28,31 +28,34 @@ pub(crate) fn run(ctx: &TcContext, hook: Hook) -> i32 {
         return leave(&frame, hook, Reason::Done);
     }
     if frame.is_ipv6() {
-        maps::go_on(ctx, hook);
+        maps::go_on(ctx, hook, Part::Known);
         return leave(&frame, hook, Reason::NotIp);
     }
-    translate::<Address>(frame, hook)
+    translate::<Address>(ctx, frame, hook, Part::Whole)
 }
 
-/// The same for what the first program has found to be IPv6: a program of its own, because both together would need
-/// more stack than there is.
+/// A part of the same for what the first program has found to be IPv6.
 #[inline(always)]
-pub(crate) fn run_ipv6(ctx: &TcContext, hook: Hook) -> i32 {
-    translate::<Address6>(Frame::new(ctx.as_ptr().cast()), hook)
+pub(crate) fn run_ipv6(ctx: &TcContext, hook: Hook, part: Part) -> i32 {
+    translate::<Address6>(ctx, Frame::new(ctx.as_ptr().cast()), hook, part)
 }
 
 #[inline(always)]
-fn translate<A: Tables>(mut frame: Frame, hook: Hook) -> i32 {
+fn translate<A: Tables>(ctx: &TcContext, mut frame: Frame, hook: Hook, part: Part) -> i32 {
     let length = datagram_length(&frame);
     let kernel = Kernel::<_, A>::new(frame.context());
-    match nat::process(&mut frame, &kernel, hook) {
-        Ok(carried) => {
+    match nat::process_part(&mut frame, &kernel, hook, part) {
+        Ok(Step::Done(carried)) => {
             maps::count(hook, carried.reason, length);
             match carried.verdict {
                 Verdict::Peer(out) => frame.redirect_peer(out),
                 Verdict::Neigh(out) => frame.redirect_neigh(out),
                 Verdict::Stack => NEXT,
             }
+        }
+        Ok(Step::Next(part)) => {
+            maps::go_on(ctx, hook, part);
+            leave(&frame, hook, Reason::NotIp)
         }
         Err(reason) => {
             // The bridge's hook, which comes next, would find the same out again.

@@ -28,7 +28,7 @@ use aya_ebpf::{
     macros::{cgroup_sock_addr, classifier, sk_lookup, xdp},
     programs::{SkLookupContext, SockAddrContext, TcContext, XdpContext},
 };
-use netmap_common::maps::Hook;
+use netmap_common::{maps::Hook, nat::Part};
 
 /// TC ingress of an uplink: to published ports, and answers to containers.
 #[classifier]
@@ -58,6 +58,40 @@ fn port_in(ctx: TcContext) -> i32 {
 #[classifier]
 fn bridge_in(ctx: TcContext) -> i32 {
     forward::run(&ctx, Hook::BridgeIn)
+}
+
+/// A program for one part of the data path at one hook, for IPv6.
+macro_rules! ipv6 {
+    ($($hook:ident { $known:ident, $open:ident, $other:ident })+) => {$(
+        ipv6!($hook, $known, Known);
+        ipv6!($hook, $open, Open);
+        ipv6!($hook, $other, Other);
+    )+};
+    ($hook:ident, $name:ident, $part:ident) => {
+        #[classifier]
+        fn $name(ctx: TcContext) -> i32 {
+            forward::run_ipv6(&ctx, Hook::$hook, Part::$part)
+        }
+    };
+}
+
+ipv6! {
+    UplinkIn { uplink_in6, uplink_in6_open, uplink_in6_other }
+    UplinkOut { uplink_out6, uplink_out6_open, uplink_out6_other }
+    PortIn { port_in6, port_in6_open, port_in6_other }
+    BridgeIn { bridge_in6, bridge_in6_open, bridge_in6_other }
+}
+
+/// What [`uplink_xdp`] finds to be IPv6.
+#[xdp(frags)]
+fn uplink_xdp6(ctx: XdpContext) -> u32 {
+    xdp::run_ipv6(&ctx, Part::Known)
+}
+
+/// What of it may open a flow.
+#[xdp(frags)]
+fn uplink_xdp6_open(ctx: XdpContext) -> u32 {
+    xdp::run_ipv6(&ctx, Part::Open)
 }
 
 /// Published ports to the proxy's sockets, for packets that reach the host itself.

@@ -1,6 +1,10 @@
 //! The maps.
 
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ops::DerefMut,
+    ptr::{read_volatile, write_volatile},
+};
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -16,9 +20,9 @@ use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
         FragmentKey, Hook, Hop, IfIndex, Interface, Network, NetworkKey, Reason, Rule, RuleId, Settings,
-        SharedKey, Slot, capacity,
+        SharedKey, Slot, capacity, tail,
     },
-    nat::{Family, Rules, local::Host},
+    nat::{Family, Here, Part, Rules, Wish, local::Host},
 };
 
 const SPARSE: usize = BPF_F_NO_PREALLOC as usize;
@@ -37,6 +41,7 @@ type Endpoints<A> = HashMap<A, Endpoint<A>, { capacity::ENDPOINTS }, SPARSE>;
 type DetourStorage<A> = SkStorage<Detours<A>>;
 type Clients<A> = HashMap<Cookie, Detour<A>, { capacity::CLIENTS }, SPARSE>;
 type HopPlace<A> = PerCpuArray<Hop<A>, 1>;
+type Room<A> = PerCpuArray<Wish<A>, 1>;
 
 /// The maps that are there once a family.
 pub(crate) trait Tables: Family {
@@ -66,6 +71,13 @@ pub(crate) trait Tables: Family {
     const CLIENTS: &'static Clients<Self>;
     /// [`netmap_common::maps::name::HOP`].
     const HOP: &'static HopPlace<Self>;
+    /// [`netmap_common::maps::name::ROOM`].
+    const ROOM: &'static Room<Self>;
+    /// Where it is kept what a packet becomes.
+    type Place: DerefMut<Target = FlowKey<Self>>;
+
+    /// Gives such a place.
+    fn place() -> Option<Self::Place>;
 }
 
 #[btf_map]
@@ -94,6 +106,8 @@ static DETOURS: DetourStorage<Address> = DetourStorage::new();
 static CLIENTS: Clients<Address> = Clients::new();
 #[btf_map]
 static HOP: HopPlace<Address> = HopPlace::new();
+#[btf_map]
+static ROOM: Room<Address> = Room::new();
 
 impl Tables for Address {
     const SLOTS: &'static Slots = &SLOTS;
@@ -109,6 +123,13 @@ impl Tables for Address {
     const DETOURS: &'static DetourStorage<Self> = &DETOURS;
     const CLIENTS: &'static Clients<Self> = &CLIENTS;
     const HOP: &'static HopPlace<Self> = &HOP;
+    const ROOM: &'static Room<Self> = &ROOM;
+    type Place = Here<FlowKey<Self>>;
+
+    #[inline(always)]
+    fn place() -> Option<Self::Place> {
+        Some(Here::default())
+    }
 }
 
 #[btf_map]
@@ -137,6 +158,10 @@ static DETOURS6: DetourStorage<Address6> = DetourStorage::new();
 static CLIENTS6: Clients<Address6> = Clients::new();
 #[btf_map]
 static HOP6: HopPlace<Address6> = HopPlace::new();
+#[btf_map]
+static ROOM6: Room<Address6> = Room::new();
+#[btf_map]
+static PLACE6: PerCpuArray<FlowKey<Address6>, 1> = PerCpuArray::new();
 
 impl Tables for Address6 {
     const SLOTS: &'static Slots = &SLOTS6;
@@ -152,6 +177,15 @@ impl Tables for Address6 {
     const DETOURS: &'static DetourStorage<Self> = &DETOURS6;
     const CLIENTS: &'static Clients<Self> = &CLIENTS6;
     const HOP: &'static HopPlace<Self> = &HOP6;
+    const ROOM: &'static Room<Self> = &ROOM6;
+    type Place = &'static mut FlowKey<Self>;
+
+    #[inline(always)]
+    fn place() -> Option<Self::Place> {
+        let place = PLACE6.get_ptr_mut(0)?;
+        // SAFETY: a per-CPU value, no other program of ours runs on this CPU until this one ends, and this one asks once.
+        Some(unsafe { &mut *place })
+    }
 }
 
 #[btf_map]
@@ -161,31 +195,31 @@ static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<Count, { capacity::COUNTERS }> = PerCpuArray::new();
 #[btf_map]
-static PROBING: PerCpuArray<u32, 1> = PerCpuArray::new();
+static PROBING: PerCpuArray<u32, 2> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static SOCKETS: SockMap<{ capacity::SOCKETS }> = SockMap::new();
 #[btf_map]
 pub(crate) static REDIRECTS: DevMapHash<{ capacity::REDIRECTS }> = DevMapHash::new();
 
-/// Programs that others go on with (tail calls): those for IPv6 packets, index [`tail`].
+/// Programs that others go on with (tail calls): the parts of the data path for IPv6, index [`tail::index`].
 #[btf_map]
 static TAILS: ProgramArray<{ capacity::TAILS }> = ProgramArray::new();
 /// The same for XDP: the kernel wants all programs of one such array to be of one type.
 #[btf_map]
-static TAILS_XDP: ProgramArray<1> = ProgramArray::new();
+static TAILS_XDP: ProgramArray<{ capacity::TAILS }> = ProgramArray::new();
 
-/// Goes on with the program for IPv6 packets at this hook; comes back where there is none.
+/// Goes on with the program that has this part at this hook for IPv6; comes back where there is none.
 #[inline(always)]
-pub(crate) fn go_on(ctx: &TcContext, hook: Hook) {
+pub(crate) fn go_on(ctx: &TcContext, hook: Hook, part: Part) {
     // SAFETY: nothing of this program's waits to be dropped.
-    unsafe { TAILS.tail_call(ctx, hook as u32) };
+    unsafe { TAILS.tail_call(ctx, tail::index(hook, part as u32)) };
 }
 
 /// The same for XDP.
 #[inline(always)]
-pub(crate) fn go_on_xdp(ctx: &XdpContext) {
+pub(crate) fn go_on_xdp(ctx: &XdpContext, part: Part) {
     // SAFETY: as above.
-    unsafe { TAILS_XDP.tail_call(ctx, 0) };
+    unsafe { TAILS_XDP.tail_call(ctx, tail::index(Hook::UplinkXdp, part as u32)) };
 }
 
 /// Looks at the detours of the socket whose hook runs; `None` when it has none.
@@ -256,6 +290,26 @@ pub(crate) fn set_probing(probing: bool) {
         // SAFETY: a per-CPU value, and no other program of ours runs on this CPU until this one ends.
         unsafe { *place = u32::from(probing) };
     }
+}
+
+/// The same number, of which the verifier knows nothing any more.
+#[inline(always)]
+pub(crate) fn forgotten(number: u32) -> u32 {
+    let Some(place) = PROBING.get_ptr_mut(1) else {
+        return 0;
+    };
+    // SAFETY: a per-CPU value, and no other program of ours runs on this CPU until this one ends.
+    unsafe { write_volatile(place, number) };
+    // SAFETY: as above.
+    unsafe { read_volatile(place) }
+}
+
+/// Room for the flow that the program in hand is about to open.
+#[inline(always)]
+pub(crate) fn room<A: Tables>() -> Option<&'static mut Wish<A>> {
+    let room = A::ROOM.get_ptr_mut(0)?;
+    // SAFETY: a per-CPU value, no other program of ours runs on this CPU until this one ends, and this one asks once.
+    Some(unsafe { &mut *room })
 }
 
 /// Where XDP sends the frame in hand.

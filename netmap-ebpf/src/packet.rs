@@ -17,7 +17,7 @@ use netmap_common::{
     nat::{Delta, Family as _, Header, L4Change, Packet, Truncated},
 };
 
-use crate::world::Context;
+use crate::{maps, world::Context};
 
 /// The mark bit that tells our later hooks that a packet is done; set by the loader. The mark is the only field that
 /// survives from a port's hook to the uplink's.
@@ -124,7 +124,7 @@ impl Frame {
 
     /// The address of a header that lies within the packet.
     #[inline(always)]
-    fn at<T: Header>(&self, offset: usize) -> Result<*mut T, Truncated> {
+    fn at<T>(&self, offset: usize) -> Result<*mut T, Truncated> {
         let start = self.start();
         if start + offset + size_of::<T>() > self.end() {
             return Err(Truncated);
@@ -199,6 +199,11 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
+    fn forgotten(&self, number: u32) -> u32 {
+        maps::forgotten(number)
+    }
+
+    #[inline(always)]
     fn require(&mut self, length: usize) -> Result<(), Truncated> {
         if self.start() + length <= self.end() {
             return Ok(());
@@ -220,6 +225,28 @@ impl Packet for Frame {
         let header = self.at::<T>(offset)?;
         // SAFETY: as above, and `&mut self` lets no other reference live.
         Ok(unsafe { &mut *header })
+    }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Result<[u32; N], Truncated> {
+        let first = self.at::<[[u8; 4]; N]>(offset)?.cast::<u32>();
+        let mut words = [0; N];
+        for (index, word) in words.iter_mut().enumerate() {
+            // SAFETY: `at` has compared it with the packet's end. It may have any alignment: the kernel's verifier takes the
+            // program only where the machine does not mind.
+            *word = u32::from_be(unsafe { read_volatile(first.add(index)) });
+        }
+        Ok(words)
+    }
+
+    #[inline(always)]
+    fn set_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Result<(), Truncated> {
+        let first = self.at::<[[u8; 4]; N]>(offset)?.cast::<u32>();
+        for (index, word) in words.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { write_volatile(first.add(index), word.to_be()) };
+        }
+        Ok(())
     }
 
     #[inline(always)]

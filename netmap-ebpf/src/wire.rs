@@ -2,7 +2,7 @@
 
 use core::{
     ffi::c_void,
-    ptr::{addr_of, read_volatile},
+    ptr::{addr_of, read_volatile, write_volatile},
 };
 
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len};
@@ -11,7 +11,7 @@ use netmap_common::{
     nat::{Family as _, Header, L4Change, Packet, Truncated},
 };
 
-use crate::world::Context;
+use crate::{maps, world::Context};
 
 /// A frame as the driver has it.
 pub(crate) struct Frame {
@@ -95,6 +95,11 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
+    fn forgotten(&self, number: u32) -> u32 {
+        maps::forgotten(number)
+    }
+
+    #[inline(always)]
     fn require(&mut self, length: usize) -> Result<(), Truncated> {
         if self.start() + length <= self.end() {
             Ok(())
@@ -115,6 +120,28 @@ impl Packet for Frame {
         let header = self.at::<T>(offset)?;
         // SAFETY: as above, and `&mut self` lets no other reference live.
         Ok(unsafe { &mut *header })
+    }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Result<[u32; N], Truncated> {
+        let first = self.at::<[[u8; 4]; N]>(offset)?.cast::<u32>();
+        let mut words = [0; N];
+        for (index, word) in words.iter_mut().enumerate() {
+            // SAFETY: `at` has compared it with the packet's end. It may have any alignment: the kernel's verifier takes the
+            // program only where the machine does not mind.
+            *word = u32::from_be(unsafe { read_volatile(first.add(index)) });
+        }
+        Ok(words)
+    }
+
+    #[inline(always)]
+    fn set_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Result<(), Truncated> {
+        let first = self.at::<[[u8; 4]; N]>(offset)?.cast::<u32>();
+        for (index, word) in words.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { write_volatile(first.add(index), word.to_be()) };
+        }
+        Ok(())
     }
 
     #[inline(always)]

@@ -17,9 +17,9 @@ use aya_ebpf::{
 use netmap_common::{
     maps::{
         AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, NetworkKey,
-        Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+        Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
     },
-    nat::{Env, HostSocket, InsertError, Route, Rules, local::Host as _},
+    nat::{Env, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
 };
 
 use crate::maps::{self, Published, Tables};
@@ -113,6 +113,9 @@ impl<C: Context, A: Tables> Rules for Kernel<C, A> {
 }
 
 impl<C: Context, A: Tables> Env for Kernel<C, A> {
+    type Place = A::Place;
+    type Room = &'static mut Wish<A>;
+
     #[inline(always)]
     fn arrival(&self) -> IfIndex {
         self.context.arrival()
@@ -134,6 +137,17 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     #[inline(always)]
     fn search(&self, tries: u32, mut probe: impl FnMut(u32) -> bool) {
         search(tries, &mut probe);
+    }
+
+    #[inline(always)]
+    fn place(&self) -> Result<Self::Place, Reason> {
+        // The maps have one place a CPU, so they are never without.
+        A::place().ok_or(Reason::TableFull)
+    }
+
+    #[inline(always)]
+    fn room(&self) -> Result<Self::Room, Reason> {
+        maps::room().ok_or(Reason::TableFull)
     }
 
     #[inline(always)]

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{Address, Address6, Class, FlowKey, Hook, Hop, IfIndex, Reason, Way},
-    nat::{self, Carried, Packet as _, Verdict},
+    nat::{self, Carried, Packet as _, Part, Step, Verdict},
 };
 
 use crate::{
@@ -25,23 +25,29 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
         return XDP_PASS;
     }
     if frame.is_ipv6() {
-        maps::go_on_xdp(ctx);
+        maps::go_on_xdp(ctx, Part::Known);
         return XDP_PASS;
     }
-    translate::<Address>(frame)
+    translate::<Address>(ctx, frame, Part::Whole)
 }
 
-/// The same for what the first program has found to be IPv6.
+/// A part of the same for what the first program has found to be IPv6.
 #[inline(always)]
-pub(crate) fn run_ipv6(ctx: &XdpContext) -> u32 {
-    translate::<Address6>(Frame::new(ctx.ctx))
+pub(crate) fn run_ipv6(ctx: &XdpContext, part: Part) -> u32 {
+    translate::<Address6>(ctx, Frame::new(ctx.ctx), part)
 }
 
 #[inline(always)]
-fn translate<A: Tables>(mut frame: Frame) -> u32 {
+fn translate<A: Tables>(ctx: &XdpContext, mut frame: Frame, part: Part) -> u32 {
     let kernel = Kernel::<_, A>::new(Sender::new::<A>(frame.nic()));
-    match nat::process(&mut frame, &kernel, Hook::UplinkIn) {
-        Ok(carried) => send::<A>(&mut frame, carried),
+    match nat::process_part(&mut frame, &kernel, Hook::UplinkIn, part) {
+        // What has no ports of its own is TC's anyway.
+        Ok(Step::Next(Part::Open)) => {
+            maps::go_on_xdp(ctx, Part::Open);
+            XDP_PASS
+        }
+        Ok(Step::Next(_)) => XDP_PASS,
+        Ok(Step::Done(carried)) => send::<A>(&mut frame, carried),
         Err(reason) => match reason.class() {
             Class::Dropped => drop(&frame, reason),
             Class::Passed | Class::Carried => XDP_PASS,

@@ -170,7 +170,7 @@ impl Ip for Address6 {
         Self(bytemuck::cast::<[u8; 16], [u32; 4]>(octets).map(u32::from_be))
     }
 
-    /// ::1, and the loopback addresses of IPv4 in disguise (RFC 4291, 2.5.3 and 2.5.5.2).
+    /// `::1`, and the loopback addresses of IPv4 in disguise (RFC 4291, 2.5.3 and 2.5.5.2).
     #[inline(always)]
     fn is_loopback(self) -> bool {
         match self.0 {
@@ -180,14 +180,14 @@ impl Ip for Address6 {
         }
     }
 
-    /// ff00::/8 (RFC 4291, 2.7). What else is not unicast has no name of its own.
+    /// `ff00::/8` (RFC 4291, 2.7). What else is not unicast has no name of its own.
     #[inline(always)]
     fn is_multicast_or_reserved(self) -> bool {
         let [first, ..] = self.0;
         first >> 24 == 0xff
     }
 
-    /// fe80::/10 (RFC 4291, 2.5.6).
+    /// `fe80::/10` (RFC 4291, 2.5.6).
     #[inline(always)]
     fn is_link_local(self) -> bool {
         let [first, ..] = self.0;

@@ -31,9 +31,10 @@ impl<A: Ip> Place<A> {
 impl<A: Ip> PartialEq for Place<A> {
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
-        let ([a, b, c, d], [e, f, g, h]) = (self.address.words(), other.address.words());
+        let [own1, own2, own3, own4] = self.address.words();
+        let [other1, other2, other3, other4] = other.address.words();
         let ports = u32::from(self.port.0 ^ other.port.0);
-        ((a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | ports) == 0
+        ((own1 ^ other1) | (own2 ^ other2) | (own3 ^ other3) | (own4 ^ other4) | ports) == 0
     }
 }
 

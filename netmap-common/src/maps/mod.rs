@@ -34,16 +34,6 @@ pub mod program {
     pub const UPLINK_OUT: &str = "uplink_out";
     /// Native XDP of an uplink: the same as [`UPLINK_IN`] before the kernel has made a packet of the frame.
     pub const UPLINK_XDP: &str = "uplink_xdp";
-    /// What [`UPLINK_IN`] goes on with for IPv6.
-    pub const UPLINK_IN6: &str = "uplink_in6";
-    /// What [`UPLINK_OUT`] goes on with.
-    pub const UPLINK_OUT6: &str = "uplink_out6";
-    /// What [`UPLINK_XDP`] goes on with.
-    pub const UPLINK_XDP6: &str = "uplink_xdp6";
-    /// What [`PORT_IN`] goes on with.
-    pub const PORT_IN6: &str = "port_in6";
-    /// What [`BRIDGE_IN`] goes on with.
-    pub const BRIDGE_IN6: &str = "bridge_in6";
     /// TC ingress of the host end of every container's interface.
     pub const PORT_IN: &str = "port_in";
     /// TC ingress of every managed bridge: what a port's own hook did not see.
@@ -70,6 +60,42 @@ pub mod program {
     pub const GETPEERNAME4: &str = "getpeername4";
     /// `cgroup/getpeername6`: the same for IPv6 sockets.
     pub const GETPEERNAME6: &str = "getpeername6";
+}
+
+/// The programs that go on with IPv6 packets, which one program has not the stack for.
+pub mod tail {
+    use super::Hook;
+
+    /// How many parts there are at most, the whole included.
+    pub const PARTS: u32 = 4;
+
+    /// Where a part's program stands in the table of its hook's kind. Parts are numbered as
+    /// [`Part`](crate::nat::Part) has them.
+    #[inline(always)]
+    pub const fn index(hook: Hook, part: u32) -> u32 {
+        hook as u32 * PARTS + part
+    }
+
+    /// What goes on after the program at each TC hook, in the order of the parts: what has a flow, what may open one, what
+    /// has no ports of its own.
+    pub const TC: [(Hook, [&str; 3]); 4] = [
+        (
+            Hook::UplinkIn,
+            ["uplink_in6", "uplink_in6_open", "uplink_in6_other"],
+        ),
+        (
+            Hook::UplinkOut,
+            ["uplink_out6", "uplink_out6_open", "uplink_out6_other"],
+        ),
+        (Hook::PortIn, ["port_in6", "port_in6_open", "port_in6_other"]),
+        (
+            Hook::BridgeIn,
+            ["bridge_in6", "bridge_in6_open", "bridge_in6_other"],
+        ),
+    ];
+
+    /// The same after [`UPLINK_XDP`](super::program::UPLINK_XDP), which leaves the last to TC.
+    pub const XDP: [&str; 2] = ["uplink_xdp6", "uplink_xdp6_open"];
 }
 
 /// Indexes into the map of the proxy's sockets.
@@ -116,6 +142,6 @@ pub mod capacity {
     pub const CLIENTS: usize = 65_536;
     /// Ports that take frames from XDP.
     pub const REDIRECTS: usize = INTERFACES;
-    /// Programs that others go on with, index [`super::Hook`].
-    pub const TAILS: usize = super::Hook::ALL.len();
+    /// Programs that others go on with.
+    pub const TAILS: usize = super::Hook::ALL.len() * super::tail::PARTS as usize;
 }

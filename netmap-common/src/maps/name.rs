@@ -30,15 +30,18 @@ pub const RESERVED: &str = "RESERVED";
 pub const SETTINGS: &str = "SETTINGS";
 /// `PERCPU_ARRAY` of [`super::Count`], index [`super::Hook::counter`].
 pub const COUNTERS: &str = "COUNTERS";
-/// `PERCPU_ARRAY` of one `u32`: not 0 while a TC program of this CPU looks for a socket of the host.
+/// `PERCPU_ARRAY` of two `u32`: not 0 while a TC program of this CPU looks for a socket of the host, and a number that the
+/// verifier is to forget about.
 pub const PROBING: &str = "PROBING";
 /// `SOCKMAP`: the proxy's sockets, index [`super::socket`].
 pub const SOCKETS: &str = "SOCKETS";
 /// `DEVMAP_HASH` from [`super::IfIndex`] to the same: veth ports that take frames from XDP.
 pub const REDIRECTS: &str = "REDIRECTS";
-/// `PROG_ARRAY`, index [`super::Hook`]: what the TC programs go on with for IPv6.
+/// `PERCPU_ARRAY` of one [`Wish`](crate::nat::Wish): room for the flow that this CPU is about to open.
+pub const ROOM: &str = "ROOM";
+/// `PROG_ARRAY`, index [`super::tail::index`]: what the TC programs go on with for IPv6.
 pub const TAILS: &str = "TAILS";
-/// `PROG_ARRAY` of one: the same for XDP.
+/// The same for XDP.
 pub const TAILS_XDP: &str = "TAILS_XDP";
 /// `PERCPU_ARRAY` of one [`super::Hop`]: where XDP sends the frame that this CPU has in hand.
 pub const HOP: &str = "HOP";
@@ -66,11 +69,15 @@ pub const ENDPOINTS6: &str = "ENDPOINTS6";
 pub const DETOURS6: &str = "DETOURS6";
 /// [`CLIENTS`] of IPv6.
 pub const CLIENTS6: &str = "CLIENTS6";
+/// [`ROOM`] of IPv6.
+pub const ROOM6: &str = "ROOM6";
+/// `PERCPU_ARRAY` of one [`super::FlowKey`]: what the IPv6 packet that this CPU has in hand becomes. IPv4 has it on the stack.
+pub const PLACE6: &str = "PLACE6";
 /// [`HOP`] of IPv6.
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 34] = [
+pub const ALL: [&str; 37] = [
     SLOTS,
     SHARED,
     RULES,
@@ -90,6 +97,7 @@ pub const ALL: [&str; 34] = [
     CLIENTS,
     REDIRECTS,
     HOP,
+    ROOM,
     TAILS,
     TAILS_XDP,
     SLOTS6,
@@ -105,6 +113,8 @@ pub const ALL: [&str; 34] = [
     DETOURS6,
     CLIENTS6,
     HOP6,
+    ROOM6,
+    PLACE6,
 ];
 
 /// The names of one family's maps.
@@ -136,6 +146,8 @@ pub struct Names {
     pub clients: &'static str,
     /// [`HOP`].
     pub hop: &'static str,
+    /// [`ROOM`].
+    pub room: &'static str,
 }
 
 impl Names {
@@ -154,6 +166,7 @@ impl Names {
         detours: DETOURS,
         clients: CLIENTS,
         hop: HOP,
+        room: ROOM,
     };
     /// IPv6.
     pub const V6: Self = Self {
@@ -170,5 +183,6 @@ impl Names {
         detours: DETOURS6,
         clients: CLIENTS6,
         hop: HOP6,
+        room: ROOM6,
     };
 }

@@ -1,34 +1,39 @@
 //! Flows to a published port: from outside, from a neighbour container, from the container itself.
 
-use super::{Datagram, Env, Family, HostSocket, forward, ports::Wish, rule, tcp};
+use super::{
+    Datagram, Env, Family, HostSocket, forward,
+    ports::{Direction, Wish},
+    rule, tcp,
+};
 use crate::maps::{
     AllowKey, Endpoint, FlowKey, Hook, IfIndex, Interface, Ip as _, Kind, Protocol, Reason, Rule, RuleId, Way,
 };
 
 /// What flow the packet opens, if the packet is for a published port and may open one.
 #[inline(always)]
-pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram<E::Ip>) -> Result<Wish<E::Ip>, Reason> {
+pub(super) fn wish<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram<E::Ip>,
+    wish: &mut Wish<E::Ip>,
+) -> Result<(), Reason> {
     let (id, rule) = find_rule(env, datagram)?;
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     check_source(env, hook, datagram, &arrival)?;
     may_open(env, datagram, id, &rule)?;
     let endpoint = find_endpoint(env, &rule)?;
     let (there, back) = ways(hook, &endpoint, &arrival, env.arrival())?;
-    forward::check(env, datagram, there.0, there.1)?;
+    forward::check(env, datagram, there.way(), there.out)?;
     let (kind, src) = source(hook, datagram, &rule, &endpoint, &arrival);
     let target_port = rule.target_port_of(datagram.key.dst_port).ok_or(Reason::ToHost)?;
-    Ok(Wish {
-        to: FlowKey {
-            src,
-            dst: rule.target,
-            dst_port: target_port,
-            ..datagram.key
-        },
-        kind,
-        rule: (id, rule.generation),
-        there,
-        back,
-    })
+    let to = FlowKey {
+        src,
+        dst: rule.target,
+        dst_port: target_port,
+        ..datagram.key
+    };
+    wish.be(kind, to, (id, rule.generation), there, back);
+    Ok(())
 }
 
 #[inline(always)]
@@ -99,8 +104,6 @@ fn may_open<E: Env>(
     Ok(())
 }
 
-type Direction = (Way, IfIndex);
-
 /// How packets get to the container and back. Both directions bypass the host's stack, or both take it.
 #[inline(always)]
 fn ways<A: Family>(
@@ -114,19 +117,19 @@ fn ways<A: Family>(
         // A packet translated at a port must not go to the stack: a martian by its own address.
         let valid = hook == Hook::UplinkIn;
         return if valid {
-            Ok(((Way::Stack, IfIndex(0)), (Way::Stack, IfIndex(0))))
+            Ok((Direction::STACK, Direction::STACK))
         } else {
             Err(Reason::NoEndpoint)
         };
     }
     let back = match hook {
-        Hook::UplinkIn => (Way::Neigh, index),
-        _ => (
+        Hook::UplinkIn => Direction::new(Way::Neigh, index),
+        _ => Direction::new(
             Way::from_number(arrival.way).ok_or(Reason::NoInterface)?,
             arrival.out,
         ),
     };
-    Ok(((to_endpoint, endpoint.out), back))
+    Ok((Direction::new(to_endpoint, endpoint.out), back))
 }
 
 /// The source that the container sees: the client's own wherever the answer will pass a hook of ours.

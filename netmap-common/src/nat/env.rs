@@ -1,10 +1,32 @@
 //! How the NAT reaches the world: tables, clock, chance, sockets and routes.
 
-use super::Family;
+use core::ops::{Deref, DerefMut};
+
+use super::{Family, Wish};
 use crate::maps::{
-    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Rule, RuleId,
-    Seconds, Seen, Settings, SharedKey, Slot, Way,
+    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Reason, Rule,
+    RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
+
+/// Something that is where it stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Here<T>(pub T);
+
+impl<T> Deref for Here<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Here<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
 
 /// Why an entry could not be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +77,12 @@ pub trait Rules {
 /// The world as seen from one hook while one packet passes. Values come out as copies: an entry may change or go
 /// under a reference.
 pub trait Env: Rules {
+    /// Holds what a packet becomes.
+    type Place: DerefMut<Target = FlowKey<Self::Ip>>;
+
+    /// Holds a flow that wants to be.
+    type Room: DerefMut<Target = Wish<Self::Ip>>;
+
     /// The interface whose hook runs.
     fn arrival(&self) -> IfIndex;
 
@@ -66,6 +94,12 @@ pub trait Env: Rules {
 
     /// Calls `probe` with 0, 1, 2 and so on until it returns true, `tries` times at most.
     fn search(&self, tries: u32, probe: impl FnMut(u32) -> bool);
+
+    /// A place for what a packet becomes: on the program's stack, if that has room for the family's addresses.
+    fn place(&self) -> Result<Self::Place, Reason>;
+
+    /// Room for a flow that wants to be, of which the stack has none. What is in it is of no meaning.
+    fn room(&self) -> Result<Self::Room, Reason>;
 
     /// The settings; all zero before the daemon has written them.
     fn settings(&self) -> Settings;

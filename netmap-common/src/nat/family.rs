@@ -28,6 +28,12 @@ pub trait Family: Ip {
     fn internet<P: Packet + ?Sized>(packet: &mut P, l3: usize, end: u32)
     -> Result<Internet<Self>, Truncated>;
 
+    /// Source and destination of a packet whose header was read: where keeping them costs more than that, read anew.
+    fn addresses<P: Packet + ?Sized>(
+        packet: &P,
+        internet: &Internet<Self>,
+    ) -> Result<(Self, Self), Truncated>;
+
     /// Writes addresses into the header at `l3`, and takes one off the time to live if `decrement` says so; gives the
     /// change of the addresses.
     fn rewrite<P: Packet + ?Sized>(

@@ -5,9 +5,9 @@ use crate::maps::{Flow, FlowKey, Hook, IfIndex, Kind, Reason, RuleId, Seen, Side
 
 /// What a flow makes of a packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Translation<A: Family> {
+pub(super) struct Translation<'place, A: Family> {
     /// The packet after it.
-    pub(super) to: FlowKey<A>,
+    pub(super) to: &'place FlowKey<A>,
     /// Why it is translated.
     pub(super) kind: Kind,
     /// Which direction the packet has.
@@ -18,13 +18,15 @@ pub(super) struct Translation<A: Family> {
     pub(super) out: IfIndex,
 }
 
-/// The flow of a packet; `None` if it has none, or one whose rule has changed since: then it is decided anew.
+/// The flow of a packet; `None` if it has none, or one whose rule has changed since: then it is decided anew. What the packet
+/// becomes is left in `place`.
 #[inline(always)]
-pub(super) fn find<E: Env>(
+pub(super) fn find<'place, E: Env>(
     env: &E,
     hook: Hook,
     datagram: &Datagram<E::Ip>,
-) -> Result<Option<Translation<E::Ip>>, Reason> {
+    place: &'place mut FlowKey<E::Ip>,
+) -> Result<Option<Translation<'place, E::Ip>>, Reason> {
     let seen = Seen {
         now: env.now(),
         bytes: datagram.length,
@@ -35,32 +37,37 @@ pub(super) fn find<E: Env>(
     }) else {
         return Ok(None);
     };
+    // At once, or the copy would lie on the stack until it is wanted.
+    *place = flow.to;
     // One look a second at the twin keeps the second lookup off the path of nearly every packet.
-    judge(env, hook, &datagram.key, &flow, flow.last_seen != seen.now)
+    judge(env, hook, &datagram.key, &flow, flow.last_seen != seen.now, place)
 }
 
 /// The flow that an answer with this key would have. Nothing is recorded.
 #[inline(always)]
-pub(super) fn peek<E: Env>(
+pub(super) fn peek<'place, E: Env>(
     env: &E,
     hook: Hook,
     key: &FlowKey<E::Ip>,
-) -> Result<Option<Translation<E::Ip>>, Reason> {
+    place: &'place mut FlowKey<E::Ip>,
+) -> Result<Option<Translation<'place, E::Ip>>, Reason> {
     let Some(flow) = env.flow(key) else {
         return Ok(None);
     };
-    judge(env, hook, key, &flow, true)
+    *place = flow.to;
+    judge(env, hook, key, &flow, true, place)
 }
 
 /// What an entry makes of a packet at this hook, if it counts still.
 #[inline(always)]
-fn judge<E: Env>(
+fn judge<'place, E: Env>(
     env: &E,
     hook: Hook,
     key: &FlowKey<E::Ip>,
     flow: &Flow<E::Ip>,
     look_at_twin: bool,
-) -> Result<Option<Translation<E::Ip>>, Reason> {
+    place: &'place mut FlowKey<E::Ip>,
+) -> Result<Option<Translation<'place, E::Ip>>, Reason> {
     // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
     let (Some(kind), Some(way), side) = (flow.kind(), flow.way(), flow.side()) else {
         return Ok(None);
@@ -72,14 +79,14 @@ fn judge<E: Env>(
         return Err(Reason::SpoofedSource);
     }
     if !is_published_still(env, flow) {
-        end(env, key, flow);
+        end(env, key, flow.nonce);
         return if side == Side::Original {
             Ok(None)
         } else {
             Err(Reason::Unpublished)
         };
     }
-    if look_at_twin && !has_twin(env, key, flow) {
+    if look_at_twin && !has_twin(env, key, flow.nonce) {
         env.remove(key, flow.nonce);
         return Ok(None);
     }
@@ -87,7 +94,7 @@ fn judge<E: Env>(
         return Err(Reason::StackFlow);
     }
     Ok(Some(Translation {
-        to: flow.to,
+        to: place,
         kind,
         side,
         way,
@@ -142,16 +149,20 @@ fn is_published_still<E: Env>(env: &E, flow: &Flow<E::Ip>) -> bool {
 }
 
 /// An entry counts only if its twin points back: the nonce tells it from a later flow's entry under the same key.
-#[inline(always)]
-fn has_twin<E: Env>(env: &E, key: &FlowKey<E::Ip>, flow: &Flow<E::Ip>) -> bool {
+// Not inlined, as few packets come here, and the entry looked up again, to leave the others the stack.
+#[inline(never)]
+fn has_twin<E: Env>(env: &E, key: &FlowKey<E::Ip>, nonce: u32) -> bool {
+    let Some(flow) = env.flow(key) else { return false };
     env.flow(&flow.twin())
-        .is_some_and(|twin| twin.nonce == flow.nonce && twin.twin() == *key)
+        .is_some_and(|twin| twin.nonce == nonce && twin.twin() == *key)
 }
 
-#[inline(always)]
-fn end<E: Env>(env: &E, key: &FlowKey<E::Ip>, flow: &Flow<E::Ip>) {
-    env.remove(key, flow.nonce);
-    env.remove(&flow.twin(), flow.nonce);
+/// Removes both entries.
+#[inline(never)]
+fn end<E: Env>(env: &E, key: &FlowKey<E::Ip>, nonce: u32) {
+    let Some(flow) = env.flow(key) else { return };
+    env.remove(key, nonce);
+    env.remove(&flow.twin(), nonce);
 }
 
 impl<A: Family> Flow<A> {

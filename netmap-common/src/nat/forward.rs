@@ -49,7 +49,7 @@ pub(super) fn choose<E: Env>(
     env: &E,
     hook: Hook,
     datagram: &Datagram<E::Ip>,
-    translation: &Translation<E::Ip>,
+    translation: &Translation<'_, E::Ip>,
     whole: bool,
 ) -> Result<Carried, Reason> {
     let &Translation {

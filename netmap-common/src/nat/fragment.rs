@@ -14,7 +14,7 @@ use crate::maps::{FlowKey, Fragment, FragmentKey, Hook, Port, Protocol, Reason, 
 /// datagram.
 const LIFETIME: Seconds = Seconds(30);
 
-/// The first piece of a flow's datagram: its ports will be the others'. `moves` says that its source is translated.
+/// The first piece of a flow's datagram: its ports will be the others'.
 // Not inlined, like all of this, for its stack: few datagrams come in pieces. The header is read again, because handed over
 // it would lie on the stack, where the verifier loses sight of its bounds.
 #[inline(never)]
@@ -22,11 +22,10 @@ pub(super) fn lead<P: Packet + ?Sized, E: Env>(
     packet: &mut P,
     env: &E,
     of: &FlowKey<E::Ip>,
-    moves: bool,
     reason: Reason,
 ) -> Result<(), Reason> {
     let internet = parse::internet::<E::Ip, P>(packet)?;
-    let key = key(env, &internet);
+    let key = key(packet, env, &internet)?;
     let waits = find(env, &key).is_some_and(|fragment| fragment.end == 0);
     // What else comes in from outside is no business of the host's: there is no socket that would take it.
     if waits && matches!(reason, Reason::PublishedIn | Reason::StackPublishedIn) {
@@ -41,11 +40,7 @@ pub(super) fn lead<P: Packet + ?Sized, E: Env>(
         since: env.now(),
     };
     env.keep_fragment(&key, &fragment);
-    if moves {
-        rename(packet, env, of, &internet)
-    } else {
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Another piece: goes where its first went.
@@ -61,7 +56,7 @@ pub(super) fn follow<P: Packet + ?Sized, E: Env>(
     if E::Ip::HAS_HEADER_CHECKSUM && E::Ip::protocol(internet.protocol).is_none() {
         return Err(Reason::OtherProtocol);
     }
-    let key = key(env, &internet);
+    let key = key(packet, env, &internet)?;
     let Some(first) = find(env, &key) else {
         if hook == Hook::UplinkIn && env.is_local(key.dst) {
             let waiting = Fragment {
@@ -89,25 +84,26 @@ pub(super) fn follow<P: Packet + ?Sized, E: Env>(
         tcp: 0,
         is_fragment: true,
     };
-    let translation = flow::find(env, hook, &datagram)?.ok_or(Reason::Fragment)?;
+    let mut place = env.place()?;
+    let translation = flow::find(env, hook, &datagram, &mut place)?.ok_or(Reason::Fragment)?;
     *carried = forward::choose(env, hook, &datagram, &translation, false)?;
     let is_routed = carried.verdict.is_routed();
-    E::Ip::rewrite(packet, L3, &datagram.key, &translation.to, is_routed).or(Err(Reason::RewriteFailed))?;
-    if translation.to.src == key.src {
-        return Ok(());
+    if translation.to.src != datagram.key.src {
+        rename(packet, env, &datagram.key)?;
     }
-    rename(packet, env, &datagram.key, &internet)
+    E::Ip::rewrite(packet, L3, &datagram.key, translation.to, is_routed).or(Err(Reason::RewriteFailed))?;
+    Ok(())
 }
 
 /// Gives the pieces of a datagram that leaves with another source an identification of its own: two containers behind one
 /// address may have chosen the same (RFC 6864, 5.3). The same for every piece, without a table.
-#[inline(always)]
-fn rename<P: Packet + ?Sized, E: Env>(
+#[inline(never)]
+pub(super) fn rename<P: Packet + ?Sized, E: Env>(
     packet: &mut P,
     env: &E,
     from: &FlowKey<E::Ip>,
-    internet: &Internet<E::Ip>,
 ) -> Result<(), Reason> {
+    let internet = parse::internet::<E::Ip, P>(packet)?;
     #[expect(clippy::cast_possible_truncation, reason = "takes the number apart")]
     let (high, low) = ((internet.id >> 16) as u16, internet.id as u16);
     let number = FlowKey {
@@ -120,15 +116,20 @@ fn rename<P: Packet + ?Sized, E: Env>(
         reason = "these bits of a hash are as good as any"
     )]
     let new = ports::hash(env.settings().secret, &number) as u32;
-    E::Ip::rename(packet, internet, new).or(Err(Reason::RewriteFailed))
+    E::Ip::rename(packet, &internet, new).or(Err(Reason::RewriteFailed))
 }
 
 /// What every piece of a datagram has in common.
 #[inline(always)]
-fn key<E: Env>(env: &E, internet: &Internet<E::Ip>) -> FragmentKey<E::Ip> {
-    FragmentKey {
-        src: internet.src,
-        dst: internet.dst,
+fn key<P: Packet + ?Sized, E: Env>(
+    packet: &P,
+    env: &E,
+    internet: &Internet<E::Ip>,
+) -> Result<FragmentKey<E::Ip>, Reason> {
+    let (src, dst) = E::Ip::addresses(packet, internet).or(Err(Reason::Malformed))?;
+    Ok(FragmentKey {
+        src,
+        dst,
         arrival: env.arrival(),
         id: internet.id,
         protocol: if E::Ip::HAS_HEADER_CHECKSUM {
@@ -138,7 +139,7 @@ fn key<E: Env>(env: &E, internet: &Internet<E::Ip>) -> FragmentKey<E::Ip> {
         },
         pad: 0,
         pad_word: 0,
-    }
+    })
 }
 
 #[inline(always)]

@@ -47,7 +47,8 @@ pub(super) fn translate<P: Packet + ?Sized, E: Env>(
     if internet.dst != answer.dst {
         return Err(Reason::OtherIcmp);
     }
-    let translation = flow::peek(env, hook, &answer)?.ok_or(Reason::OtherIcmp)?;
+    let mut place = env.place()?;
+    let translation = flow::peek(env, hook, &answer, &mut place)?.ok_or(Reason::OtherIcmp)?;
     let outer = Datagram {
         key: addresses(internet.src, internet.dst),
         protocol: Protocol::Icmp,

@@ -50,6 +50,14 @@ impl Family for Address {
         })
     }
 
+    #[inline(always)]
+    fn addresses<P: Packet + ?Sized>(
+        _packet: &P,
+        internet: &Internet<Self>,
+    ) -> Result<(Self, Self), Truncated> {
+        Ok((internet.src, internet.dst))
+    }
+
     /// The header's checksum is complete on every packet, offload or not.
     #[inline(always)]
     fn rewrite<P: Packet + ?Sized>(

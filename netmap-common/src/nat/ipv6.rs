@@ -1,9 +1,11 @@
 //! IPv6 (RFC 8200).
 
+use core::hint::black_box;
+
 use network_types::ip::Ipv6Hdr;
 
 use super::{Delta, Family, Internet, Packet, Truncated, checksum, parse::bytes};
-use crate::maps::{Address6, FlowKey, Ip as _};
+use crate::maps::{Address6, FlowKey};
 
 /// Numbers of extension headers (RFC 8200, 4.1).
 mod extension {
@@ -50,22 +52,28 @@ impl Family for Address6 {
         } else {
             payload + bytes(Ipv6Hdr::LEN)
         };
+        let (ttl, protocol) = (header.hop_limit, header.next_hdr);
+        let (src, dst) = addresses(packet, l3)?;
         let mut internet = Internet {
-            src: read(&header.src_addr),
-            dst: read(&header.dst_addr),
+            src,
+            dst,
             l3,
             content: l3 + Ipv6Hdr::LEN,
             l4: l3 + Ipv6Hdr::LEN,
             length,
-            ttl: header.hop_limit,
-            protocol: header.next_hdr,
+            ttl,
+            protocol,
             id: 0,
             fragment: 0,
         };
-        for _ in 0..EXTENSIONS {
-            if !skip_extension(packet, &mut internet)? {
-                break;
+        if is_extension(internet.protocol) {
+            for _ in 0..EXTENSIONS {
+                if !skip_extension(packet, &mut internet)? {
+                    break;
+                }
             }
+            internet.l4 = forget(packet, l3, internet.l4);
+            internet.content = forget(packet, l3, internet.content);
         }
         if bytes(internet.l4 - l3) > length {
             return Err(Truncated);
@@ -73,21 +81,31 @@ impl Family for Address6 {
         Ok(internet)
     }
 
+    /// Sixteen numbers kept from the header's reading on would take a quarter of a program's stack.
+    #[inline(always)]
+    fn addresses<P: Packet + ?Sized>(
+        packet: &P,
+        internet: &Internet<Self>,
+    ) -> Result<(Self, Self), Truncated> {
+        addresses(packet, internet.l3)
+    }
+
     #[inline(always)]
     fn rewrite<P: Packet + ?Sized>(
         packet: &mut P,
         l3: usize,
-        old: &FlowKey<Self>,
+        _old: &FlowKey<Self>,
         new: &FlowKey<Self>,
         decrement: bool,
     ) -> Result<Delta, Truncated> {
-        let header = packet.header_mut::<Ipv6Hdr>(l3)?;
         if decrement {
+            let header = packet.header_mut::<Ipv6Hdr>(l3)?;
             header.hop_limit = header.hop_limit.saturating_sub(1);
         }
-        header.src_addr = new.src.octets();
-        header.dst_addr = new.dst.octets();
-        Ok(replace(replace(Delta::NONE, old.src, new.src), old.dst, new.dst))
+        // The old ones are read once more: kept since they were first read, they would take a quarter of the stack.
+        let at = l3 + core::mem::offset_of!(Ipv6Hdr, src_addr);
+        let src = replace(packet, Delta::NONE, at, new.src)?;
+        replace(packet, src, at + size_of::<Self>(), new.dst)
     }
 
     #[inline(always)]
@@ -109,9 +127,39 @@ impl Family for Address6 {
 
     #[inline(always)]
     fn sum(self) -> u32 {
-        let [a, b, c, d] = self.0;
-        checksum::halves(a) + checksum::halves(b) + checksum::halves(c) + checksum::halves(d)
+        let [first, second, third, last] = self.0.map(checksum::halves);
+        first + second + third + last
     }
+}
+
+/// Source and destination in the header at `l3`.
+#[inline(always)]
+fn addresses<P: Packet + ?Sized>(packet: &P, l3: usize) -> Result<(Address6, Address6), Truncated> {
+    let [src1, src2, src3, src4, dst1, dst2, dst3, dst4] =
+        packet.words(l3 + core::mem::offset_of!(Ipv6Hdr, src_addr))?;
+    Ok((
+        Address6([src1, src2, src3, src4]),
+        Address6([dst1, dst2, dst3, dst4]),
+    ))
+}
+
+#[inline(always)]
+const fn is_extension(number: u8) -> bool {
+    matches!(
+        number,
+        extension::HOP_BY_HOP | extension::ROUTING | extension::FRAGMENT | extension::DESTINATION
+    )
+}
+
+/// The same place, of which the verifier knows no more than that it is some way behind `l3`.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "five headers of 2,048 bytes at most"
+)]
+fn forget<P: Packet + ?Sized>(packet: &P, l3: usize, place: usize) -> usize {
+    const MOST: u32 = 0x3fff;
+    l3 + (packet.forgotten((place - l3) as u32) & MOST) as usize
 }
 
 /// Goes behind the extension header at `l4`; says whether there may be another one.
@@ -150,22 +198,22 @@ fn skip_extension<P: Packet + ?Sized>(
     }
 }
 
+/// Writes an address over the one at `at`.
 #[inline(always)]
-fn read(octets: &[u8; 16]) -> Address6 {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *octets;
-    Address6([
-        u32::from_be_bytes([a, b, c, d]),
-        u32::from_be_bytes([e, f, g, h]),
-        u32::from_be_bytes([i, j, k, l]),
-        u32::from_be_bytes([m, n, o, p]),
-    ])
-}
-
-#[inline(always)]
-const fn replace(delta: Delta, Address6([a, b, c, d]): Address6, Address6([e, f, g, h]): Address6) -> Delta {
-    delta
-        .replace_u32(a, e)
-        .replace_u32(b, f)
-        .replace_u32(c, g)
-        .replace_u32(d, h)
+fn replace<P: Packet + ?Sized>(
+    packet: &mut P,
+    delta: Delta,
+    at: usize,
+    Address6(new): Address6,
+) -> Result<Delta, Truncated> {
+    let [old1, old2, old3, old4] = packet.words(at)?;
+    packet.set_words(at, new)?;
+    let [new1, new2, new3, new4] = new;
+    let delta = delta
+        .replace_u32(old1, new1)
+        .replace_u32(old2, new2)
+        .replace_u32(old3, new3)
+        .replace_u32(old4, new4);
+    // Summed up here and now: put off until the sum is wanted, all the words would lie on the stack.
+    Ok(black_box(delta))
 }

@@ -87,6 +87,13 @@ pub trait Packet {
         false
     }
 
+    /// The same number, but so that a verifier forgets how it came about: it would else follow every way to it to the end of
+    /// the program.
+    #[inline(always)]
+    fn forgotten(&self, number: u32) -> u32 {
+        number
+    }
+
     /// Makes the first `length` bytes directly readable. References into the packet do not survive it.
     fn require(&mut self, length: usize) -> Result<(), Truncated>;
 
@@ -95,6 +102,26 @@ pub trait Packet {
 
     /// The header at `offset`, to change.
     fn header_mut<T: Header>(&mut self, offset: usize) -> Result<&mut T, Truncated>;
+
+    /// The 32-bit numbers from `offset` on, in host byte order. For addresses of IPv6, which byte by byte would cost a
+    /// program most of its stack.
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Result<[u32; N], Truncated> {
+        let mut words = [0; N];
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = u32::from_be_bytes(*self.header::<[u8; 4]>(offset + 4 * index)?);
+        }
+        Ok(words)
+    }
+
+    /// Writes such numbers.
+    #[inline(always)]
+    fn set_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Result<(), Truncated> {
+        for (index, word) in words.iter().enumerate() {
+            *self.header_mut::<[u8; 4]>(offset + 4 * index)? = word.to_be_bytes();
+        }
+        Ok(())
+    }
 
     /// Corrects the L4 checksum at `offset` after a rewrite. A method because the hook decides: a packet that leaves
     /// a container carries only its pseudo-header's sum (`CHECKSUM_PARTIAL`), which only the kernel's helper knows.

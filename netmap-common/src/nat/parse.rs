@@ -114,8 +114,9 @@ pub(super) fn transport<A: Family, P: Packet + ?Sized>(
         Protocol::Udp => udp(packet, internet, payload).or(Err(Reason::Malformed))?,
         Protocol::Icmp => echo::<A, P>(packet, internet.l4, payload)?,
     };
+    let (src, dst) = A::addresses(packet, internet).or(Err(Reason::Malformed))?;
     Ok(Datagram {
-        key: FlowKey::new(protocol, internet.src, src_port, internet.dst, dst_port),
+        key: FlowKey::new(protocol, src, src_port, dst, dst_port),
         protocol,
         l4: internet.l4,
         length: internet.length,
@@ -123,6 +124,15 @@ pub(super) fn transport<A: Family, P: Packet + ?Sized>(
         tcp,
         is_fragment: internet.is_fragment(),
     })
+}
+
+/// Why a packet cannot be read that can be read as far as its IP header. Not inlined, to leave its caller the stack.
+#[inline(never)]
+pub(super) fn refusal<A: Family, P: Packet + ?Sized>(packet: &mut P) -> Reason {
+    match internet::<A, P>(packet).and_then(|internet| transport(packet, &internet)) {
+        Err(why) => why,
+        Ok(_) => Reason::Malformed,
+    }
 }
 
 type Ports = (Port, Port, u8);

@@ -5,34 +5,96 @@
 
 use super::{Datagram, Env, Family, HostSocket, InsertError};
 use crate::maps::{
-    Flow, FlowKey, Generation, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId, Settings,
+    Flow, FlowKey, Generation, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId, Seconds,
     Side, TcpSeen, Way,
 };
 
-/// A flow that wants to be, and once claimed, is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wish<A: Family> {
+/// A flow that wants to be, and once claimed, is. Zeros are a value of it: it lies where a program has room.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish<A: Family> {
     /// What becomes of the opening packet: before the claim with the source port that is liked best.
     pub(super) to: FlowKey<A>,
-    /// Why it is translated.
-    pub(super) kind: Kind,
-    /// The rule that opens it and its generation, none for egress.
-    pub(super) rule: (RuleId, Generation),
+    /// The rule that opens it, none for egress.
+    rule: RuleId,
+    /// That rule's generation.
+    generation: Generation,
     /// How packets of the original direction go on.
-    pub(super) there: (Way, IfIndex),
+    pub(super) there: Direction,
     /// How answers do.
-    pub(super) back: (Way, IfIndex),
+    back: Direction,
+    /// [`Kind`] number.
+    kind: u32,
+    /// Whether the opening packet is yet to be recorded, by whoever finds the flow.
+    pub(super) is_blank: bool,
+    /// The entries that are made of it, one after the other.
+    entry: Flow<A>,
 }
 
-impl<A: Family> Default for Wish<A> {
-    fn default() -> Self {
-        let nowhere = (Way::Stack, IfIndex(0));
-        Self {
-            to: FlowKey::default(),
-            kind: Kind::Egress,
-            rule: (RuleId(0), Generation(0)),
-            there: nowhere,
-            back: nowhere,
+/// How packets of one direction go on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Direction {
+    /// [`Way`] number.
+    way: u32,
+    /// Where that leads.
+    pub(super) out: IfIndex,
+}
+
+impl<A: Family> Wish<A> {
+    /// Wishes for this flow.
+    #[inline(always)]
+    pub(super) fn be(
+        &mut self,
+        kind: Kind,
+        to: FlowKey<A>,
+        rule: (RuleId, Generation),
+        there: Direction,
+        back: Direction,
+    ) {
+        self.to = to;
+        (self.rule, self.generation) = rule;
+        self.there = there;
+        self.back = back;
+        self.kind = kind as u32;
+    }
+
+    /// Why it is translated.
+    #[inline(always)]
+    pub(super) const fn kind(&self) -> Kind {
+        match self.kind {
+            0 => Kind::Published,
+            1 => Kind::Egress,
+            2 => Kind::Hairpin,
+            _ => Kind::OwnPort,
+        }
+    }
+}
+
+impl Direction {
+    /// Through the host's stack.
+    pub(super) const STACK: Self = Self::new(Way::Stack, IfIndex(0));
+
+    #[inline(always)]
+    pub(super) const fn new(way: Way, out: IfIndex) -> Self {
+        Self { way: way as u32, out }
+    }
+
+    #[inline(always)]
+    pub(super) const fn way(self) -> Way {
+        match self.way {
+            1 => Way::Peer,
+            2 => Way::Neigh,
+            _ => Way::Stack,
+        }
+    }
+
+    /// The port that packets come by from where the way leads, if it leads to one container only.
+    #[inline(always)]
+    const fn port(self) -> IfIndex {
+        match self.way() {
+            Way::Peer => self.out,
+            Way::Neigh | Way::Stack => IfIndex(0),
         }
     }
 }
@@ -60,62 +122,70 @@ pub(super) fn claim<E: Env>(
     datagram: &Datagram<E::Ip>,
     wish: &mut Wish<E::Ip>,
 ) -> Result<(), Reason> {
-    let now = env.now();
     let nonce = env.random();
-    let mut flow = Flow {
-        to: datagram.key.reversed(),
-        out: wish.back.1,
-        nonce,
-        rule: wish.rule.0,
-        generation: wish.rule.1,
-        way: wish.back.0 as u8,
-        kind: wish.kind as u8,
-        side: Side::Reply as u8,
-        last_seen: now,
-        created: now,
-        from: port_of(wish.there),
-        ..Flow::default()
-    };
-    take_port(env, datagram, wish, &mut flow)?;
+    draft_reply(wish, &datagram.key, env.now(), nonce);
+    take_port(env, datagram, wish)?;
+    let flow = &mut wish.entry;
     flow.to = wish.to;
-    flow.way = wish.there.0 as u8;
-    flow.out = wish.there.1;
+    flow.way = wish.there.way() as u8;
+    flow.out = wish.there.out;
     flow.side = Side::Original as u8;
-    flow.from = port_of(wish.back);
-    flow.tcp = TcpSeen::default().after(datagram.tcp);
-    flow.packets = 1;
-    flow.bytes = u64::from(datagram.length);
-    let winner = match env.insert(&datagram.key, &flow) {
-        Ok(()) => return Ok(()),
-        Err(InsertError::Full) => None,
-        Err(InsertError::Exists) => env.flow(&datagram.key).map(|winner| (winner.to, winner.nonce)),
-    };
-    // Another CPU has decided for this flow: its decision stands. It may be ours, which it adopted; then the answers'
-    // entry is its twin and stays.
-    if winner.is_none_or(|winner| winner.1 != nonce) {
-        env.remove(&wish.to.reversed(), nonce);
+    flow.from = wish.back.port();
+    if !wish.is_blank {
+        flow.tcp = TcpSeen::default().after(datagram.tcp);
+        flow.packets = 1;
+        flow.bytes = u64::from(datagram.length);
     }
-    wish.to = winner.ok_or(Reason::TableFull)?.0;
-    Ok(())
+    match env.insert(&datagram.key, flow) {
+        Ok(()) => Ok(()),
+        Err(_) => follow_winner(env, &datagram.key, wish, nonce),
+    }
 }
 
-/// The port that packets come by from where the way leads, if it leads to one container only.
-#[inline(always)]
-fn port_of((way, out): (Way, IfIndex)) -> IfIndex {
-    if way == Way::Peer { out } else { IfIndex(0) }
+/// Writes the entry of the answers. Not inlined, to give its stack back to the search.
+#[inline(never)]
+fn draft_reply<A: Family>(wish: &mut Wish<A>, key: &FlowKey<A>, now: Seconds, nonce: u32) {
+    wish.entry = Flow {
+        to: key.reversed(),
+        out: wish.back.out,
+        nonce,
+        rule: wish.rule,
+        generation: wish.generation,
+        way: wish.back.way() as u8,
+        kind: wish.kind() as u8,
+        side: Side::Reply as u8,
+        tcp: TcpSeen::default(),
+        last_seen: now,
+        created: now,
+        from: wish.there.port(),
+        packets: 0,
+        bytes: 0,
+    };
+}
+
+/// Another CPU has decided for this flow, if the table is not full: its decision stands. It may be ours, which it adopted;
+/// then the answers' entry is its twin and stays.
+#[inline(never)]
+fn follow_winner<E: Env>(
+    env: &E,
+    key: &FlowKey<E::Ip>,
+    wish: &mut Wish<E::Ip>,
+    nonce: u32,
+) -> Result<(), Reason> {
+    let winner = env.flow(key);
+    if winner.is_none_or(|winner| winner.nonce != nonce) {
+        env.remove(&wish.to.reversed(), nonce);
+    }
+    wish.to = winner.ok_or(Reason::TableFull)?.to;
+    Ok(())
 }
 
 /// Inserts the entry of the answers under the first port that is free.
 #[inline(always)]
-fn take_port<E: Env>(
-    env: &E,
-    datagram: &Datagram<E::Ip>,
-    wish: &mut Wish<E::Ip>,
-    reply: &mut Flow<E::Ip>,
-) -> Result<(), Reason> {
+fn take_port<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &mut Wish<E::Ip>) -> Result<(), Reason> {
     let mut places = Places::default();
-    places.choose(&env.settings(), datagram, wish)?;
-    let to = &mut wish.to;
+    places.choose(env, datagram, wish)?;
+    let (to, reply) = (&mut wish.to, &mut wish.entry);
     let mut result = Err(Reason::PortsExhausted);
     env.search(TRIES + 1, |attempt| {
         let Some(port) = places.candidate(attempt) else {
@@ -175,11 +245,11 @@ struct Places {
 impl Places {
     /// Not inlined for the same reasons as [`claim`].
     #[inline(never)]
-    fn choose<A: Family>(
+    fn choose<E: Env>(
         &mut self,
-        settings: &Settings,
-        datagram: &Datagram<A>,
-        wish: &Wish<A>,
+        env: &E,
+        datagram: &Datagram<E::Ip>,
+        wish: &Wish<E::Ip>,
     ) -> Result<(), Reason> {
         const NONE: PortRange = PortRange {
             first: Port(1),
@@ -198,8 +268,9 @@ impl Places {
             first: Port(1),
             last: Port(65_535),
         };
+        let settings = env.settings();
         let liked = wish.to.src_port;
-        self.owner = match wish.kind {
+        self.owner = match wish.kind() {
             Kind::Published | Kind::Hairpin => Owner::Client,
             Kind::Egress | Kind::OwnPort => Owner::Host,
         };
@@ -274,16 +345,13 @@ pub(super) fn hash<A: Family>(secret: [u64; 2], key: &FlowKey<A>) -> u64 {
 
 #[inline(always)]
 fn mix_addresses<A: Family>(state: [u64; 4], src: A, dst: A) -> [u64; 4] {
-    let ([a, b, c, d], [e, f, g, h]) = (src.words(), dst.words());
     let pair = |high, low| u64::from(high) << 32 | u64::from(low);
+    let ([src1, src2, src3, src4], [dst1, dst2, dst3, dst4]) = (src.words(), dst.words());
     if A::BITS == 32 {
-        mix(state, pair(d, h))
-    } else {
-        mix(
-            mix(mix(mix(state, pair(a, b)), pair(c, d)), pair(e, f)),
-            pair(g, h),
-        )
+        return mix(state, pair(src4, dst4));
     }
+    let state = mix(mix(state, pair(src1, src2)), pair(src3, src4));
+    mix(mix(state, pair(dst1, dst2)), pair(dst3, dst4))
 }
 
 #[inline(always)]

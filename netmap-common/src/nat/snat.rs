@@ -1,27 +1,32 @@
 //! Flows from a container to the outside, with the uplink's address.
 
-use super::{Datagram, Env, Family, Route, forward, ports::Wish, tcp};
+use super::{
+    Datagram, Env, Family, Route, forward,
+    ports::{Direction, Wish},
+    tcp,
+};
 use crate::maps::{FlowKey, Hook, IfIndex, Interface, Ip as _, Kind, Network, Protocol, Reason, Role, Way};
 
 /// What flow the packet opens, if the packet leaves a managed network and may open one.
 #[inline(always)]
-pub(super) fn wish<E: Env>(env: &E, hook: Hook, datagram: &Datagram<E::Ip>) -> Result<Wish<E::Ip>, Reason> {
+pub(super) fn wish<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram<E::Ip>,
+    wish: &mut Wish<E::Ip>,
+) -> Result<(), Reason> {
     let network = find_network(env, hook, datagram)?;
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     may_open(env, hook, datagram, &network, &arrival)?;
     let (uplink, address) = find_uplink(env, hook, datagram, &arrival)?;
     let (there, back) = ways(hook, &arrival, uplink)?;
-    forward::check(env, datagram, there.0, there.1)?;
-    Ok(Wish {
-        to: FlowKey {
-            src: address,
-            ..datagram.key
-        },
-        kind: Kind::Egress,
-        rule: Default::default(),
-        there,
-        back,
-    })
+    forward::check(env, datagram, there.way(), there.out)?;
+    let to = FlowKey {
+        src: address,
+        ..datagram.key
+    };
+    wish.be(Kind::Egress, to, Default::default(), there, back);
+    Ok(())
 }
 
 #[inline(always)]
@@ -107,8 +112,6 @@ fn find_uplink<E: Env>(
     Ok((index, uplink.address))
 }
 
-type Direction = (Way, IfIndex);
-
 /// How packets get out and back. Both directions bypass the host's stack, or both take it.
 #[inline(always)]
 fn ways<A: Family>(
@@ -117,8 +120,11 @@ fn ways<A: Family>(
     uplink: IfIndex,
 ) -> Result<(Direction, Direction), Reason> {
     if hook == Hook::UplinkOut {
-        return Ok(((Way::Stack, IfIndex(0)), (Way::Stack, IfIndex(0))));
+        return Ok((Direction::STACK, Direction::STACK));
     }
     let back = Way::from_number(arrival.way).ok_or(Reason::NoInterface)?;
-    Ok(((Way::Neigh, uplink), (back, arrival.out)))
+    Ok((
+        Direction::new(Way::Neigh, uplink),
+        Direction::new(back, arrival.out),
+    ))
 }

@@ -3,10 +3,12 @@
 use core::cell::{Cell, RefCell};
 use std::{collections::BTreeMap, vec::Vec};
 
-use super::{Env, Family, Header, HostSocket, InsertError, L4Change, Packet, Route, Rules, Truncated};
+use super::{
+    Env, Family, Header, Here, HostSocket, InsertError, L4Change, Packet, Route, Rules, Truncated, Wish,
+};
 use crate::maps::{
     Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip, Network, Port,
-    PortSlots, Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+    PortSlots, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Tables, clock and surroundings of a host.
@@ -130,6 +132,9 @@ impl<A: Family> Rules for World<A> {
 }
 
 impl<A: Family> Env for World<A> {
+    type Place = Here<FlowKey<A>>;
+    type Room = Here<Wish<A>>;
+
     fn arrival(&self) -> IfIndex {
         self.arrival.get()
     }
@@ -150,6 +155,14 @@ impl<A: Family> Env for World<A> {
             self.probes.set(self.probes.get() + 1);
             probe(attempt)
         });
+    }
+
+    fn place(&self) -> Result<Self::Place, Reason> {
+        Ok(Here::default())
+    }
+
+    fn room(&self) -> Result<Self::Room, Reason> {
+        Ok(Here::default())
     }
 
     fn settings(&self) -> Settings {

@@ -18,6 +18,7 @@ use super::{
     lock::Lock,
     namespace,
     programs::{Programs, Unavailable},
+    tails,
 };
 use crate::maps::{Entries, Layout, MapsError, Pins};
 
@@ -65,11 +66,17 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
         .load()
         .err()
         .map(|error| feature::explain(program::UPLINK_XDP, error).to_string());
+    tails::load_tc(&mut ebpf)?;
+    let no_xdp = match no_xdp {
+        None => tails::load_xdp(&mut ebpf)?,
+        refused => refused,
+    };
     // All are loaded: from here on the new ones take the old ones' places.
     for hook in TcHook::ALL {
         let program: &mut SchedClassifier = find(&mut ebpf, hook.program)?;
         pin(pins, hook.program, |path| program.pin(path))?;
     }
+    tails::place_tc(&mut ebpf, pins)?;
     let steer: &mut SkLookup = find(&mut ebpf, program::STEER)?;
     pin(pins, program::STEER, |path| steer.pin(path))?;
     for hook in CgroupHook::ALL {
@@ -85,6 +92,7 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
     } else {
         let xdp: &mut Xdp = find(&mut ebpf, program::UPLINK_XDP)?;
         pin(pins, program::UPLINK_XDP, |path| xdp.pin(path))?;
+        tails::place_xdp(&mut ebpf, pins)?;
     }
     // The pins keep the programs; aya would keep the object's bytes as well.
     drop(ebpf);
@@ -131,7 +139,7 @@ fn load_maps(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<Ebpf, 
     })
 }
 
-fn find<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, DataplaneError>
+pub(super) fn find<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, DataplaneError>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {

@@ -23,6 +23,7 @@ mod namespace;
 mod object;
 mod programs;
 mod sockets;
+mod tails;
 mod xdp;
 
 use std::{

@@ -61,7 +61,7 @@ impl MapsError {
         }
     }
 
-    pub(super) fn writing(map: &'static str) -> impl Fn(io::Error) -> Self {
+    pub(crate) fn writing(map: &'static str) -> impl Fn(io::Error) -> Self {
         move |source| match source.raw_os_error() {
             // E2BIG is a hash table's answer, ENOSPC a longest-prefix table's.
             Some(libc::E2BIG | libc::ENOSPC) => Self::Full { map },

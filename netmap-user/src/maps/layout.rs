@@ -3,10 +3,13 @@
 use std::fmt;
 
 use aya::maps::{MapData, MapType};
-use netmap_common::maps::{
-    Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-    FragmentKey, Hop, IfIndex, Interface, Ip, Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot,
-    capacity, name,
+use netmap_common::{
+    maps::{
+        Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
+        FragmentKey, Hop, IfIndex, Interface, Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot,
+        capacity, name,
+    },
+    nat::{self, Wish},
 };
 
 use super::MapsError;
@@ -60,7 +63,7 @@ impl Layout {
     }
 
     /// The same for the maps that are there once a family.
-    fn of_family<A: Ip>(name: &str, flows: Entries) -> Option<Self> {
+    fn of_family<A: nat::Family>(name: &str, flows: Entries) -> Option<Self> {
         let names = A::NAMES;
         let layout = match name {
             _ if name == names.slots => Self::array::<Slot>(capacity::SLOTS),
@@ -87,6 +90,10 @@ impl Layout {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<Hop<A>>(1)
             },
+            _ if name == names.room => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<Wish<A>>(1)
+            },
             _ => return None,
         };
         Some(layout)
@@ -103,10 +110,14 @@ impl Layout {
             },
             name::PROBING => Self {
                 kind: MapType::PerCpuArray,
-                ..Self::array::<u32>(1)
+                ..Self::array::<u32>(2)
+            },
+            name::PLACE6 => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<FlowKey<Address6>>(1)
             },
             name::TAILS => Self::programs(capacity::TAILS),
-            name::TAILS_XDP => Self::programs(1),
+            name::TAILS_XDP => Self::programs(capacity::TAILS),
             name::REDIRECTS => Self {
                 kind: MapType::DevMapHash,
                 key: size_of::<IfIndex>(),

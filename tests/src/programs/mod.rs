@@ -13,11 +13,11 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::xdp::DevMapHash,
-    programs::{Program, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult},
+    maps::{MapData, ProgramArray, xdp::DevMapHash},
+    programs::{Program, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult, Xdp},
 };
 use netmap_common::{
-    maps::{Hook, IfIndex, Role, Way, name, program},
+    maps::{Hook, IfIndex, Role, Way, name, program, tail},
     nat::testing::World,
 };
 
@@ -89,6 +89,7 @@ impl Programs {
                 program => <&mut SchedClassifier>::try_from(program)?.load()?,
             }
         }
+        load_tails(&mut ebpf)?;
         let tables = Tables::fill(&mut ebpf, world)?;
         let mut redirects: DevMapHash<_> = ebpf
             .map_mut(name::REDIRECTS)
@@ -160,6 +161,38 @@ impl Programs {
             program => <&SchedClassifier>::try_from(program)?.test_run(options)?,
         })
     }
+}
+
+/// Loads the parts of the data path for IPv6, and puts them where the hooks' programs jump to.
+fn load_tails(ebpf: &mut Ebpf) -> Result<()> {
+    let tc = tail::TC
+        .into_iter()
+        .flat_map(|(hook, parts)| (1..).zip(parts).map(move |(part, name)| (hook, part, name)));
+    for (hook, part, name) in tc {
+        let program: &mut SchedClassifier = part_of(ebpf, name)?.try_into()?;
+        program.load().with_context(|| format!("{name} does not load"))?;
+        let fd = program.fd()?.try_clone()?;
+        tails(ebpf, name::TAILS)?.set(tail::index(hook, part), &fd, 0)?;
+    }
+    for (part, name) in (1..).zip(tail::XDP) {
+        let program: &mut Xdp = part_of(ebpf, name)?.try_into()?;
+        program.load().with_context(|| format!("{name} does not load"))?;
+        let fd = program.fd()?.try_clone()?;
+        tails(ebpf, name::TAILS_XDP)?.set(tail::index(Hook::UplinkXdp, part), &fd, 0)?;
+    }
+    Ok(())
+}
+
+fn part_of<'ebpf>(ebpf: &'ebpf mut Ebpf, name: &str) -> Result<&'ebpf mut Program> {
+    ebpf.program_mut(name)
+        .with_context(|| format!("the object has no program {name}"))
+}
+
+fn tails<'ebpf>(ebpf: &'ebpf mut Ebpf, name: &str) -> Result<ProgramArray<&'ebpf mut MapData>> {
+    let map = ebpf
+        .map_mut(name)
+        .with_context(|| format!("there is no map {name}"))?;
+    Ok(map.try_into()?)
 }
 
 /// The object: `NETMAP_OBJECT`, or what the last build of netmap-user left in cargo's target folder.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use netmap_common::{
-    maps::{Class, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, Side},
+    maps::{Address6, Class, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, Side},
     nat::{
         self, Verdict,
         testing::{OffTheWire, World},
@@ -190,6 +190,29 @@ impl<'scenery> Worlds<'scenery> {
     }
 }
 
+/// Which family's programs get a frame.
+enum Family {
+    V4,
+    V6,
+}
+
+fn family(frame: &[u8]) -> Family {
+    if frame.get(12..14) == Some(&[0x86, 0xdd]) {
+        Family::V6
+    } else {
+        Family::V4
+    }
+}
+
+/// The same host, with nothing of IPv6.
+fn no_ipv6(world: &World) -> World<Address6> {
+    World {
+        arrival: world.arrival.clone(),
+        now: world.now.clone(),
+        ..World::default()
+    }
+}
+
 /// What the programs do around the NAT.
 fn on_the_host(
     world: &World,
@@ -199,7 +222,10 @@ fn on_the_host(
 ) -> (Result<nat::Carried, Reason>, Outcome) {
     let mut frame = frame.to_vec();
     if hook == Hook::UplinkXdp {
-        let carried = nat::process(&mut OffTheWire(&mut frame), world, Hook::UplinkIn);
+        let carried = match family(&frame) {
+            Family::V4 => nat::process(&mut OffTheWire(&mut frame), world, Hook::UplinkIn),
+            Family::V6 => nat::process(&mut OffTheWire(&mut frame), &no_ipv6(world), Hook::UplinkIn),
+        };
         let verdict = match carried {
             Ok(_) => XDP_REDIRECT,
             Err(reason) if reason.class() == Class::Dropped => XDP_DROP,
@@ -212,10 +238,10 @@ fn on_the_host(
         return (carried, Outcome { verdict, mark, frame });
     }
     let done = matches!(hook, Hook::UplinkOut | Hook::BridgeIn) && mark & MARK != 0;
-    let carried = if done {
-        Err(Reason::Done)
-    } else {
-        nat::process(frame.as_mut_slice(), world, hook)
+    let carried = match family(&frame) {
+        _ if done => Err(Reason::Done),
+        Family::V4 => nat::process(frame.as_mut_slice(), world, hook),
+        Family::V6 => nat::process(frame.as_mut_slice(), &no_ipv6(world), hook),
     };
     let (verdict, mark) = match carried {
         Ok(carried) => match carried.verdict {

@@ -16,7 +16,7 @@ use crate::{
         Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network,
         Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
     },
-    nat::{Carried, Env, HostSocket, InsertError, Route, Rules, testing::World},
+    nat::{Carried, Env, Here, HostSocket, InsertError, Route, Rules, Wish, testing::World},
 };
 
 /// Where a CPU stands.
@@ -180,6 +180,17 @@ impl Rules for Cpu<'_> {
 }
 
 impl Env for Cpu<'_> {
+    type Place = Here<FlowKey>;
+    type Room = Here<Wish<Address>>;
+
+    fn place(&self) -> Result<Self::Place, Reason> {
+        Ok(Here::default())
+    }
+
+    fn room(&self) -> Result<Self::Room, Reason> {
+        Ok(Here::default())
+    }
+
     fn arrival(&self) -> IfIndex {
         self.arrival
     }
