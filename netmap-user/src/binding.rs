@@ -227,11 +227,6 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Whether the proxy carries everything, because the container's address is of the other family.
-    pub const fn is_proxied(&self) -> bool {
-        self.published.host.is_ipv6() && self.target.is_ipv4()
-    }
-
     /// The container's address and port behind a published one, if `host` and `port` are covered.
     pub fn target_of(&self, host: IpAddr, published_port: u16) -> Option<SocketAddr> {
         let Published {

@@ -4,7 +4,7 @@
 //! that names it, and its slots cleared before its number means something else, so that a packet finds the whole rule
 //! or none. The rules in the kernel are the only record: a new daemon reads them back.
 //!
-//! Each family has tables and numbers of its own ([`writer`] is one code for both), and a rule of one never collides
+//! Each family has tables and numbers of its own (`writer` is one code for both), and a rule of one never collides
 //! with one of the other; what is published together is published in both or in none.
 
 mod ledger;
