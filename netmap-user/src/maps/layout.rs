@@ -116,8 +116,7 @@ impl Layout {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<FlowKey<Address6>>(1)
             },
-            name::TAILS => Self::programs(capacity::TAILS),
-            name::TAILS_XDP => Self::programs(capacity::TAILS),
+            name::TAILS | name::TAILS_XDP => Self::programs(capacity::TAILS),
             name::REDIRECTS => Self {
                 kind: MapType::DevMapHash,
                 key: size_of::<IfIndex>(),
