@@ -1,7 +1,7 @@
 //! What can be written on the command line.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -116,7 +116,7 @@ pub struct RunArgs {
     /// Carry this host's own connections to published ports by the socket proxy only
     #[arg(long)]
     pub no_socket_hooks: bool,
-    /// Size of the flow table, two entries a flow [default: 262144, or as it is already]
+    /// Size of either family's flow table, two entries a flow [default: 262144, or as it is already]
     #[arg(long, value_name = "N", value_parser = options::parse_flow_entries)]
     pub flow_entries: Option<u32>,
     /// The bit of the packet mark that netmap may use, 0 to 31 [default: 27]
@@ -198,7 +198,7 @@ pub struct FlowsArgs {
     pub kind: Option<KindName>,
     /// Only flows that have this address on either side, before or after translation
     #[arg(long, value_name = "IP", value_parser = spec::parse_address)]
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
 }
 
 /// `netmap stats`.

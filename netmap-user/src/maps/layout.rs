@@ -257,6 +257,15 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_a_flow_table_is_the_users_choice_in_both_families() {
+        let chosen = Entries::Exactly(64);
+        for map in name::ALL {
+            let is_flows = map == name::FLOWS || map == name::FLOWS6;
+            assert_eq!(Layout::of(map, chosen).entries == chosen, is_flows, "{map}");
+        }
+    }
+
+    #[test]
     fn every_map_has_a_layout_of_its_own_kind() {
         for map in name::ALL {
             let is_sockets = Layout::of(map, Entries::Any).kind == MapType::SockMap;
