@@ -15,8 +15,8 @@ use aya_ebpf::{
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-        FragmentKey, Hook, Hop, IfIndex, Interface, Network, NetworkKey, Reason, Rule, RuleId, Settings,
-        SharedKey, Slot, capacity,
+        FragmentKey, Hook, Hop, IfIndex, Interface, Limits, Network, NetworkKey, Rate, Reason, Rule, RuleId,
+        Seconds, Settings, SharedKey, Slot, capacity,
     },
     nat::{Family, Rules, local::Host},
 };
@@ -159,6 +159,10 @@ pub(crate) static RESERVED: Array<u64, { capacity::RESERVED }> = Array::new();
 #[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
+static LIMITS: Array<Limits, 1> = Array::new();
+#[btf_map]
+static MESSAGES: PerCpuArray<Rate, 1> = PerCpuArray::new();
+#[btf_map]
 static COUNTERS: PerCpuArray<Count, { capacity::COUNTERS }> = PerCpuArray::new();
 #[btf_map]
 static PROBING: PerCpuArray<u32, 1> = PerCpuArray::new();
@@ -277,6 +281,23 @@ pub(crate) fn set_hop<A: Tables>(hop: Hop<A>) {
 #[inline(always)]
 pub(crate) fn settings() -> Settings {
     SETTINGS.get(0).copied().unwrap_or_default()
+}
+
+/// The limits; all zero before the daemon has written them.
+#[inline(always)]
+pub(crate) fn limits() -> Limits {
+    LIMITS.get(0).copied().unwrap_or_default()
+}
+
+/// Whether this CPU may send another message to the sender of a refused packet; if so, it counts.
+#[inline(always)]
+pub(crate) fn may_tell(now: Seconds, most: u32) -> bool {
+    let Some(rate) = MESSAGES.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: a per-CPU value that only this CPU's programs write.
+    let rate = unsafe { &mut *rate };
+    rate.admits(now, most)
 }
 
 /// The published rules of one family.

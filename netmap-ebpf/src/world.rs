@@ -16,8 +16,8 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{
-        AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, NetworkKey,
-        Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+        AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network,
+        NetworkKey, Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
     },
     nat::{Env, HostSocket, InsertError, Route, Rules, local::Host as _},
 };
@@ -139,6 +139,16 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     #[inline(always)]
     fn settings(&self) -> Settings {
         maps::settings()
+    }
+
+    #[inline(always)]
+    fn limits(&self) -> Limits {
+        maps::limits()
+    }
+
+    #[inline(always)]
+    fn may_tell(&self) -> bool {
+        maps::may_tell(self.now(), maps::limits().messages)
     }
 
     #[inline(always)]

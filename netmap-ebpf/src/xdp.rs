@@ -43,6 +43,8 @@ fn translate<A: Tables>(mut frame: Frame) -> u32 {
     match nat::process(&mut frame, &kernel, Hook::UplinkIn) {
         Ok(carried) => send::<A>(&mut frame, carried),
         Err(reason) => match reason.class() {
+            // TC tells the sender.
+            Class::Dropped if reason.is_told() => XDP_PASS,
             Class::Dropped => drop(&frame, reason),
             Class::Passed | Class::Carried => XDP_PASS,
         },

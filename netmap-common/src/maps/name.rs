@@ -28,6 +28,10 @@ pub const CLIENTS: &str = "CLIENTS";
 pub const RESERVED: &str = "RESERVED";
 /// `ARRAY` of one [`super::Settings`].
 pub const SETTINGS: &str = "SETTINGS";
+/// `ARRAY` of one [`super::Limits`].
+pub const LIMITS: &str = "LIMITS";
+/// `PERCPU_ARRAY` of one [`super::Rate`]: messages to senders of refused packets.
+pub const MESSAGES: &str = "MESSAGES";
 /// `PERCPU_ARRAY` of [`super::Count`], index [`super::Hook::counter`].
 pub const COUNTERS: &str = "COUNTERS";
 /// `PERCPU_ARRAY` of one `u32`: not 0 while a TC program of this CPU looks for a socket of the host.
@@ -70,7 +74,7 @@ pub const CLIENTS6: &str = "CLIENTS6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 34] = [
+pub const ALL: [&str; 36] = [
     SLOTS,
     SHARED,
     RULES,
@@ -83,6 +87,8 @@ pub const ALL: [&str; 34] = [
     ENDPOINTS,
     RESERVED,
     SETTINGS,
+    LIMITS,
+    MESSAGES,
     COUNTERS,
     PROBING,
     SOCKETS,

@@ -85,6 +85,8 @@ reasons! {
     IcmpError = 12, "icmp-error";
     /// Translated inside a flow for the host's stack, which answers that its time to live ended or that it is too big.
     HostAnswers = 13, "host-answers";
+    /// An ICMP message, "administratively prohibited", to the sender of a packet that was refused for want of room.
+    Prohibited = 14, "prohibited";
     /// A connection or datagram that the socket hook gave to the proxy.
     Proxied = 16, "proxied";
     /// A connection or datagram of the host that the socket hooks sent straight to the container.
@@ -176,6 +178,11 @@ reasons! {
 impl Reason {
     /// How many numbers there are, used or not.
     pub const COUNT: usize = 128;
+
+    /// Whether the sender of a packet that is dropped for this is told: there is no room for its flow (RFC 5508, REQ-8).
+    pub const fn is_told(self) -> bool {
+        matches!(self, Self::TableFull | Self::PortsExhausted)
+    }
 
     /// What became of the packet.
     pub const fn class(self) -> Class {

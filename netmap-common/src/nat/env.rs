@@ -2,8 +2,8 @@
 
 use super::Family;
 use crate::maps::{
-    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Rule, RuleId,
-    Seconds, Seen, Settings, SharedKey, Slot, Way,
+    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network, Rule,
+    RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Why an entry could not be added.
@@ -69,6 +69,12 @@ pub trait Env: Rules {
 
     /// The settings; all zero before the daemon has written them.
     fn settings(&self) -> Settings;
+
+    /// The limits; all zero before the daemon has written them.
+    fn limits(&self) -> Limits;
+
+    /// Whether another message to the sender of a refused packet may be sent in this second; if so, it counts.
+    fn may_tell(&self) -> bool;
 
     /// The flow entry of `key`, as it was before this packet; the packet is recorded in it if `counts` says so.
     fn touch(

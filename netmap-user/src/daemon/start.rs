@@ -8,7 +8,7 @@ use netmap_common::maps::socket;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::{Daemon, SOCKET_MARK, down, ports, topology::Topology, xdp::Accelerator};
+use super::{Daemon, SOCKET_MARK, down, limits, ports, topology::Topology, xdp::Accelerator};
 use crate::{
     binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -51,6 +51,7 @@ impl Daemon {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
         ports::write_settings(&mut maps, SOCKET_MARK)?;
+        limits::write(&mut maps)?;
         ports::refresh(&mut maps, &publisher)?;
         let locals = Arc::new(ArcSwap::default());
         let proxy = start_proxy(Arc::clone(&locals))?;

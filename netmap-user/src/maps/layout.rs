@@ -5,8 +5,8 @@ use std::fmt;
 use aya::maps::{MapData, MapType};
 use netmap_common::maps::{
     Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-    FragmentKey, Hop, IfIndex, Interface, Ip, Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot,
-    capacity, name,
+    FragmentKey, Hop, IfIndex, Interface, Ip, Limits, Network, NetworkKey, Rate, Rule, RuleId, Settings,
+    SharedKey, Slot, capacity, name,
 };
 
 use super::MapsError;
@@ -97,6 +97,11 @@ impl Layout {
         match name {
             name::RESERVED => Self::array::<u64>(capacity::RESERVED),
             name::SETTINGS => Self::array::<Settings>(1),
+            name::LIMITS => Self::array::<Limits>(1),
+            name::MESSAGES => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<Rate>(1)
+            },
             name::COUNTERS => Self {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<Count>(capacity::COUNTERS)

@@ -13,8 +13,8 @@ use std::{
 use super::{Place, Sample, check};
 use crate::{
     maps::{
-        Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network,
-        Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+        Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
+        Network, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
     },
     nat::{Carried, Env, HostSocket, InsertError, Route, Rules, testing::World},
 };
@@ -194,6 +194,12 @@ impl Env for Cpu<'_> {
     }
     fn settings(&self) -> Settings {
         self.read(Env::settings)
+    }
+    fn limits(&self) -> Limits {
+        self.read(Env::limits)
+    }
+    fn may_tell(&self) -> bool {
+        self.read(Env::may_tell)
     }
     fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow> {
         self.step(|world| world.touch(key, seen, counts))
