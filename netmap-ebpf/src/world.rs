@@ -17,7 +17,7 @@ use aya_ebpf::{
 use netmap_common::{
     maps::{
         AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network,
-        NetworkKey, Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+        NetworkKey, Payer, Protocol, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
     },
     nat::{Env, HostSocket, InsertError, Route, Rules, local::Host as _},
 };
@@ -144,6 +144,21 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     #[inline(always)]
     fn limits(&self) -> Limits {
         maps::limits()
+    }
+
+    #[inline(always)]
+    fn load(&self, payer: &Payer<A>) -> u64 {
+        maps::load(payer)
+    }
+
+    #[inline(always)]
+    fn add_load(&self, payer: &Payer<A>) {
+        maps::add_load(payer);
+    }
+
+    #[inline(always)]
+    fn may_open(&self, payer: &Payer<A>, most: u32) -> bool {
+        maps::may_open(payer, self.now(), most)
     }
 
     #[inline(always)]

@@ -45,6 +45,19 @@ pub struct RunOptions {
     pub flow_entries: Option<u32>,
     /// Number of the mark's bit, 0 to 31.
     pub mark_bit: u8,
+    /// How much anybody may take.
+    pub shares: Shares,
+}
+
+/// How much of the flow table one address may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// Flows at once of one container; 0 for any number, none for half of the table.
+    pub container_flows: Option<u32>,
+    /// New flows a second of one container; 0 for any number, which is what none means.
+    pub container_rate: Option<u32>,
+    /// Flows at once of one client outside to published ports; 0 for any number, none for a quarter of the table.
+    pub source_flows: Option<u32>,
 }
 
 impl RunOptions {
@@ -66,6 +79,7 @@ impl Default for RunOptions {
             socket_hooks: true,
             flow_entries: None,
             mark_bit: DEFAULT_MARK_BIT,
+            shares: Shares::default(),
         }
     }
 }

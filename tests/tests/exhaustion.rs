@@ -1,16 +1,21 @@
 //! What happens where there is no room for more flows: who is refused hears of it, and nobody else suffers.
 
-use std::{io::ErrorKind, net::SocketAddrV4};
+use std::{io::ErrorKind, net::SocketAddrV4, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use etherparse::PacketBuilder;
 use netmap_tests::{
     DEADLINE, Lab, Namespace, Options, Scene, tcp,
-    topology::{C1, HOST, REMOTE},
+    topology::{C1, C1B, HOST, REMOTE, REMOTE2},
     udp,
+    wire::Wire,
 };
 
 /// Where nobody listens.
 const NOWHERE: u16 = 9;
+
+/// The host's link-layer address on the wire.
+const UPLINK_MAC: [u8; 6] = [2, 0, 0, 0, 0x50, 2];
 
 /// Opens so many flows from `client` to `to`, as many ports.
 fn open(client: &Namespace, to: SocketAddrV4, flows: usize) -> Result<Vec<udp::Client>> {
@@ -47,7 +52,8 @@ fn who_is_refused_by_a_full_table_hears_it_at_once() -> Result<()> {
             native_xdp,
             ..Options::default()
         };
-        let scene = Scene::with_arguments(Lab::with(options)?, &["--flow-entries", "64"])?;
+        let scene =
+            Scene::with_arguments(Lab::with(options)?, &["--flow-entries", "64", "--max-flows", "0"])?;
         let lab = &scene.lab;
         let mut old = tcp::Client::connect(&lab.remote, SocketAddrV4::new(HOST, 8_080))?;
         old.ask("before")?;
@@ -72,6 +78,109 @@ fn who_is_refused_by_a_full_table_hears_it_at_once() -> Result<()> {
             answer.client.ip() == REMOTE && answer.local.ip() == C1,
             "{answer:?}"
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_container_at_its_limit_hurts_nobody_else() -> Result<()> {
+    let scene = Scene::with_arguments(Lab::new()?, &["--max-flows", "20"])?;
+    let lab = &scene.lab;
+    let remote = SocketAddrV4::new(REMOTE, 80);
+    let published = SocketAddrV4::new(HOST, 8_080);
+    let (flows, moved) = scene
+        .netmap
+        .watch(|| open(&lab.c1b, SocketAddrV4::new(REMOTE, NOWHERE), 50))?;
+    ensure!(moved.packets("port-in egress-out") == 20, "{moved}");
+    ensure!(moved.packets("port-in container-full") == 30, "{moved}");
+    ensure!(moved.packets("port-in prohibited") == 30, "{moved}");
+    drop(flows);
+    ensure_told(&lab.c1b, published)?;
+    for (client, to) in [(&lab.c1, remote), (&lab.c2, published), (&lab.remote, published)] {
+        tcp::request(client, to, "a neighbour")?;
+        udp::request(client, to, "a neighbour")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_limit_counts_what_has_ended() -> Result<()> {
+    let scene = Scene::with_arguments(Lab::new()?, &["--max-flows", "20", "--max-source-flows", "0"])?;
+    let lab = &scene.lab;
+    scene.netmap.publish("9000:9/udp", C1B)?;
+    let asked = SocketAddrV4::new(HOST, 9_000);
+    let (flows, moved) = scene.netmap.watch(|| open(&lab.remote, asked, 30))?;
+    ensure!(moved.packets("uplink-in container-full") == 10, "{moved}");
+    drop(flows);
+    // The rule goes and its flows with it, when the sweeper comes by.
+    scene.netmap.unpublish("9000/udp")?;
+    let end = Instant::now() + 3 * DEADLINE;
+    while udp::request(&lab.c1b, SocketAddrV4::new(REMOTE, 80), "again").is_err() {
+        ensure!(Instant::now() < end, "flows that ended count still");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_container_opens_no_more_flows_a_second_than_it_may() -> Result<()> {
+    let scene = Scene::with_arguments(Lab::new()?, &["--max-new-flows", "10"])?;
+    let lab = &scene.lab;
+    let (_, moved) = scene
+        .netmap
+        .watch(|| open(&lab.c1b, SocketAddrV4::new(REMOTE, NOWHERE), 100))?;
+    // A second may end meanwhile, or two.
+    let opened = moved.packets("port-in egress-out");
+    ensure!((10..=30).contains(&opened), "{moved}");
+    ensure!(
+        moved.packets("port-in container-too-fast") == 100 - opened,
+        "{moved}"
+    );
+    tcp::request(&lab.c1, SocketAddrV4::new(REMOTE, 80), "a neighbour")?;
+    Ok(())
+}
+
+#[test]
+fn a_flood_from_one_address_leaves_room_for_other_clients() -> Result<()> {
+    for native_xdp in [false, true] {
+        let options = Options {
+            second_remote: true,
+            native_xdp,
+            ..Options::default()
+        };
+        // 128 flows: a quarter for one client.
+        let scene = Scene::with_arguments(Lab::with(options)?, &["--flow-entries", "256"])?;
+        let lab = &scene.lab;
+        let published = SocketAddrV4::new(HOST, 8_080);
+        // SYNs that nobody goes on with, and datagrams, from many ports.
+        let wire = Wire::open(&lab.remote, "eth0")?;
+        let (opened, moved) = scene.netmap.watch(|| {
+            for port in 10_000..11_000 {
+                let flood =
+                    PacketBuilder::ethernet2(wire.mac(), UPLINK_MAC).ipv4(REMOTE.octets(), HOST.octets(), 64);
+                let mut frame = Vec::new();
+                if port % 2 == 0 {
+                    flood.tcp(port, 8_080, 1, 1_000).syn().write(&mut frame, &[])?;
+                } else {
+                    flood.udp(port, 8_080).write(&mut frame, b"flood")?;
+                }
+                wire.send(&frame)?;
+            }
+            // New connections of another client, while it lasts.
+            let other = |port| SocketAddrV4::new(REMOTE2, port);
+            (0..20)
+                .map(|number| {
+                    let mut client =
+                        tcp::Client::connect_from(&lab.remote, other(30_000 + number), published)?;
+                    client.ask("one of many")?;
+                    Ok(client)
+                })
+                .collect::<Result<Vec<_>>>()
+        })?;
+        ensure!(opened.len() == 20);
+        ensure!(moved.packets("uplink-in source-full") >= 900, "{moved}");
+        ensure!(moved.packets("uplink-in table-full") == 0, "{moved}");
+        // The flooder's old connections and those of containers are not concerned either.
+        tcp::request(&lab.c1b, published, "a neighbour")?;
     }
     Ok(())
 }

@@ -173,6 +173,12 @@ reasons! {
     TooBigInFlow = 108, "too-big-in-flow";
     /// A fragment that lies over the first one, whose ports were judged.
     FragmentOverlap = 109, "fragment-overlap";
+    /// The container has as many flows as it may (`--max-flows`).
+    ContainerFull = 110, "container-full";
+    /// The container has as many new flows in this second as it may (`--max-new-flows`).
+    ContainerTooFast = 111, "container-too-fast";
+    /// The client outside has as many flows to published ports as it may (`--max-source-flows`).
+    SourceFull = 112, "source-full";
 }
 
 impl Reason {
@@ -181,7 +187,14 @@ impl Reason {
 
     /// Whether the sender of a packet that is dropped for this is told: there is no room for its flow (RFC 5508, REQ-8).
     pub const fn is_told(self) -> bool {
-        matches!(self, Self::TableFull | Self::PortsExhausted)
+        matches!(
+            self,
+            Self::TableFull
+                | Self::PortsExhausted
+                | Self::ContainerFull
+                | Self::ContainerTooFast
+                | Self::SourceFull
+        )
     }
 
     /// What became of the packet.

@@ -82,7 +82,7 @@ pub(super) const fn fixed_point(sum: u32) -> u16 {
     fold(if missing & 1 == 0 {
         missing / 2
     } else {
-        (missing + 0xffff) / 2
+        u32::midpoint(missing, 0xffff)
     })
 }
 

@@ -2,8 +2,8 @@
 
 use super::Family;
 use crate::maps::{
-    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network, Rule,
-    RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network, Payer,
+    Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Why an entry could not be added.
@@ -72,6 +72,15 @@ pub trait Env: Rules {
 
     /// The limits; all zero before the daemon has written them.
     fn limits(&self) -> Limits;
+
+    /// How many flows somebody has.
+    fn load(&self, payer: &Payer<Self::Ip>) -> u64;
+
+    /// Somebody has another flow.
+    fn add_load(&self, payer: &Payer<Self::Ip>);
+
+    /// Whether somebody may open another flow in this second, of which there are to be so many at most; if so, it counts.
+    fn may_open(&self, payer: &Payer<Self::Ip>, most: u32) -> bool;
 
     /// Whether another message to the sender of a refused packet may be sent in this second; if so, it counts.
     fn may_tell(&self) -> bool;

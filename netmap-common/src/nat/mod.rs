@@ -17,6 +17,7 @@ mod icmp;
 mod ipv4;
 mod ipv6;
 mod lifetime;
+mod limits;
 pub mod local;
 mod message;
 mod packet;
@@ -109,7 +110,9 @@ fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram<E::Ip>) -> Result<Trans
     if !env.sends(&wish.to, wish.there.0, wish.there.1) {
         return Err(Reason::LeftToTc);
     }
+    limits::admit(env, datagram, &wish)?;
     ports::claim(env, datagram, &mut wish)?;
+    limits::count(env, datagram, &wish);
     Ok(Translation {
         to: wish.to,
         kind: wish.kind,

@@ -7,8 +7,9 @@ use super::{
     Env, Family, Header, HostSocket, InsertError, L4Change, Packet, Reshape, Route, Rules, Truncated,
 };
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip, Limits,
-    Network, Port, PortSlots, Protocol, Rate, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip, Limits, Load,
+    Network, Payer, Port, PortSlots, Protocol, Rate, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+    Way,
 };
 
 /// Tables, clock and surroundings of a host.
@@ -22,6 +23,8 @@ pub struct World<A: Ip = Address> {
     pub settings: Settings,
     /// Limits.
     pub limits: Limits,
+    /// What everybody has opened; nothing ends here.
+    pub loads: RefCell<BTreeMap<Payer<A>, Load>>,
     /// Messages of this second.
     pub messages: Cell<Rate>,
     /// Flow entries.
@@ -164,6 +167,19 @@ impl<A: Family> Env for World<A> {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn load(&self, payer: &Payer<A>) -> u64 {
+        self.loads.borrow().get(payer).map_or(0, |load| load.flows(0))
+    }
+
+    fn add_load(&self, payer: &Payer<A>) {
+        self.loads.borrow_mut().entry(*payer).or_default().opened += 1;
+    }
+
+    fn may_open(&self, payer: &Payer<A>, most: u32) -> bool {
+        let mut loads = self.loads.borrow_mut();
+        loads.entry(*payer).or_default().rate.admits(self.now.get(), most)
     }
 
     fn may_tell(&self) -> bool {

@@ -122,6 +122,16 @@ pub struct RunArgs {
     /// The bit of the packet mark that netmap may use, 0 to 31 [default: 27]
     #[arg(long, value_name = "N", value_parser = options::parse_mark_bit)]
     pub mark_bit: Option<u8>,
+    /// Flows that one container may have at once; 0 for any number [default: half of the flow table's]
+    #[arg(long, value_name = "N")]
+    pub max_flows: Option<u32>,
+    /// Flows that one container may open in a second; 0 for any number [default: 0]
+    #[arg(long, value_name = "N")]
+    pub max_new_flows: Option<u32>,
+    /// Flows that one client outside may have to published ports at once; 0 for any number [default: a quarter of the flow
+    /// table's]
+    #[arg(long, value_name = "N")]
+    pub max_source_flows: Option<u32>,
 }
 
 /// `netmap publish`.

@@ -51,7 +51,7 @@ impl Daemon {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
         ports::write_settings(&mut maps, SOCKET_MARK)?;
-        limits::write(&mut maps)?;
+        limits::write(&mut maps, options.shares)?;
         ports::refresh(&mut maps, &publisher)?;
         let locals = Arc::new(ArcSwap::default());
         let proxy = start_proxy(Arc::clone(&locals))?;

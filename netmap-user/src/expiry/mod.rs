@@ -11,6 +11,7 @@
 
 mod pace;
 mod purge;
+mod tally;
 mod verdict;
 
 use std::{collections::HashMap, time::Duration};
@@ -20,6 +21,7 @@ use netmap_common::maps::{Address, Flow, FlowKey, Generation, RuleId, Seconds};
 pub use self::purge::Purge;
 use self::{
     pace::Pace,
+    tally::Tally,
     verdict::{Lap, Verdict, judge},
 };
 use crate::{
@@ -59,6 +61,8 @@ pub struct Sweeper {
     cursor: FlowCursor<Address>,
     pace: Pace,
     lap: Lap,
+    /// Whose flows it has seen and ended.
+    tally: Tally<Address>,
     /// When this lap began.
     began: Option<Seconds>,
     /// What it did.
@@ -71,6 +75,7 @@ impl Default for Sweeper {
             cursor: FlowCursor::new(SLICE),
             pace: Pace::default(),
             lap: Lap::default(),
+            tally: Tally::default(),
             began: None,
             swept: Swept::default(),
         }
@@ -88,6 +93,10 @@ impl Sweeper {
         let began = thread_time();
         let swept = self.sweep(maps, now).inspect_err(|_| *self = Self::default())?;
         self.swept += swept;
+        self.tally.tell(&mut maps.v4.loads)?;
+        if self.cursor.is_at_end() {
+            self.tally.settle(&mut maps.v4.loads)?;
+        }
         let lap = self.cursor.is_at_end().then(|| {
             self.cursor.rewind();
             self.lap.number = self.lap.number.wrapping_add(1);
@@ -106,6 +115,7 @@ impl Sweeper {
         let mut swept = Swept::default();
         for (key, flow) in self.cursor.entries() {
             swept.entries += 1;
+            self.tally.see(key, flow);
             let is_stale = rules.is_stale(&maps.v4.rules, flow)?;
             if !is_stale && !self.lap.looks_at(key, flow, now) {
                 continue;
@@ -119,7 +129,7 @@ impl Sweeper {
                 let is_stale = is_stale && (current.rule, current.generation) == (flow.rule, flow.generation);
                 judge(key, current, twin, is_stale, now)
             };
-            end(maps, key, again, &mut swept)?;
+            end(maps, key, again, &mut self.tally, &mut swept)?;
         }
         Ok(swept)
     }
@@ -130,6 +140,7 @@ fn end(
     maps: &mut Maps,
     key: &FlowKey,
     verdict: impl FnOnce(&Flow, Option<&Flow>) -> Verdict,
+    tally: &mut Tally<Address>,
     swept: &mut Swept,
 ) -> Result<(), MapsError> {
     let Some(flow) = maps.v4.flows.get(key)? else {
@@ -139,12 +150,18 @@ fn end(
     match verdict(&flow, twin.as_ref()) {
         Verdict::Keep => {}
         Verdict::Over => {
-            maps.v4.flows.remove(key)?;
-            maps.v4.flows.remove(&flow.twin())?;
+            if maps.v4.flows.remove(key)? {
+                tally.end(key, &flow);
+            }
+            if let (true, Some(twin)) = (maps.v4.flows.remove(&flow.twin())?, twin) {
+                tally.end(&flow.twin(), &twin);
+            }
             swept.ended += 1;
         }
         Verdict::Orphan => {
-            maps.v4.flows.remove(key)?;
+            if maps.v4.flows.remove(key)? {
+                tally.end(key, &flow);
+            }
             swept.orphans += 1;
         }
     }

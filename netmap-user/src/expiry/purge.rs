@@ -2,7 +2,7 @@
 
 use netmap_common::maps::{Address, Flow, FlowKey};
 
-use super::{Swept, Verdict, judge};
+use super::{Swept, Verdict, judge, tally::Tally};
 use crate::maps::{FlowCursor, Maps, MapsError, now};
 
 /// How many entries a slice has: about a millisecond's work. Most are not looked at twice.
@@ -14,6 +14,7 @@ pub struct Purge {
     cursor: FlowCursor<Address>,
     state: State,
     ended: usize,
+    tally: Tally<Address>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,7 @@ impl Default for Purge {
             cursor: FlowCursor::new(SLICE),
             state: State::Idle,
             ended: 0,
+            tally: Tally::default(),
         }
     }
 }
@@ -96,9 +98,10 @@ impl Purge {
                         Verdict::Keep
                     }
                 };
-                super::end(maps, key, verdict, &mut swept)?;
+                super::end(maps, key, verdict, &mut self.tally, &mut swept)?;
             }
         }
+        self.tally.tell(&mut maps.v4.loads)?;
         Ok(swept)
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use aya::maps::{MapData, MapType};
 use netmap_common::maps::{
     Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-    FragmentKey, Hop, IfIndex, Interface, Ip, Limits, Network, NetworkKey, Rate, Rule, RuleId, Settings,
-    SharedKey, Slot, capacity, name,
+    FragmentKey, Hop, IfIndex, Interface, Ip, Limits, Load, Network, NetworkKey, Payer, Rate, Rule, RuleId,
+    Settings, SharedKey, Slot, capacity, name,
 };
 
 use super::MapsError;
@@ -77,6 +77,12 @@ impl Layout {
                 flags: 0,
                 ..Self::sparse::<FragmentKey<A>, Fragment>(capacity::FRAGMENTS)
             },
+            _ if name == names.containers || name == names.sources => Self {
+                kind: MapType::LruHash,
+                flags: 0,
+                ..Self::sparse::<A, Load>(capacity::LOADS)
+            },
+            _ if name == names.ended => Self::sparse::<Payer<A>, u64>(capacity::ENDED),
             _ if name == names.locals => Self::sparse::<A, IfIndex>(capacity::LOCALS),
             _ if name == names.networks => Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS),
             _ if name == names.interfaces => Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES),

@@ -14,7 +14,7 @@ use super::{Place, Sample, check};
 use crate::{
     maps::{
         Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
-        Network, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+        Network, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
     },
     nat::{Carried, Env, HostSocket, InsertError, Route, Rules, testing::World},
 };
@@ -197,6 +197,15 @@ impl Env for Cpu<'_> {
     }
     fn limits(&self) -> Limits {
         self.read(Env::limits)
+    }
+    fn load(&self, payer: &Payer) -> u64 {
+        self.read(|world| world.load(payer))
+    }
+    fn add_load(&self, payer: &Payer) {
+        self.read(|world| world.add_load(payer));
+    }
+    fn may_open(&self, payer: &Payer, most: u32) -> bool {
+        self.read(|world| world.may_open(payer, most))
     }
     fn may_tell(&self) -> bool {
         self.read(Env::may_tell)
