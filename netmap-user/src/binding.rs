@@ -2,10 +2,10 @@
 
 use std::{
     fmt,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netmap_common::maps::Protocol;
 use serde::{Deserialize, Serialize};
 
@@ -128,12 +128,12 @@ impl fmt::Display for PortSpan {
     }
 }
 
-/// The published side of a binding: what `netmap unpublish` names.
+/// The published side of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
-    /// The host address; 0.0.0.0 stands for every address of this host.
-    pub host: Ipv4Addr,
+    /// The host address; 0.0.0.0 stands for every IPv4 address of this host, `::` for every IPv6 address.
+    pub host: IpAddr,
     /// The host ports.
     pub ports: PortSpan,
     /// The transport.
@@ -141,9 +141,10 @@ pub struct Published {
 }
 
 impl Published {
-    /// Whether a packet could be meant for both.
+    /// Whether a packet could be meant for both. Never for one of each family: `::` does not stand for IPv4.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.transport == other.transport
+            && self.host.is_ipv4() == other.host.is_ipv4()
             && self.ports.overlaps(other.ports)
             && (self.host == other.host || self.host.is_unspecified() || other.host.is_unspecified())
     }
@@ -151,37 +152,97 @@ impl Published {
 
 impl fmt::Display for Published {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}/{}", self.host, self.ports, self.transport)
+        write!(f, "{}:{}/{}", Bracketed(self.host), self.ports, self.transport)
     }
 }
 
-/// One published range: what `netmap publish` asks for.
+/// Ports of this host as a user names them: on one of its addresses, or on all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostPorts {
+    /// The host address, as in [`Published`]; none for every address of both families.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<IpAddr>,
+    /// The host ports.
+    pub ports: PortSpan,
+    /// The transport.
+    pub transport: Transport,
+}
+
+impl HostPorts {
+    /// These ports on `host`.
+    pub const fn on(self, host: IpAddr) -> Published {
+        Published {
+            host,
+            ports: self.ports,
+            transport: self.transport,
+        }
+    }
+
+    /// The published sides that are meant: one, or one of each family.
+    pub fn sides(self) -> impl Iterator<Item = Published> {
+        let (first, second) = match self.host {
+            Some(host) => (host, None),
+            None => (Ipv4Addr::UNSPECIFIED.into(), Some(Ipv6Addr::UNSPECIFIED.into())),
+        };
+        [Some(first), second]
+            .into_iter()
+            .flatten()
+            .map(move |host| self.on(host))
+    }
+}
+
+impl From<Published> for HostPorts {
+    fn from(published: Published) -> Self {
+        Self {
+            host: Some(published.host),
+            ports: published.ports,
+            transport: published.transport,
+        }
+    }
+}
+
+impl fmt::Display for HostPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(host) = self.host {
+            write!(f, "{}:", Bracketed(host))?;
+        }
+        write!(f, "{}/{}", self.ports, self.transport)
+    }
+}
+
+/// One published range, of one family: a rule of the data plane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
     /// Where clients connect to.
     pub published: Published,
-    /// The container's address.
-    pub target: Ipv4Addr,
+    /// The container's address. Of another family than the host's, the proxy carries everything.
+    pub target: IpAddr,
     /// The container's ports, as many as are published.
     pub target_ports: PortSpan,
-    /// Sources that may connect; empty for everybody.
+    /// Sources that may connect, of the host address's family; empty for everybody, and [`nobody`] for no one.
     #[serde(default)]
-    pub allow: Vec<Ipv4Net>,
+    pub allow: Vec<IpNet>,
 }
 
 impl Binding {
-    /// The container's port behind a published one, if `host` and `port` are covered.
-    pub fn target_of(&self, host: Ipv4Addr, port: u16) -> Option<SocketAddrV4> {
+    /// Whether the proxy carries everything, because the container's address is of the other family.
+    pub const fn is_proxied(&self) -> bool {
+        self.published.host.is_ipv6() && self.target.is_ipv4()
+    }
+
+    /// The container's address and port behind a published one, if `host` and `port` are covered.
+    pub fn target_of(&self, host: IpAddr, published_port: u16) -> Option<SocketAddr> {
         let Published {
             host: published,
             ports,
             ..
         } = self.published;
-        let covers = ports.contains(port) && (published.is_unspecified() || published == host);
-        let offset = port.checked_sub(ports.first())?;
+        let is_its = published == host || published.is_unspecified() && published.is_ipv4() == host.is_ipv4();
+        let offset = published_port.checked_sub(ports.first())?;
         let port = self.target_ports.first().checked_add(offset)?;
-        covers.then_some(SocketAddrV4::new(self.target, port))
+        (is_its && ports.contains(published_port)).then_some(SocketAddr::new(self.target, port))
     }
 }
 
@@ -194,8 +255,32 @@ impl fmt::Display for Binding {
         } = self.published;
         write!(
             f,
-            "{host}:{ports}->{}:{}/{transport}",
-            self.target, self.target_ports
+            "{}:{ports}->{}:{}/{transport}",
+            Bracketed(host),
+            Bracketed(self.target),
+            self.target_ports
         )
+    }
+}
+
+/// An address as it stands in front of a port: one of IPv6 in brackets (RFC 3986, 3.2.2).
+#[derive(Clone, Copy, Debug)]
+pub struct Bracketed(pub IpAddr);
+
+impl fmt::Display for Bracketed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => write!(f, "{address}"),
+            IpAddr::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// The only source in an allow-list that admits no one: the unspecified address of the family of `host`, which nobody
+/// who connects has as its own (RFC 1122, 3.2.1.3 a; RFC 4291, 2.5.2). An empty list would admit everybody.
+pub fn nobody(host: IpAddr) -> IpNet {
+    match host {
+        IpAddr::V4(_) => Ipv4Net::from(Ipv4Addr::UNSPECIFIED).into(),
+        IpAddr::V6(_) => Ipv6Net::from(Ipv6Addr::UNSPECIFIED).into(),
     }
 }

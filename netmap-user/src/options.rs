@@ -18,7 +18,7 @@ pub const DEFAULT_MARK_BIT: u8 = 27;
 /// The fewest flow entries that make sense, two a flow.
 pub const MIN_FLOW_ENTRIES: u32 = 64;
 
-/// The most flow entries: the table is allocated beforehand, 2 GiB at this size.
+/// The most flow entries: the tables are allocated beforehand, at this size 2 GiB for IPv4 and 3 GiB for IPv6.
 pub const MAX_FLOW_ENTRIES: u32 = 1 << 24;
 
 /// Everything that the daemon needs to know when it starts.
@@ -40,7 +40,7 @@ pub struct RunOptions {
     /// Whether the host's own processes go straight to containers where they ask for a published port; else the proxy
     /// serves them.
     pub socket_hooks: bool,
-    /// Entries of the flow table, two a flow; none for as many as the table has that is pinned, else
+    /// Entries of each family's flow table, two a flow; none for as many as the tables have that are pinned, else
     /// [`netmap_common::maps::capacity::FLOWS`].
     pub flow_entries: Option<u32>,
     /// Number of the mark's bit, 0 to 31.

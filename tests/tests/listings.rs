@@ -24,17 +24,22 @@ fn ports_lists_every_rule_with_all_its_parts() -> Result<()> {
         "10.0.0.0/8",
     ])?;
     let ports = scene.netmap.ports()?;
-    ensure!(ports.len() == 3, "{ports:?}");
-    let plain = of(&ports, |port| port["port"] == 8_080 && port["protocol"] == "tcp")?;
-    for (key, value) in [
-        ("host", json!("0.0.0.0")),
-        ("end", json!(8_080)),
-        ("container", json!(C1)),
-        ("container_port", json!(80)),
-        ("container_end", json!(80)),
-        ("allow", json!([])),
-    ] {
-        ensure!(plain[key] == value, "{key} of {plain}");
+    // The scene's own are published for TCP and UDP, in both families.
+    ensure!(ports.len() == 5, "{ports:?}");
+    for (host, proxied) in [("0.0.0.0", false), ("::", true)] {
+        let plain = of(&ports, |port| {
+            port["port"] == 8_080 && port["protocol"] == "tcp" && port["host"] == host
+        })?;
+        for (key, value) in [
+            ("end", json!(8_080)),
+            ("container", json!(C1)),
+            ("container_port", json!(80)),
+            ("container_end", json!(80)),
+            ("allow", json!([])),
+            ("proxied", json!(proxied)),
+        ] {
+            ensure!(plain[key] == value, "{key} of {plain}");
+        }
     }
     let range = of(&ports, |port| port["port"] == 9_000)?;
     for (key, value) in [
@@ -45,11 +50,20 @@ fn ports_lists_every_rule_with_all_its_parts() -> Result<()> {
         ("container_port", json!(9_100)),
         ("container_end", json!(9_109)),
         ("allow", json!(["10.0.0.0/8"])),
+        ("proxied", json!(false)),
     ] {
         ensure!(range[key] == value, "{key} of {range}");
     }
     let text = scene.netmap.done(&["ports"])?;
-    for part in ["8080", "172.30.1.2", "127.0.0.1", "9000-9009", "10.0.0.0/8"] {
+    for part in [
+        "0.0.0.0:8080/tcp",
+        "[::]:8080/tcp",
+        "proxy",
+        "172.30.1.2",
+        "127.0.0.1",
+        "9000-9009",
+        "10.0.0.0/8",
+    ] {
         ensure!(text.contains(part), "{part} is missing in:\n{text}");
     }
     Ok(())

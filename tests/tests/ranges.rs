@@ -18,7 +18,7 @@ use netmap_tests::{
 const RANGE: &str = "20000-29999:20000-29999";
 
 #[test]
-fn ten_thousand_ports_are_one_rule_within_a_second() -> Result<()> {
+fn ten_thousand_ports_are_one_rule_a_family_within_a_second() -> Result<()> {
     let mut scene = Scene::new()?;
     let (rules, processes) = (scene.netmap.ports()?.len(), processes(&scene.netmap)?);
     for transport in ["udp", "tcp"] {
@@ -32,18 +32,20 @@ fn ten_thousand_ports_are_one_rule_within_a_second() -> Result<()> {
     }
     let ports = scene.netmap.ports()?;
     ensure!(
-        ports.len() == rules + 2,
+        ports.len() == rules + 4,
         "{} rules more than before: {ports:?}",
         ports.len() - rules
     );
-    let range = ports
-        .iter()
-        .find(|port| port["protocol"] == "udp" && port["port"] == 20_000);
-    let range = range.context("the range is not listed")?;
-    ensure!(
-        range["end"] == 29_999 && range["container_port"] == 20_000 && range["container_end"] == 29_999,
-        "{range}"
-    );
+    for host in ["0.0.0.0", "::"] {
+        let range = ports
+            .iter()
+            .find(|port| port["protocol"] == "udp" && port["port"] == 20_000 && port["host"] == host);
+        let range = range.context("the range is not listed")?;
+        ensure!(
+            range["end"] == 29_999 && range["container_port"] == 20_000 && range["container_end"] == 29_999,
+            "{range}"
+        );
+    }
     ensure!(
         self::processes(&scene.netmap)? == processes,
         "the range has processes or threads of its own"

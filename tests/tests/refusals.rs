@@ -33,13 +33,32 @@ fn refused_commands_say_why_and_change_nothing() -> Result<()> {
         (publish("8081:80/"), USAGE, ""),
         (publish("8081"), USAGE, "8081"),
         (publish("1.2.3:8081:80"), USAGE, "1.2.3"),
-        (publish("[::1]:8081:80"), USAGE, "::1"),
+        (publish("::1:8081:80"), USAGE, "[::1]:8080"),
+        (publish("[::1:8081:80"), USAGE, "[::1:8081:80"),
+        (publish("[fe80::1]:8081:80"), USAGE, "link-local"),
+        (publish("[::ffff:192.0.2.1]:8081:80"), USAGE, "write 192.0.2.1"),
         (
             vec!["publish", "8081:80", "--to", "172.30.1.256"],
             USAGE,
             "172.30.1.256",
         ),
-        (vec!["publish", "8081:80", "--to", "fd01::2"], USAGE, "fd01::2"),
+        (vec!["publish", "8081:80", "--to", "fe80::2"], USAGE, "fe80::2"),
+        (vec!["publish", "8081:80", "--to", "::1"], USAGE, "loopback"),
+        (
+            vec!["publish", "0.0.0.0:8081:80", "--to", "fd01::2"],
+            USAGE,
+            "fd01::2",
+        ),
+        (
+            vec!["publish", "8081:80", "--to", &to, "--to", "172.30.2.2"],
+            USAGE,
+            "172.30.2.2",
+        ),
+        (
+            vec!["publish", "8081:80", "--to", "fd01::2", "--allow", "10.0.0.0/8"],
+            USAGE,
+            "another family",
+        ),
         (
             vec!["publish", "8081:80", "--to", &to, "--allow", "10.0.0.0/33"],
             USAGE,
@@ -53,6 +72,8 @@ fn refused_commands_say_why_and_change_nothing() -> Result<()> {
         (publish("8000-8100:8000-8100/tcp"), FAILED, "8080"),
         (vec!["unpublish", "8081/tcp"], FAILED, "8081"),
         (vec!["unpublish", "192.168.50.2:8080/tcp"], FAILED, "8080"),
+        (vec!["unpublish", "[2001:db8::1]:8080/tcp"], FAILED, "[::]:8080"),
+        (publish("[2001:db8::1]:8080:81/tcp"), FAILED, "[::]:8080"),
     ];
     for (arguments, status, mentions) in cases {
         let said = scene.netmap.refused(&arguments, status)?;

@@ -100,8 +100,8 @@ pub mod capacity {
     pub const LOADS: usize = 16_384;
     /// Of both of these, what has ended.
     pub const ENDED: usize = 4 * LOADS;
-    /// Addresses of this host.
-    pub const LOCALS: usize = 4_096;
+    /// Addresses of this host. Of IPv6 every interface has one at least.
+    pub const LOCALS: usize = 2 * INTERFACES;
     /// Subnets behind managed bridges.
     pub const NETWORKS: usize = 1_024;
     /// Interfaces with a hook.

@@ -54,9 +54,8 @@ async fn publish(State(daemon): State<Daemon>, body: Body) -> Result<Response, R
 
 async fn unpublish(State(daemon): State<Daemon>, body: Body) -> Result<Response, Refused> {
     let request: UnpublishRequest = daemon.read(body).await?;
-    for published in &request.published {
-        spec::check_published(published)
-            .map_err(|error| Refused::malformed(format!("{published}: {error}")))?;
+    for named in &request.published {
+        spec::check_host_ports(named).map_err(|error| Refused::malformed(format!("{named}: {error}")))?;
     }
     daemon
         .ask(|answer| Command::Unpublish(request, answer))

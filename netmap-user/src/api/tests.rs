@@ -119,7 +119,8 @@ fn status() -> DaemonStatus {
 
 fn binding(spec: &str) -> Binding {
     let spec: crate::spec::PublishSpec = spec.parse().unwrap();
-    spec.bind("172.30.1.2".parse().unwrap(), Vec::new()).unwrap()
+    let target = "172.30.1.2".parse().unwrap();
+    spec.bind(&[target], &[]).unwrap().remove(0)
 }
 
 fn publish(spec: &str) -> PublishRequest {
@@ -147,6 +148,29 @@ async fn requests_reach_the_daemon_and_answers_the_client() {
     assert_eq!(
         (status.pid, status.missing_interfaces),
         (42, vec!["br9".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn ports_without_a_host_address_are_those_of_both_families() {
+    let fake = Fake::start();
+    let ports = |host| format!("{{{host}\"ports\":[8,9],\"transport\":\"udp\"}}");
+    let body = format!(
+        "{{\"published\":[{},{},{}]}}",
+        ports(""),
+        ports("\"host\":\"0.0.0.0\","),
+        ports("\"host\":\"::\",")
+    );
+    let answer = fake.raw(post("/v1/unpublish", &body)).await;
+    assert!(
+        answer.ends_with("{\"warnings\":[\"8-9/udp\",\"0.0.0.0:8-9/udp\",\"[::]:8-9/udp\"]}"),
+        "{answer}"
+    );
+    let body = format!("{{\"published\":[{}]}}", ports("\"host\":\"fe80::1\","));
+    let answer = fake.raw(post("/v1/unpublish", &body)).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("[fe80::1]:8-9/udp: fe80::1 is a link-local"),
+        "{answer}"
     );
 }
 
@@ -190,6 +214,18 @@ async fn malformed_requests_are_told_why() {
         (
             "{\"bindings\":[{\"published\":{\"host\":\"0.0.0.0\",\"ports\":[8,9],\"transport\":\"tcp\"},\"target\":\"172.30.1.2\",\"target_ports\":[8,8]}]}",
             "8-9 is 2 ports but 8 is 1 port",
+        ),
+        (
+            "{\"bindings\":[{\"published\":{\"host\":\"192.0.2.1\",\"ports\":[8,8],\"transport\":\"tcp\"},\"target\":\"fd00::2\",\"target_ports\":[8,8]}]}",
+            "192.0.2.1 is an IPv4 address, from which no connection leads to fd00::2",
+        ),
+        (
+            "{\"bindings\":[{\"published\":{\"host\":\"fe80::1\",\"ports\":[8,8],\"transport\":\"tcp\"},\"target\":\"fd00::2\",\"target_ports\":[8,8]}]}",
+            "fe80::1 is a link-local address",
+        ),
+        (
+            "{\"bindings\":[{\"published\":{\"host\":\"::\",\"ports\":[8,8],\"transport\":\"tcp\"},\"target\":\"fd00::2\",\"target_ports\":[8,8],\"allow\":[\"10.0.0.0/8\"]}]}",
+            "10.0.0.0/8 is of another family than what is published, [::]:8/tcp",
         ),
     ] {
         let answer = fake.raw(post("/v1/publish", body)).await;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    binding::{Binding, Published},
+    binding::{Binding, HostPorts},
     dataplane,
 };
 
@@ -11,7 +11,8 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishRequest {
-    /// What to publish.
+    /// What to publish, each in the family of its host address: `0.0.0.0` stands for every IPv4 address of the host,
+    /// `::` for every IPv6 address.
     pub bindings: Vec<Binding>,
 }
 
@@ -19,8 +20,8 @@ pub struct PublishRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnpublishRequest {
-    /// What to take back.
-    pub published: Vec<Published>,
+    /// What to take back. Without a host address, what is published on `0.0.0.0`, on `::`, or on both.
+    pub published: Vec<HostPorts>,
 }
 
 /// Answer to a request that was carried out.
@@ -54,7 +55,7 @@ pub struct DaemonStatus {
     /// Interfaces that were asked for and are not there.
     pub missing_interfaces: Vec<String>,
     /// Published containers whose place is not known: the proxy serves them.
-    pub unresolved_containers: Vec<std::net::Ipv4Addr>,
+    pub unresolved_containers: Vec<std::net::IpAddr>,
 }
 
 /// How an uplink runs XDP.

@@ -1,17 +1,17 @@
 //! What can be written on the command line.
 
 use std::{
-    net::Ipv4Addr,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use netmap_common::maps::{Kind, Protocol};
 
 use super::help;
 use crate::{
-    binding::Published,
+    binding::HostPorts,
     options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, InterfaceName, XdpMode},
     spec::{self, PublishSpec},
 };
@@ -116,7 +116,7 @@ pub struct RunArgs {
     /// Carry this host's own connections to published ports by the socket proxy only
     #[arg(long)]
     pub no_socket_hooks: bool,
-    /// Size of the flow table, two entries a flow [default: 262144, or as it is already]
+    /// Size of either family's flow table, two entries a flow [default: 262144, or as it is already]
     #[arg(long, value_name = "N", value_parser = options::parse_flow_entries)]
     pub flow_entries: Option<u32>,
     /// The bit of the packet mark that netmap may use, 0 to 31 [default: 27]
@@ -145,18 +145,25 @@ pub struct PublishArgs {
         requires = "target"
     )]
     pub spec: Option<PublishSpec>,
-    /// The container's address
-    #[arg(long = "to", value_name = "CONTAINER_IP", value_parser = spec::parse_target, requires = "spec")]
-    pub target: Option<Ipv4Addr>,
-    /// Let only these sources connect; may be given several times
+    /// The container's address; may be given twice, one of IPv4 and one of IPv6
+    #[arg(
+        id = "target",
+        long = "to",
+        value_name = "CONTAINER_IP",
+        value_parser = spec::parse_target,
+        value_delimiter = ',',
+        requires = "spec"
+    )]
+    pub targets: Vec<IpAddr>,
+    /// Let only these sources connect, of either family; may be given several times
     #[arg(long, value_name = "CIDR", value_parser = spec::parse_source, value_delimiter = ',', requires = "spec")]
-    pub allow: Vec<Ipv4Net>,
+    pub allow: Vec<IpNet>,
     /// Many at once.
     #[arg(
         long,
         value_name = "FILE",
         conflicts_with_all = ["spec", "target", "allow"],
-        help = "Publish all that a file lists, or nothing: SPEC CONTAINER_IP [CIDR,..] a line; - reads from stdin"
+        help = "Publish all that a file lists, or nothing: SPEC CONTAINER_IP[,CONTAINER_IP] [CIDR,..] a line; - reads from stdin"
     )]
     pub file: Option<PathBuf>,
 }
@@ -170,7 +177,7 @@ pub struct UnpublishArgs {
         help = "[HOSTIP:]PORT[-END][/tcp|udp]",
         required_unless_present = "file"
     )]
-    pub published: Option<Published>,
+    pub published: Option<HostPorts>,
     /// Take back all that a file lists, or nothing: a SPEC a line; - reads from stdin
     #[arg(long, value_name = "FILE", conflicts_with = "published")]
     pub file: Option<PathBuf>,
@@ -201,7 +208,7 @@ pub struct FlowsArgs {
     pub kind: Option<KindName>,
     /// Only flows that have this address on either side, before or after translation
     #[arg(long, value_name = "IP", value_parser = spec::parse_address)]
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
 }
 
 /// `netmap stats`.

@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path, str::FromStr as _};
 
 use crate::{
-    binding::{Binding, Published},
+    binding::{Binding, HostPorts},
     spec::{self, PublishSpec, SpecError},
 };
 
@@ -40,7 +40,7 @@ pub(super) enum LineError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// Too few or too many words.
-    #[error("{0:?} is not SPEC CONTAINER_IP [CIDR,..]")]
+    #[error("{0:?} is not SPEC CONTAINER_IP[,CONTAINER_IP] [CIDR,..]")]
     Publish(String),
     /// Not one word.
     #[error("{0:?} is not one SPEC")]
@@ -49,15 +49,16 @@ pub(super) enum LineError {
 
 /// The bindings that a file lists.
 pub(super) fn bindings(file: &Path) -> Result<Vec<Binding>, BatchError> {
-    read(file, binding)
+    let lines = read(file, line_bindings)?;
+    Ok(lines.into_iter().flatten().collect())
 }
 
 /// The published sides that a file lists.
-pub(super) fn published(file: &Path) -> Result<Vec<Published>, BatchError> {
+pub(super) fn published(file: &Path) -> Result<Vec<HostPorts>, BatchError> {
     read(
         file,
         |line| match line.split_whitespace().collect::<Vec<_>>()[..] {
-            [spec] => Ok(Published::from_str(spec)?),
+            [spec] => Ok(HostPorts::from_str(spec)?),
             _ => Err(LineError::Unpublish(line.to_owned())),
         },
     )
@@ -97,15 +98,19 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.is_empty())
 }
 
-fn binding(line: &str) -> Result<Binding, LineError> {
-    let (spec, target, allow) = match line.split_whitespace().collect::<Vec<_>>()[..] {
-        [spec, target] => (spec, target, ""),
-        [spec, target, allow] => (spec, target, allow),
+fn line_bindings(line: &str) -> Result<Vec<Binding>, LineError> {
+    let (spec, targets, allow) = match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [spec, targets] => (spec, targets, ""),
+        [spec, targets, allow] => (spec, targets, allow),
         _ => return Err(LineError::Publish(line.to_owned())),
     };
+    let targets = targets
+        .split(',')
+        .map(spec::parse_target)
+        .collect::<Result<Vec<_>, _>>()?;
     let sources = allow.split(',').filter(|source| !source.is_empty());
-    let allow = sources.map(spec::parse_source).collect::<Result<_, _>>()?;
-    Ok(PublishSpec::from_str(spec)?.bind(spec::parse_target(target)?, allow)?)
+    let allow = sources.map(spec::parse_source).collect::<Result<Vec<_>, _>>()?;
+    Ok(PublishSpec::from_str(spec)?.bind(&targets, &allow)?)
 }
 
 #[cfg(test)]
@@ -122,13 +127,22 @@ mod tests {
     #[test]
     fn a_line_is_what_the_command_line_would_say() {
         let (_folder, path) =
-            file("# web\n8080:80 172.17.0.2\n\n53:53/udp 172.17.0.3 10.0.0.0/8,192.0.2.7 # inside\n");
+            file("# web\n8080:80 172.17.0.2,fd00::2\n\n53:53/udp 172.17.0.3 10.0.0.0/8,192.0.2.7 # inside\n");
         let listed: Vec<String> = bindings(&path).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(
             listed,
-            ["0.0.0.0:8080->172.17.0.2:80/tcp", "0.0.0.0:53->172.17.0.3:53/udp"]
+            [
+                "0.0.0.0:8080->172.17.0.2:80/tcp",
+                "[::]:8080->[fd00::2]:80/tcp",
+                "0.0.0.0:53->172.17.0.3:53/udp",
+                "[::]:53->172.17.0.3:53/udp"
+            ]
         );
-        assert_eq!(bindings(&path).unwrap()[1].allow.len(), 2);
+        let allow = bindings(&path)
+            .unwrap()
+            .into_iter()
+            .map(|binding| binding.allow.len());
+        assert_eq!(allow.collect::<Vec<_>>(), [0, 0, 2, 1]);
     }
 
     #[test]
@@ -140,7 +154,7 @@ mod tests {
         };
         assert_eq!(
             told("8080:80 172.17.0.2\n8081:80\n"),
-            "list, line 2: \"8081:80\" is not SPEC CONTAINER_IP [CIDR,..]"
+            "list, line 2: \"8081:80\" is not SPEC CONTAINER_IP[,CONTAINER_IP] [CIDR,..]"
         );
         assert!(told("0:80 172.17.0.2").starts_with("list, line 1: port 0"));
         assert_eq!(told("# nothing\n"), "list lists nothing");
@@ -148,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_to_take_back_is_one_word_a_line() {
-        let (_folder, path) = file("8080\n192.0.2.1:53/udp\n");
+        let (_folder, path) = file("8080\n[2001:db8::1]:53/udp\n");
         assert_eq!(published(&path).unwrap().len(), 2);
         let (_folder, path) = file("8080 172.17.0.2\n");
         assert!(published(&path).is_err());

@@ -53,45 +53,61 @@ pub(super) const PUBLISH: &str = "\
     Publishes ports of this host to a container, for the next packet on: \
     [HOSTIP:]PORT[-END]:CPORT[-CEND][/tcp|udp].\n\n\
     Without HOSTIP the ports are published on every address of this host, those that come later \
-    included. An address of 127.0.0.0/8 publishes for processes of this host alone. A range needs as \
-    many container ports as host ports, and is one rule however long it is. Without a protocol it is \
-    tcp.\n\n\
+    included, IPv4 and IPv6: 0.0.0.0 as HOSTIP is every IPv4 address alone, [::] every IPv6 address. An IPv6 \
+    address stands in brackets. An address of 127.0.0.0/8, or [::1], publishes for processes of this host \
+    alone. A range needs as many container ports as host ports, and is one rule of each family however long \
+    it is. Without a protocol it is tcp.\n\n\
+    With two addresses of the container, one of IPv4 and one of IPv6, each family goes to its own. With an \
+    IPv4 address alone, the socket proxy takes IPv6 clients there, and the container sees its gateway. With an \
+    IPv6 address alone, there is nothing for IPv4 clients.\n\n\
+    Each source of --allow counts for its own family. When all of them are of one family, nobody may connect \
+    by the other (processes of this host may always).\n\n\
     A port that is published already, or on which another process listens, is refused, and nothing \
     changes.";
 
 pub(super) const PUBLISH_EXAMPLES: &str = "\
 Examples:
   netmap publish 8080:80 --to 172.17.0.2
+  netmap publish 8080:80 --to 172.17.0.2 --to fd00::2   each family to its own address of the container
+  netmap publish 0.0.0.0:8080:80 --to 172.17.0.2        IPv4 alone
+  netmap publish [::]:8080:80 --to fd00::2              IPv6 alone
   netmap publish 192.0.2.1:53:53/udp --to 172.17.0.2    on one address of this host
+  netmap publish [2001:db8::1]:53:53/udp --to fd00::2
   netmap publish 127.0.0.1:5432:5432 --to 172.17.0.3    for this host alone
   netmap publish 20000-29999:20000-29999/udp --to 172.17.0.4
-  netmap publish 22:22 --to 172.17.0.5 --allow 10.0.0.0/8 --allow 192.0.2.7
+  netmap publish 22:22 --to 172.17.0.5 --allow 10.0.0.0/8,fd00::/8 --allow 192.0.2.7
   netmap publish --file ports.list                      all of its lines or none, such as
-                                                        8080:80 172.17.0.2
+                                                        8080:80 172.17.0.2,fd00::2
                                                         22:22 172.17.0.5 10.0.0.0/8,192.0.2.7";
 
 pub(super) const UNPUBLISH: &str = "\
-    Takes back what was published: [HOSTIP:]PORT[-END][/tcp|udp], as `netmap ports` prints it. A range \
-    goes as a whole. Connections through it end with their next packet.";
+    Takes back what was published: [HOSTIP:]PORT[-END][/tcp|udp], as `netmap ports` prints it. Without \
+    HOSTIP that is what is published on every address, of IPv4, of IPv6 or of both; 0.0.0.0 and [::] name one \
+    of them. A range goes as a whole. Connections through it end with their next packet.";
 
 pub(super) const UNPUBLISH_EXAMPLES: &str = "\
 Examples:
   netmap unpublish 8080
+  netmap unpublish [::]:8080                            IPv4 clients keep theirs
   netmap unpublish 192.0.2.1:53/udp
   netmap unpublish 20000-29999/udp
   netmap unpublish --file ports.list                    a SPEC a line, all or none";
 
 pub(super) const PORTS: &str = "\
-    Lists what is published, from the kernel's tables: the published ports, the container's, who may \
-    connect, for how long it has been published, and how many flows use it.";
+    Lists what is published, from the kernel's tables, a line a family: the published ports, the \
+    container's, whether eBPF carries it or the proxy all of it (IPv6 to a container's IPv4 address), who may \
+    connect, for how long it has been published, and how many flows use it. The keys of a line of JSON: host, \
+    port, end, protocol, container, container_port, container_end, allow, rule, generation, age_seconds, flows, \
+    proxied. `\"allow\":[\"::/128\"]` (of IPv4 0.0.0.0/32) stands for nobody.";
 
 pub(super) const PORTS_EXAMPLES: &str = "\
 Examples:
   netmap ports
-  netmap ports --json | jq -r '.ports[] | \"\\(.port) \\(.container)\"'";
+  netmap ports --json | jq -r '.ports[] | \"\\(.port) \\(.container)\"'
+  netmap ports --json | jq '.ports[] | select(.proxied)'";
 
 pub(super) const FLOWS: &str = "\
-    Lists flows as they are read from the table, in no order: the packet that opened each as it came \
+    Lists flows as they are read from the tables, IPv4's first, in no order: the packet that opened each as it came \
     (ORIGINAL), and as it went on (TRANSLATED). Packets and bytes are original/reply. With --limit, the \
     one that had a packet last comes first.\n\n\
     Kinds: published (from outside to a published port), egress (from a container to the outside), \
@@ -104,6 +120,7 @@ Examples:
   netmap flows --limit 20
   netmap flows --protocol udp --kind egress
   netmap flows --address 203.0.113.9
+  netmap flows --address 2001:db8::9
   netmap flows --json | jq .total";
 
 pub(super) const STATS: &str = "\
@@ -117,14 +134,16 @@ Examples:
   netmap stats --json | jq '.counters[] | select(.class == \"dropped\")'";
 
 pub(super) const STATUS: &str = "\
-    Tells whether the daemon runs, what is attached to which interface and how, how full the tables are, \
-    which interfaces are missing, and which published containers have no place that netmap knows (the \
-    proxy serves those).";
+    Tells whether the daemon runs, what is attached to which interface and how, how full the tables are \
+    (IPv6 has its own: flows6, ..), by which address each uplink carries IPv4 and IPv6 if it does, which \
+    interfaces are missing, and which published containers have no place that netmap knows (the proxy \
+    serves those).";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   netmap status
-  netmap status --json | jq .daemon.running";
+  netmap status --json | jq .daemon.running
+  netmap status --json | jq '.uplinks[] | select(.ipv6 == null) | .interface'";
 
 pub(super) const DOWN: &str = "\
     Stops the daemon if it runs, detaches every program and removes all pins and the socket. Published \

@@ -1,23 +1,32 @@
 //! `netmap ports`: what is published.
 
-use std::{collections::HashMap, io, io::Write, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{self, Write},
+    net::IpAddr,
+};
 
-use ipnet::Ipv4Net;
-use netmap_common::maps::{Protocol, Rule, RuleId, Side};
+use ipnet::IpNet;
+use netmap_common::maps::{Address, Address6, Flow, Generation, Protocol, Rule, RuleId, Seconds, Side};
 use serde::Serialize;
 
 use super::{
     args::{Instance, ListArgs},
     failure::Failure,
     output,
-    read::{self, Tables},
+    read::{self, Entries, Tables},
+};
+use crate::{
+    binding::{Bracketed, nobody},
+    maps::Family,
+    publish,
 };
 
-/// One published range.
+/// One published range of one family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PortRow {
-    /// The published address; 0.0.0.0 stands for every one of this host.
-    pub host: Ipv4Addr,
+    /// The published address; 0.0.0.0 stands for every IPv4 address of this host, `::` for every IPv6 address.
+    pub host: IpAddr,
     /// First published port.
     pub port: u16,
     /// Last published port.
@@ -25,14 +34,15 @@ pub struct PortRow {
     /// `tcp` or `udp`.
     pub protocol: &'static str,
     /// The container's address.
-    pub container: Ipv4Addr,
+    pub container: IpAddr,
     /// First port in the container.
     pub container_port: u16,
     /// Last port in the container.
     pub container_end: u16,
-    /// Sources that may connect; empty for everybody.
-    pub allow: Vec<Ipv4Net>,
-    /// The rule's number.
+    /// Sources that may connect; empty for everybody. The unspecified address alone (0.0.0.0/32, `::/128`) stands for
+    /// nobody: the allow-list has sources of the other family only.
+    pub allow: Vec<IpNet>,
+    /// The rule's number among those of its family.
     pub rule: u32,
     /// Its generation.
     pub generation: u32,
@@ -40,6 +50,8 @@ pub struct PortRow {
     pub age_seconds: u32,
     /// Flows that it opened and that are still there.
     pub flows: u64,
+    /// The socket proxy carries all of it: the container's address is of the other family.
+    pub proxied: bool,
 }
 
 /// Prints what is published.
@@ -55,43 +67,73 @@ pub(super) fn command(args: &ListArgs, instance: &Instance, out: &mut impl Write
 ///
 /// A table cannot be read.
 pub fn rows(tables: &impl Tables) -> anyhow::Result<Vec<PortRow>> {
-    let mut allow: HashMap<RuleId, Vec<Ipv4Net>> = HashMap::new();
-    for (rule, source) in tables.allow()? {
-        allow.entry(rule).or_default().push(source);
-    }
-    let mut flows: HashMap<_, u64> = HashMap::new();
-    tables.each_entry(&mut |_, flow| {
-        if flow.side() == Side::Original {
-            *flows.entry((flow.rule, flow.generation)).or_default() += 1;
-        }
+    let (mut flows, mut flows6) = (Openers::default(), Openers::default());
+    Entries::<Address>::each_entry(tables, &mut |_, flow| {
+        flows.count(flow);
+        Ok(())
+    })?;
+    Entries::<Address6>::each_entry(tables, &mut |_, flow| {
+        flows6.count(flow);
         Ok(())
     })?;
     let now = tables.now();
-    let mut rows: Vec<PortRow> = tables
-        .rules()?
+    let mut rows = family_rows(tables.rules()?, tables.allow()?, &flows, now);
+    rows.extend(family_rows(tables.rules6()?, tables.allow6()?, &flows6, now));
+    rows.sort_by_key(|row| (row.protocol, row.port, row.host));
+    Ok(rows)
+}
+
+fn family_rows<A: Family>(
+    rules: Vec<(RuleId, Rule<A>)>,
+    allow: Vec<(RuleId, A::Net)>,
+    flows: &Openers,
+    now: Seconds,
+) -> Vec<PortRow> {
+    let mut sources: BTreeMap<RuleId, Vec<A::Net>> = BTreeMap::new();
+    for (rule, source) in allow {
+        sources.entry(rule).or_default().push(source);
+    }
+    rules
         .into_iter()
         .filter(|(_, rule)| rule.is_live())
         .map(|(id, rule)| {
-            let mut allow = allow.remove(&id).unwrap_or_default();
-            allow.sort_unstable();
+            let mut sources = sources.remove(&id).unwrap_or_default();
+            sources.sort_unstable();
+            let (host, target): (IpAddr, IpAddr) = (rule.host.into(), rule.target.into());
+            let container = target.to_canonical();
             PortRow {
-                host: rule.host.into(),
+                host,
                 port: rule.host_port.0,
                 end: rule.last_port().0,
                 protocol: Protocol::from_number(rule.protocol).map_or("unknown", Protocol::name),
-                container: rule.target.into(),
+                container,
                 container_port: rule.target_port.0,
                 container_end: last_target_port(&rule),
-                allow,
+                allow: publish::allow_of(&rule, &sources),
                 rule: id.0,
                 generation: rule.generation.0,
                 age_seconds: now.since(rule.since).0,
-                flows: flows.get(&(id, rule.generation)).copied().unwrap_or_default(),
+                flows: flows.of(id, rule.generation),
+                proxied: host.is_ipv4() != container.is_ipv4(),
             }
         })
-        .collect();
-    rows.sort_by_key(|row| (row.protocol, row.port, row.host));
-    Ok(rows)
+        .collect()
+}
+
+/// How many flows each rule has opened, in one family.
+#[derive(Default)]
+struct Openers(HashMap<(RuleId, Generation), u64>);
+
+impl Openers {
+    fn count<A: Family>(&mut self, flow: &Flow<A>) {
+        if flow.side() == Side::Original {
+            *self.0.entry((flow.rule, flow.generation)).or_default() += 1;
+        }
+    }
+
+    fn of(&self, rule: RuleId, generation: Generation) -> u64 {
+        self.0.get(&(rule, generation)).copied().unwrap_or_default()
+    }
 }
 
 /// Prints rows as a table or as `{"ports":[..]}`.
@@ -109,18 +151,24 @@ pub fn render(rows: &[PortRow], json: bool, out: &mut impl Write) -> io::Result<
     }
     output::table(
         out,
-        ["PUBLISHED", "CONTAINER", "ALLOW", "AGE", "FLOWS"]
+        ["PUBLISHED", "CONTAINER", "BY", "ALLOW", "AGE", "FLOWS"]
             .map(str::to_owned)
             .to_vec(),
         rows.iter().map(|row| {
             vec![
-                format!("{}:{}/{}", row.host, span(row.port, row.end), row.protocol),
+                format!(
+                    "{}:{}/{}",
+                    Bracketed(row.host),
+                    span(row.port, row.end),
+                    row.protocol
+                ),
                 format!(
                     "{}:{}",
-                    row.container,
+                    Bracketed(row.container),
                     span(row.container_port, row.container_end)
                 ),
-                sources(&row.allow),
+                if row.proxied { "proxy" } else { "ebpf" }.to_owned(),
+                sources(row),
                 output::duration(row.age_seconds.into()),
                 row.flows.to_string(),
             ]
@@ -128,7 +176,7 @@ pub fn render(rows: &[PortRow], json: bool, out: &mut impl Write) -> io::Result<
     )
 }
 
-fn last_target_port(rule: &Rule) -> u16 {
+fn last_target_port<A: Family>(rule: &Rule<A>) -> u16 {
     rule.target_port_of(rule.last_port())
         .unwrap_or(rule.target_port)
         .0
@@ -142,11 +190,14 @@ fn span(first: u16, last: u16) -> String {
     }
 }
 
-fn sources(allow: &[Ipv4Net]) -> String {
-    if allow.is_empty() {
+fn sources(row: &PortRow) -> String {
+    if row.allow.is_empty() {
         return "all".to_owned();
     }
-    let allow: Vec<_> = allow.iter().map(ToString::to_string).collect();
+    if row.allow == [nobody(row.host)] {
+        return "nobody".to_owned();
+    }
+    let allow: Vec<_> = row.allow.iter().map(ToString::to_string).collect();
     allow.join(",")
 }
 
@@ -165,9 +216,13 @@ mod tests {
         let expected = concat!(
             r#"{"ports":["#,
             r#"{"host":"0.0.0.0","port":8080,"end":8080,"protocol":"tcp","container":"172.30.1.2","container_port":80,"#,
-            r#""container_end":80,"allow":["10.0.0.0/8","192.0.2.7/32"],"rule":1,"generation":3,"age_seconds":940,"flows":1},"#,
+            r#""container_end":80,"allow":["10.0.0.0/8","192.0.2.7/32"],"rule":1,"generation":3,"age_seconds":940,"flows":1,"proxied":false},"#,
+            r#"{"host":"::","port":8080,"end":8080,"protocol":"tcp","container":"172.30.1.2","container_port":80,"#,
+            r#""container_end":80,"allow":["::/128"],"rule":1,"generation":1,"age_seconds":940,"flows":0,"proxied":true},"#,
+            r#"{"host":"2001:db8::1","port":8080,"end":8081,"protocol":"tcp","container":"fd00::2","container_port":80,"#,
+            r#""container_end":81,"allow":["fd00::/8"],"rule":2,"generation":4,"age_seconds":940,"flows":1,"proxied":false},"#,
             r#"{"host":"127.0.0.1","port":20000,"end":29999,"protocol":"udp","container":"172.30.1.3","#,
-            r#""container_port":30000,"container_end":39999,"allow":[],"rule":2,"generation":1,"age_seconds":0,"flows":0}"#,
+            r#""container_port":30000,"container_end":39999,"allow":[],"rule":2,"generation":1,"age_seconds":0,"flows":0,"proxied":false}"#,
             "]}\n"
         );
         assert_eq!(rendered(true), expected);
@@ -176,9 +231,11 @@ mod tests {
     #[test]
     fn the_table_has_one_line_a_range() {
         let expected = "\
-PUBLISHED                    CONTAINER               ALLOW                    AGE      FLOWS
-0.0.0.0:8080/tcp             172.30.1.2:80           10.0.0.0/8,192.0.2.7/32  15m 40s  1
-127.0.0.1:20000-29999/udp    172.30.1.3:30000-39999  all                      0s       0
+PUBLISHED                    CONTAINER               BY     ALLOW                    AGE      FLOWS
+0.0.0.0:8080/tcp             172.30.1.2:80           ebpf   10.0.0.0/8,192.0.2.7/32  15m 40s  1
+[::]:8080/tcp                172.30.1.2:80           proxy  nobody                   15m 40s  0
+[2001:db8::1]:8080-8081/tcp  [fd00::2]:80-81         ebpf   fd00::/8                 15m 40s  1
+127.0.0.1:20000-29999/udp    172.30.1.3:30000-39999  ebpf   all                      0s       0
 ";
         let squeeze = |text: &str| -> Vec<String> {
             text.lines()

@@ -17,12 +17,12 @@ use crate::api::{
 
 /// Asks the daemon to publish, and says what is published.
 pub(super) fn publish(args: PublishArgs, instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
-    let bindings = match (args.file, args.spec, args.target) {
-        (Some(file), _, _) => batch::bindings(&file).map_err(Failure::usage)?,
-        (None, Some(spec), Some(target)) => vec![spec.bind(target, args.allow).map_err(Failure::usage)?],
-        (None, _, _) => return Err(Failure::usage(anyhow!("a SPEC with --to, or --file, is needed"))),
+    let bindings = match (args.file, args.spec) {
+        (Some(file), _) => batch::bindings(&file).map_err(Failure::usage)?,
+        (None, Some(spec)) => spec.bind(&args.targets, &args.allow).map_err(Failure::usage)?,
+        (None, None) => return Err(Failure::usage(anyhow!("a SPEC with --to, or --file, is needed"))),
     };
-    let line = summary("published", &bindings);
+    let line = summary("published", &bindings, "rules");
     let client = Client::new(instance.socket());
     let done = wait(client.publish(&PublishRequest { bindings }))??;
     report(&line, &done, out)
@@ -39,17 +39,18 @@ pub(super) fn unpublish(
         (None, Some(published)) => vec![published],
         (None, None) => return Err(Failure::usage(anyhow!("a SPEC or --file is needed"))),
     };
-    let line = summary("unpublished", &published);
+    let line = summary("unpublished", &published, "SPECs");
     let client = Client::new(instance.socket());
     let done = wait(client.unpublish(&UnpublishRequest { published }))??;
     report(&line, &done, out)
 }
 
-/// One is named, many are counted.
-fn summary(done: &str, what: &[impl Display]) -> String {
+/// What one SPEC can mean is named, a line a rule; many are counted.
+fn summary(done: &str, what: &[impl Display], plural: &str) -> String {
     match what {
         [one] => format!("{done} {one}"),
-        many => format!("{done} {} rules", many.len()),
+        [ipv4, ipv6] => format!("{done} {ipv4}\n{done} {ipv6}"),
+        many => format!("{done} {} {plural}", many.len()),
     }
 }
 
@@ -127,24 +128,36 @@ mod tests {
         match command {
             Command::Publish(request, answer) => {
                 answer.send(result).unwrap();
-                request.bindings[0].to_string()
+                joined(&request.bindings)
             }
             Command::Unpublish(request, answer) => {
                 answer.send(result).unwrap();
-                request.published[0].to_string()
+                joined(&request.published)
             }
             Command::Status(_) => "status".to_owned(),
         }
     }
 
+    fn joined(what: &[impl Display]) -> String {
+        what.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
-    fn publish_says_in_one_line_what_is_published() {
+    fn publish_says_in_a_line_a_family_what_is_published() {
         let done = Done {
             warnings: vec!["the container is on no managed bridge".to_owned()],
         };
         let (printed, asked) = netmap("publish 8080:80 --to 172.30.1.2", Ok(done));
-        assert_eq!(printed.unwrap(), "published 0.0.0.0:8080->172.30.1.2:80/tcp\n");
-        assert_eq!(asked.unwrap(), "0.0.0.0:8080->172.30.1.2:80/tcp");
+        assert_eq!(
+            printed.unwrap(),
+            "published 0.0.0.0:8080->172.30.1.2:80/tcp\npublished [::]:8080->172.30.1.2:80/tcp\n"
+        );
+        assert_eq!(
+            asked.unwrap(),
+            "0.0.0.0:8080->172.30.1.2:80/tcp [::]:8080->172.30.1.2:80/tcp"
+        );
+        let (printed, _) = netmap("publish [::1]:53:53/udp --to fd00::2", Ok(Done::default()));
+        assert_eq!(printed.unwrap(), "published [::1]:53->[fd00::2]:53/udp\n");
     }
 
     #[test]
@@ -152,14 +165,17 @@ mod tests {
         let (printed, asked) = netmap("unpublish 127.0.0.1:20-29/udp", Ok(Done::default()));
         assert_eq!(printed.unwrap(), "unpublished 127.0.0.1:20-29/udp\n");
         assert_eq!(asked.unwrap(), "127.0.0.1:20-29/udp");
+        let (printed, asked) = netmap("unpublish 8080", Ok(Done::default()));
+        assert_eq!(printed.unwrap(), "unpublished 8080/tcp\n");
+        assert_eq!(asked.unwrap(), "8080/tcp");
     }
 
     #[test]
     fn the_daemons_refusal_is_the_failure() {
         let refusal = Refusal {
-            error: "0.0.0.0:8080/tcp is not published".to_owned(),
+            error: "8080/tcp is not published".to_owned(),
         };
         let (printed, _) = netmap("unpublish 8080", Err(refusal));
-        assert_eq!(printed.unwrap_err(), "0.0.0.0:8080/tcp is not published");
+        assert_eq!(printed.unwrap_err(), "8080/tcp is not published");
     }
 }

@@ -2,36 +2,62 @@
 
 mod pinned;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
-use ipnet::Ipv4Net;
-use netmap_common::maps::{Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds};
+use ipnet::{Ipv4Net, Ipv6Net};
+use netmap_common::maps::{Address, Address6, Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds};
 use serde::Serialize;
 
-use crate::{api::types::Attachment, maps::MapsError};
+use crate::{
+    api::types::Attachment,
+    maps::{Family, MapsError},
+};
 
 /// The kernel's tables, as a snapshot that may be torn: packets go on while it is read.
-pub trait Tables: Entries {
-    /// Every live rule.
+pub trait Tables: Entries<Address> + Entries<Address6> {
+    /// Every live rule of IPv4.
     fn rules(&self) -> anyhow::Result<Vec<(RuleId, Rule)>>;
-    /// Every allowed source of every rule.
+    /// Every live rule of IPv6.
+    fn rules6(&self) -> anyhow::Result<Vec<(RuleId, Rule<Address6>)>>;
+    /// Every allowed source of every rule of IPv4.
     fn allow(&self) -> anyhow::Result<Vec<(RuleId, Ipv4Net)>>;
+    /// Every allowed source of every rule of IPv6.
+    fn allow6(&self) -> anyhow::Result<Vec<(RuleId, Ipv6Net)>>;
     /// Every counter, summed up over the CPUs, also those that are zero.
     fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>>;
     /// How full the tables are, for `netmap status`.
     fn usage(&self) -> anyhow::Result<Vec<TableUse>>;
+    /// Every uplink.
+    fn uplinks(&self) -> anyhow::Result<Vec<Uplink>>;
     /// Every program that is attached.
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>>;
     /// Now, on the clock that rules and flows are stamped with.
     fn now(&self) -> Seconds;
 }
 
-/// The flow table, which may be too large to be held.
-pub trait Entries {
+/// What is done with an entry of a flow table; an error ends the walk.
+pub type Visit<'walk, A> = dyn FnMut(&FlowKey<A>, &Flow<A>) -> anyhow::Result<()> + 'walk;
+
+/// One family's flow table, which may be too large to be held.
+pub trait Entries<A: Family> {
     /// Shows every entry, two a flow, in no order and none twice, until `visit` fails.
-    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()>;
+    fn each_entry(&self, visit: &mut Visit<'_, A>) -> anyhow::Result<()>;
     /// The entry at a key.
-    fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>>;
+    fn entry(&self, key: &FlowKey<A>) -> anyhow::Result<Option<Flow<A>>>;
+}
+
+/// An uplink with the addresses that containers have outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Uplink {
+    /// The uplink.
+    pub interface: String,
+    /// Its address of IPv4; without one, IPv4 is not carried there.
+    pub ipv4: Option<IpAddr>,
+    /// Its address of IPv6; without one, IPv6 is not carried there.
+    pub ipv6: Option<IpAddr>,
 }
 
 /// How full a table is.

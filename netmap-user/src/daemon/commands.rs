@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use tracing::{info, warn};
 
-use super::{Daemon, ports};
+use super::{Daemon, ipv4, ports};
 use crate::{
     api::{
         server::Command,
         types::{Attachment, DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
     },
     binding::Binding,
-    proxy::Hold,
+    proxy::{Hold, HoldError},
 };
 
 impl Daemon {
@@ -34,9 +34,9 @@ impl Daemon {
         let bindings = request.bindings;
         self.publisher.check(&bindings)?;
         // Ports first: one that another program has is not taken from it.
-        let holds: Vec<Hold> = bindings
+        let holds: Vec<Option<Hold>> = bindings
             .iter()
-            .map(|binding| self.proxy.hold(&binding.published))
+            .map(|binding| self.hold(binding))
             .collect::<Result<_, _>>()?;
         self.publisher.publish(&mut self.maps, &bindings)?;
         let mut warnings = Vec::new();
@@ -50,22 +50,24 @@ impl Daemon {
                 ));
             }
             self.warn_about(&binding, &mut warnings);
-            self.proxy.publish(binding, hold);
+            if let Some(hold) = hold {
+                self.proxy.publish(binding, hold);
+            }
         }
         self.settle(&mut warnings);
         Ok(Done { warnings })
     }
 
     fn unpublish(&mut self, request: &UnpublishRequest) -> anyhow::Result<Done> {
-        self.publisher.check_published(&request.published)?;
+        let published = self.publisher.resolve(&request.published)?;
         // Holds first: without its slot a hold would take connections that nobody accepts.
-        for published in &request.published {
+        for published in &published {
             self.proxy.unpublish(published);
         }
         let mut warnings = Vec::new();
-        let bindings = self.publisher.unpublish(&mut self.maps, &request.published)?;
+        let bindings = self.publisher.unpublish(&mut self.maps, &published)?;
         log("unpublished", &bindings);
-        let containers: BTreeSet<Ipv4Addr> = bindings.iter().map(|binding| binding.target).collect();
+        let containers: BTreeSet<Ipv4Addr> = ipv4(bindings.iter().map(|binding| binding.target)).collect();
         for binding in bindings {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.release(binding.published.ports)
@@ -80,6 +82,15 @@ impl Daemon {
             ));
         }
         Ok(Done { warnings })
+    }
+
+    /// Keeps a binding's ports from other programs, for the proxy; `None` for what it does not serve.
+    pub(super) fn hold(&self, binding: &Binding) -> Result<Option<Hold>, HoldError> {
+        // The proxy has sockets of IPv4 alone.
+        if binding.published.host.is_ipv6() {
+            return Ok(None);
+        }
+        self.proxy.hold(&binding.published).map(Some)
     }
 
     /// After a change of what is published, which stands whatever goes wrong here: it is tried again.
@@ -99,8 +110,7 @@ impl Daemon {
 
     fn warn_about(&self, binding: &Binding, warnings: &mut Vec<String>) {
         let host = binding.published.host;
-        let known =
-            host.is_unspecified() || host.is_loopback() || self.host.view().locals.contains_key(&host.into());
+        let known = host.is_unspecified() || host.is_loopback() || self.host.view().is_local(host);
         if !known {
             warnings.push(format!(
                 "{host} is not an address of this host yet; {binding} waits for it"

@@ -9,6 +9,7 @@ mod ports;
 mod sockets;
 mod start;
 mod strays;
+mod surroundings;
 mod topology;
 mod xdp;
 
@@ -23,7 +24,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use netmap_common::maps::{Flow, FlowKey};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -36,7 +36,7 @@ use self::{topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
-    expiry::{Purge, Slice, Sweeper, Swept},
+    expiry::{Gone, Purge, Slice, Sweeper, Swept},
     host::Host,
     maps::{self, Maps},
     options::RunOptions,
@@ -185,8 +185,11 @@ impl Daemon {
     /// Ends flows whose way is gone, in a slice of the table as well.
     fn purge(&mut self) {
         let (topology, view) = (&self.topology, self.host.view());
-        let is_gone = |key: &FlowKey, flow: &Flow| topology.is_gone(view, key, flow);
-        match self.purge.slice(&mut self.maps, &is_gone) {
+        let gone = Gone {
+            v4: &|key, flow| topology.is_gone4(view, key, flow),
+            v6: &|key, flow| topology.is_gone6(view, key, flow),
+        };
+        match self.purge.slice(&mut self.maps, &gone) {
             Ok(None) => {}
             Ok(Some(ended)) => {
                 self.topology.forget_lost();
@@ -207,8 +210,8 @@ impl Daemon {
 
     /// Has the containers of all rules looked for.
     fn want(&mut self) {
-        let targets: BTreeSet<Ipv4Addr> = self.publisher.bindings().map(|binding| binding.target).collect();
-        self.host.want(targets);
+        let targets = self.publisher.bindings().map(|binding| binding.target);
+        self.host.want(targets.collect());
     }
 
     fn follow_host(&mut self) -> anyhow::Result<()> {
@@ -218,14 +221,18 @@ impl Daemon {
             self.purge.begin();
         }
         self.accelerator.follow(view, &mut self.dataplane);
-        let locals = view
-            .locals
-            .keys()
-            .map(|address| IpAddr::V4((*address).into()))
-            .collect();
+        let locals = view.locals().collect();
         self.locals.store(Arc::new(locals));
         Ok(())
     }
+}
+
+/// What follows IPv4 alone as yet.
+fn ipv4(addresses: impl Iterator<Item = IpAddr>) -> impl Iterator<Item = Ipv4Addr> {
+    addresses.filter_map(|address| match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    })
 }
 
 /// What tells the daemon to stop.

@@ -5,7 +5,7 @@ use netmap_common::maps::{Port, PortRange, PortSlots, Settings, capacity};
 
 use crate::{
     binding::{Binding, PortSpan, Published, Transport},
-    maps::Maps,
+    maps::{Family, FamilyMaps, Maps},
     proxy::{self, Hold, Mark, PortSet, Reservations},
     publish::Publisher,
     sys,
@@ -83,13 +83,19 @@ pub(super) fn ranges(publisher: &Publisher) -> PortSet {
 /// Gives the kernel's reserved ports back that were reserved for the rules in these maps.
 pub(super) fn release(maps: &Maps) -> anyhow::Result<()> {
     let mut ports = PortSet::new();
-    for (_, rule) in maps.v4.rules.live()? {
+    collect_ranges(&maps.v4, &mut ports)?;
+    collect_ranges(&maps.v6, &mut ports)?;
+    Ok(Reservations::new(ports).tidy()?)
+}
+
+fn collect_ranges<A: Family>(maps: &FamilyMaps<A>, ports: &mut PortSet) -> anyhow::Result<()> {
+    for (_, rule) in maps.rules.live()? {
         let span = PortSpan::new(rule.host_port.0, rule.last_port().0);
         if let Some(span) = span.ok().filter(|span| span.len() > Hold::MOST_SOCKETS) {
             span.iter().for_each(|port| ports.insert(port));
         }
     }
-    Ok(Reservations::new(ports).tidy()?)
+    Ok(())
 }
 
 /// The ports beside the host's own ephemeral ones, so that neither ever takes the other's.

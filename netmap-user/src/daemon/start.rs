@@ -97,11 +97,12 @@ impl Daemon {
             {
                 warn!("the ports of {binding} are not reserved: {error}");
             }
-            let hold = self.proxy.hold(&binding.published);
+            let hold = self.hold(&binding);
             self.publisher
                 .set_yields(&mut self.maps, &binding.published, hold.is_err())?;
             match hold {
-                Ok(hold) => self.proxy.publish(binding, hold),
+                Ok(Some(hold)) => self.proxy.publish(binding, hold),
+                Ok(None) => {}
                 Err(error) => warn!("{binding} is published for other hosts and containers only: {error}"),
             }
         }

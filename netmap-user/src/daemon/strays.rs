@@ -102,5 +102,6 @@ fn is_stray(publisher: &Publisher, transport: Transport, socket: &Connected, det
         return false;
     };
     let is_there = self::target(socket) == Some(target);
-    is_there && publisher.target(transport, origin.address.into(), origin.port.0) != socket.peer()
+    is_there
+        && publisher.target(transport, origin.address.into(), origin.port.0) != socket.peer().map(Into::into)
 }

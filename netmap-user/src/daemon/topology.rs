@@ -1,69 +1,56 @@
 //! Brings the maps and the attached programs to what the host looks like.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
-use netmap_common::maps::{Address, Endpoint, Flow, FlowKey, IfIndex, Interface, Kind, Role, Side};
+use netmap_common::maps::{Address, Address6, Flow, FlowKey, IfIndex, Role};
 use tracing::warn;
 
+use super::surroundings::Surroundings;
 use crate::{
     dataplane::{Dataplane, DataplaneError},
     host::{NamedInterface, View},
     maps::{Maps, MapsError},
 };
 
-/// Something that flows lead to is gone, or has moved.
-#[derive(Debug, Default)]
-struct Lost {
-    /// Containers that are elsewhere now.
-    moved: BTreeSet<Address>,
-}
-
 /// What was applied last.
 #[derive(Debug, Default)]
 pub(super) struct Topology {
     interfaces: BTreeMap<IfIndex, NamedInterface>,
-    locals: BTreeSet<Address>,
-    endpoints: BTreeMap<Address, Endpoint>,
+    v4: Surroundings<Address>,
+    v6: Surroundings<Address6>,
     notes: Vec<String>,
     /// Interfaces whose programs are attached. One that could not be is tried again.
     attached: BTreeMap<IfIndex, Role>,
     /// Nothing was applied yet, and what a former daemon left may lead anywhere.
     is_new: bool,
-    /// What flows have lost, until all that have are ended.
-    lost: Option<Lost>,
+    /// Something that flows lead to is gone or has moved, and they are not ended yet.
+    has_lost: bool,
 }
 
 impl Topology {
     /// What a former daemon left in the maps, so that flows to places that are gone meanwhile are ended.
     pub(super) fn adopt(maps: &Maps) -> Result<Self, MapsError> {
         Ok(Self {
-            endpoints: maps.v4.endpoints.all()?.into_iter().collect(),
+            v4: Surroundings::adopt(&maps.v4)?,
+            v6: Surroundings::adopt(&maps.v6)?,
             is_new: true,
             ..Self::default()
         })
     }
 
     /// Applies a view: first what programs look up, then the programs, so that an interface's first packet finds all.
-    /// Says whether flows may have lost their way, which [`Topology::is_gone`] tells from then on.
+    /// Says whether flows may have lost their way, which [`Topology::is_gone4`] and [`Topology::is_gone6`] tell from then on.
     pub(super) fn follow(
         &mut self,
         view: &View,
         maps: &mut Maps,
         dataplane: &mut Dataplane,
     ) -> Result<bool, MapsError> {
-        maps.v4.locals.replace(&view.locals)?;
-        maps.v4.networks.replace(&view.networks)?;
-        let interfaces: BTreeMap<IfIndex, Interface> = view
-            .interfaces
-            .iter()
-            .map(|(index, interface)| (*index, interface.value))
-            .collect();
-        maps.v4.interfaces.replace(&interfaces)?;
+        Surroundings::write_ground(&view.v4, &mut maps.v4)?;
+        Surroundings::write_ground(&view.v6, &mut maps.v6)?;
         maps.redirects.replace(&view.redirects)?;
-        maps.v4.endpoints.replace(&view.endpoints)?;
+        maps.v4.endpoints.replace(&view.v4.endpoints)?;
+        maps.v6.endpoints.replace(&view.v6.endpoints)?;
         for (index, interface) in &view.interfaces {
             if self.attached.get(index) != Some(&interface.role) && attach(dataplane, *index, interface) {
                 self.attached.insert(*index, interface.role);
@@ -75,8 +62,6 @@ impl Topology {
             warn!("{note}");
         }
         self.interfaces.clone_from(&view.interfaces);
-        self.locals = view.locals.keys().copied().collect();
-        self.endpoints.clone_from(&view.endpoints);
         self.notes.clone_from(&view.notes);
         self.is_new = false;
         Ok(has_lost)
@@ -105,52 +90,33 @@ impl Topology {
             .interfaces
             .keys()
             .any(|index| !view.interfaces.contains_key(index));
-        let address_lost = self
-            .locals
-            .iter()
-            .any(|address| !view.locals.contains_key(address));
-        let moved: BTreeSet<Address> = view
-            .endpoints
-            .iter()
-            .filter(|(address, now)| self.endpoints.get(address).is_some_and(|last| last != *now))
-            .map(|(address, _)| *address)
-            .collect();
-        let has_lost = self.is_new || interface_lost || address_lost || !moved.is_empty();
-        if has_lost {
-            // What is not ended yet of an earlier loss still has to go.
-            self.lost.get_or_insert_default().moved.extend(moved);
-        }
+        // Both, whatever the first one says.
+        let addresses_lost = self.v4.follow(&view.v4) | self.v6.follow(&view.v6);
+        let has_lost = self.is_new || interface_lost || addresses_lost;
+        self.has_lost |= has_lost;
         has_lost
     }
 
     /// Whether a flow leads where nothing is any more, or has an address that the host has no longer.
-    pub(super) fn is_gone(&self, view: &View, key: &FlowKey, flow: &Flow) -> bool {
-        let Some(Lost { moved }) = &self.lost else {
-            return false;
-        };
-        let leads_nowhere = flow.out != IfIndex(0) && !view.interfaces.contains_key(&flow.out);
-        // A container that does not answer for a while keeps its flows; one that has moved cannot.
-        let has_moved = |address| {
-            let now = view.endpoints.get(address).filter(|_| moved.contains(address));
-            now.is_some_and(|now| now.out != flow.out)
-        };
-        let lost = |address| !view.locals.contains_key(address);
-        leads_nowhere
-            || match (flow.kind(), flow.side()) {
-                (Some(Kind::Egress), Side::Original) => lost(&flow.to.src),
-                (Some(_), Side::Original) => lost(&key.dst) || has_moved(&flow.to.dst),
-                _ => false,
-            }
+    pub(super) fn is_gone4(&self, view: &View, key: &FlowKey, flow: &Flow) -> bool {
+        self.has_lost && self.v4.is_gone(&view.v4, key, flow)
     }
 
-    /// Whether there may be flows of which [`Topology::is_gone`] says so.
+    /// The same of IPv6.
+    pub(super) fn is_gone6(&self, view: &View, key: &FlowKey<Address6>, flow: &Flow<Address6>) -> bool {
+        self.has_lost && self.v6.is_gone(&view.v6, key, flow)
+    }
+
+    /// Whether there may be flows of which they say so.
     pub(super) const fn has_lost(&self) -> bool {
-        self.lost.is_some()
+        self.has_lost
     }
 
     /// All flows were looked at since the last loss.
     pub(super) fn forget_lost(&mut self) {
-        self.lost = None;
+        self.has_lost = false;
+        self.v4.forget_lost();
+        self.v6.forget_lost();
     }
 }
 

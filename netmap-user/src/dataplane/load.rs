@@ -115,6 +115,7 @@ fn load_maps(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<Ebpf, 
     }
     if let Some(entries) = options.flow_entries {
         loader.map_max_entries(name::FLOWS, entries);
+        loader.map_max_entries(name::FLOWS6, entries);
     }
     loader.load(object).map_err(|error| match error {
         EbpfError::MapError(MapError::CreateError { io_error, .. })

@@ -1,8 +1,8 @@
 //! Ends flows that are idle, or whose rule, way or other half is gone.
 //!
-//! The table may hold millions, and the daemon has one thread, so it is read a slice at a time: [`Sweeper`] goes over it
-//! lap after lap and says how long to rest after each slice, [`Purge`] does one lap without rests when something is
-//! gone that flows lead to. Packets go on meanwhile: a pair is read again right before it goes. A packet in the
+//! The tables, one a family, may hold millions, and the daemon has one thread, so they are read a slice at a time:
+//! [`Sweeper`] goes over both lap after lap and says how long to rest after each slice, [`Purge`] does one lap without
+//! rests when something is gone that flows lead to. Packets go on meanwhile: a pair is read again right before it goes. A packet in the
 //! microseconds between opens the flow anew, or finds within a second that its entry has lost its twin. An established
 //! flow never goes for the sake of a new one.
 //!
@@ -11,21 +11,23 @@
 
 mod pace;
 mod purge;
+mod slice;
 mod tally;
 mod verdict;
+mod walk;
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use netmap_common::maps::{Address, Flow, FlowKey, Generation, RuleId, Seconds};
+use netmap_common::maps::Seconds;
 
-pub use self::purge::Purge;
+pub use self::purge::{Gone, Purge};
 use self::{
     pace::Pace,
-    tally::Tally,
-    verdict::{Lap, Verdict, judge},
+    verdict::Lap,
+    walk::{Next, Walk},
 };
 use crate::{
-    maps::{FlowCursor, Maps, MapsError, Rules},
+    maps::{Maps, MapsError},
     sys::thread_time,
 };
 
@@ -55,14 +57,12 @@ pub struct Slice {
     pub rest: Duration,
 }
 
-/// Goes over the table, lap after lap.
+/// Goes over the tables, lap after lap.
 #[derive(Debug)]
 pub struct Sweeper {
-    cursor: FlowCursor<Address>,
+    walk: Walk,
     pace: Pace,
     lap: Lap,
-    /// Whose flows it has seen and ended.
-    tally: Tally<Address>,
     /// When this lap began.
     began: Option<Seconds>,
     /// What it did.
@@ -72,10 +72,9 @@ pub struct Sweeper {
 impl Default for Sweeper {
     fn default() -> Self {
         Self {
-            cursor: FlowCursor::new(SLICE),
+            walk: Walk::new(SLICE),
             pace: Pace::default(),
             lap: Lap::default(),
-            tally: Tally::default(),
             began: None,
             swept: Swept::default(),
         }
@@ -83,7 +82,7 @@ impl Default for Sweeper {
 }
 
 impl Sweeper {
-    /// Ends, in the next slice of the table, what is idle for longer than its lifetime, and what belongs to a rule that is
+    /// Ends, in the next slice of a table, what is idle for longer than its lifetime, and what belongs to a rule that is
     /// no longer published.
     ///
     /// # Errors
@@ -93,12 +92,8 @@ impl Sweeper {
         let began = thread_time();
         let swept = self.sweep(maps, now).inspect_err(|_| *self = Self::default())?;
         self.swept += swept;
-        self.tally.tell(&mut maps.v4.loads)?;
-        if self.cursor.is_at_end() {
-            self.tally.settle(&mut maps.v4.loads)?;
-        }
-        let lap = self.cursor.is_at_end().then(|| {
-            self.cursor.rewind();
+        let lap = self.walk.is_at_end().then(|| {
+            self.walk.rewind();
             self.lap.number = self.lap.number.wrapping_add(1);
             self.lap.previous = self.began.take();
             std::mem::take(&mut self.swept)
@@ -110,62 +105,11 @@ impl Sweeper {
 
     fn sweep(&mut self, maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
         self.began.get_or_insert(now);
-        maps.v4.flows.read(&mut self.cursor)?;
-        let mut rules = Published::default();
-        let mut swept = Swept::default();
-        for (key, flow) in self.cursor.entries() {
-            swept.entries += 1;
-            self.tally.see(key, flow);
-            let is_stale = rules.is_stale(&maps.v4.rules, flow)?;
-            if !is_stale && !self.lap.looks_at(key, flow, now) {
-                continue;
-            }
-            let twin = maps.v4.flows.get(&flow.twin())?;
-            if judge(key, flow, twin.as_ref(), is_stale, now) == Verdict::Keep {
-                continue;
-            }
-            // Read a moment ago: what has had a packet since stays, and so does a later flow under the same key.
-            let again = |current: &Flow, twin: Option<&Flow>| {
-                let is_stale = is_stale && (current.rule, current.generation) == (flow.rule, flow.generation);
-                judge(key, current, twin, is_stale, now)
-            };
-            end(maps, key, again, &mut self.tally, &mut swept)?;
-        }
-        Ok(swept)
-    }
-}
-
-/// Does what `verdict` says of the entry at `key` and its twin, as they are now.
-fn end(
-    maps: &mut Maps,
-    key: &FlowKey,
-    verdict: impl FnOnce(&Flow, Option<&Flow>) -> Verdict,
-    tally: &mut Tally<Address>,
-    swept: &mut Swept,
-) -> Result<(), MapsError> {
-    let Some(flow) = maps.v4.flows.get(key)? else {
-        return Ok(());
-    };
-    let twin = maps.v4.flows.get(&flow.twin())?;
-    match verdict(&flow, twin.as_ref()) {
-        Verdict::Keep => {}
-        Verdict::Over => {
-            if maps.v4.flows.remove(key)? {
-                tally.end(key, &flow);
-            }
-            if let (true, Some(twin)) = (maps.v4.flows.remove(&flow.twin())?, twin) {
-                tally.end(&flow.twin(), &twin);
-            }
-            swept.ended += 1;
-        }
-        Verdict::Orphan => {
-            if maps.v4.flows.remove(key)? {
-                tally.end(key, &flow);
-            }
-            swept.orphans += 1;
+        match self.walk.next() {
+            Next::V4(part) => slice::sweep(&mut maps.v4, part, self.lap, now),
+            Next::V6(part) => slice::sweep(&mut maps.v6, part, self.lap, now),
         }
     }
-    Ok(())
 }
 
 impl std::ops::AddAssign for Swept {
@@ -173,29 +117,5 @@ impl std::ops::AddAssign for Swept {
         self.entries += other.entries;
         self.ended += other.ended;
         self.orphans += other.orphans;
-    }
-}
-
-/// What the rules of a slice's flows are. Kept no longer than that: between slices the daemon publishes.
-#[derive(Default)]
-struct Published(HashMap<RuleId, Option<Generation>>);
-
-impl Published {
-    fn is_stale(&mut self, rules: &Rules<Address>, flow: &Flow) -> Result<bool, MapsError> {
-        if flow.rule == RuleId(0) {
-            return Ok(false);
-        }
-        if let Some(generation) = self.0.get(&flow.rule) {
-            return Ok(*generation != Some(flow.generation));
-        }
-        // An entry with a number that no rule can have is nobody's.
-        let generation = if flow.rule.0 < rules.capacity() {
-            let rule = rules.get(flow.rule)?;
-            rule.is_live().then_some(rule.generation)
-        } else {
-            None
-        };
-        self.0.insert(flow.rule, generation);
-        Ok(generation != Some(flow.generation))
     }
 }

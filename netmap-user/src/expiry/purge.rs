@@ -1,20 +1,23 @@
 //! Ends flows that lead where nothing is any more.
 
-use netmap_common::maps::{Address, Flow, FlowKey};
+use netmap_common::maps::{Address6, Flow, FlowKey};
 
-use super::{Swept, Verdict, judge, tally::Tally};
-use crate::maps::{FlowCursor, Maps, MapsError, now};
+use super::{
+    Swept, slice,
+    verdict::{Verdict, judge},
+    walk::{Next, Part, Walk},
+};
+use crate::maps::{Family, FamilyMaps, Maps, MapsError, now};
 
 /// How many entries a slice has: about a millisecond's work. Most are not looked at twice.
 const SLICE: usize = 4_096;
 
-/// Goes over the whole table once for everything that is lost, a slice at a time and without rests.
+/// Goes over the whole tables once for everything that is lost, a slice at a time and without rests.
 #[derive(Debug)]
 pub struct Purge {
-    cursor: FlowCursor<Address>,
+    walk: Walk,
     state: State,
     ended: usize,
-    tally: Tally<Address>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +28,20 @@ enum State {
     Again,
 }
 
+/// Which flows lead where nothing is any more.
+pub struct Gone<'host> {
+    /// Of IPv4.
+    pub v4: &'host dyn Fn(&FlowKey, &Flow) -> bool,
+    /// Of IPv6.
+    pub v6: &'host dyn Fn(&FlowKey<Address6>, &Flow<Address6>) -> bool,
+}
+
 impl Default for Purge {
     fn default() -> Self {
         Self {
-            cursor: FlowCursor::new(SLICE),
+            walk: Walk::new(SLICE),
             state: State::Idle,
             ended: 0,
-            tally: Tally::default(),
         }
     }
 }
@@ -41,7 +51,7 @@ impl Purge {
     pub fn begin(&mut self) {
         self.state = match self.state {
             State::Idle => {
-                self.cursor.rewind();
+                self.walk.rewind();
                 self.ended = 0;
                 State::Running
             }
@@ -54,25 +64,23 @@ impl Purge {
         self.state != State::Idle
     }
 
-    /// Ends what `is_gone` says so of, in the next slice of the table. Says how many flows went since the beginning when
+    /// Ends what `gone` says so of, in the next slice of a table. Says how many flows went since the beginning when
     /// all were looked at that were there at the last [`Purge::begin`].
     ///
     /// # Errors
     ///
     /// What bpf(2) fails with. It is not running then.
-    pub fn slice(
-        &mut self,
-        maps: &mut Maps,
-        is_gone: &dyn Fn(&FlowKey, &Flow) -> bool,
-    ) -> Result<Option<usize>, MapsError> {
-        let swept = self
-            .purge(maps, is_gone)
-            .inspect_err(|_| self.state = State::Idle)?;
+    pub fn slice(&mut self, maps: &mut Maps, gone: &Gone<'_>) -> Result<Option<usize>, MapsError> {
+        let swept = match self.walk.next() {
+            Next::V4(part) => purge(&mut maps.v4, part, gone.v4),
+            Next::V6(part) => purge(&mut maps.v6, part, gone.v6),
+        }
+        .inspect_err(|_| self.state = State::Idle)?;
         self.ended += swept.ended + swept.orphans;
-        if !self.cursor.is_at_end() {
+        if !self.walk.is_at_end() {
             return Ok(None);
         }
-        self.cursor.rewind();
+        self.walk.rewind();
         if self.state == State::Again {
             self.state = State::Running;
             return Ok(None);
@@ -80,28 +88,28 @@ impl Purge {
         self.state = State::Idle;
         Ok(Some(self.ended))
     }
+}
 
-    fn purge(
-        &mut self,
-        maps: &mut Maps,
-        is_gone: &dyn Fn(&FlowKey, &Flow) -> bool,
-    ) -> Result<Swept, MapsError> {
-        let mut swept = Swept::default();
-        maps.v4.flows.read(&mut self.cursor)?;
-        for (key, flow) in self.cursor.entries() {
-            if is_gone(key, flow) {
-                // Under the same key there may be another flow by now.
-                let verdict = |flow: &Flow, twin: Option<&Flow>| {
-                    if is_gone(key, flow) {
-                        judge(key, flow, twin, true, now())
-                    } else {
-                        Verdict::Keep
-                    }
-                };
-                super::end(maps, key, verdict, &mut self.tally, &mut swept)?;
-            }
+fn purge<A: Family>(
+    maps: &mut FamilyMaps<A>,
+    Part { cursor, tally }: &mut Part<A>,
+    is_gone: &dyn Fn(&FlowKey<A>, &Flow<A>) -> bool,
+) -> Result<Swept, MapsError> {
+    let mut swept = Swept::default();
+    maps.flows.read(cursor)?;
+    for (key, flow) in cursor.entries() {
+        if is_gone(key, flow) {
+            // Under the same key there may be another flow by now.
+            let verdict = |flow: &Flow<A>, twin: Option<&Flow<A>>| {
+                if is_gone(key, flow) {
+                    judge(key, flow, twin, true, now())
+                } else {
+                    Verdict::Keep
+                }
+            };
+            slice::end(maps, key, verdict, tally, &mut swept)?;
         }
-        self.tally.tell(&mut maps.v4.loads)?;
-        Ok(swept)
     }
+    tally.tell(&mut maps.loads)?;
+    Ok(swept)
 }

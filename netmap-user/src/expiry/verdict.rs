@@ -1,7 +1,7 @@
 //! Whether an entry stays.
 
 use netmap_common::{
-    maps::{Flow, FlowKey, Seconds, Side},
+    maps::{Flow, FlowKey, Ip, Seconds, Side},
     nat::{LIFETIMES, lifetime},
 };
 
@@ -25,7 +25,7 @@ impl Lap {
     /// A flow is over when a lifetime has passed since the later one of its twins' last packets, so it is enough to look at
     /// an entry in the lap after its own last packet is a lifetime ago. A lap in which nothing is known of the one before
     /// looks at all, and each looks at some: those that have lost their twin otherwise than by age.
-    pub(super) fn looks_at(self, key: &FlowKey, flow: &Flow, now: Seconds) -> bool {
+    pub(super) fn looks_at<A: Ip>(self, key: &FlowKey<A>, flow: &Flow<A>, now: Seconds) -> bool {
         let idle = now.since(flow.last_seen);
         if idle < SHORTEST {
             return false;
@@ -35,7 +35,9 @@ impl Lap {
         };
         let idle_before = previous.since(flow.last_seen);
         let has_come_of_age = |lifetime: &Seconds| idle_before < *lifetime && *lifetime <= idle;
-        let [spread, ..] = (key.src.0 ^ key.dst.0 ^ u32::from(key.src_port.0 ^ key.dst_port.0)).to_le_bytes();
+        let ports = u32::from(key.src_port.0 ^ key.dst_port.0);
+        let words = key.src.words().into_iter().chain(key.dst.words());
+        let [spread, ..] = words.fold(ports, |sum, word| sum ^ word).to_le_bytes();
         LIFETIMES.iter().any(has_come_of_age) || u32::from(spread) % LAPS == self.number % LAPS
     }
 }
@@ -52,7 +54,13 @@ pub(super) enum Verdict {
 }
 
 /// Of the entry at `key`, from what is at its twin's key. `ends` if its rule or way is gone.
-pub(super) fn judge(key: &FlowKey, flow: &Flow, twin: Option<&Flow>, ends: bool, now: Seconds) -> Verdict {
+pub(super) fn judge<A: Ip>(
+    key: &FlowKey<A>,
+    flow: &Flow<A>,
+    twin: Option<&Flow<A>>,
+    ends: bool,
+    now: Seconds,
+) -> Verdict {
     match twin {
         Some(twin) if twin.nonce == flow.nonce && twin.twin() == *key => {
             if ends || is_idle(flow, twin, now) {
@@ -67,7 +75,7 @@ pub(super) fn judge(key: &FlowKey, flow: &Flow, twin: Option<&Flow>, ends: bool,
     }
 }
 
-fn is_idle(flow: &Flow, twin: &Flow, now: Seconds) -> bool {
+fn is_idle<A: Ip>(flow: &Flow<A>, twin: &Flow<A>, now: Seconds) -> bool {
     let (original, reply) = if flow.side() == Side::Original {
         (flow, twin)
     } else {

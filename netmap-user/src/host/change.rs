@@ -1,23 +1,25 @@
 //! Events applied to a snapshot, including what the kernel changes without telling.
 
-use std::{collections::btree_map::Entry, net::Ipv4Addr};
+use std::{collections::btree_map::Entry, net::IpAddr};
 
 use netmap_common::maps::IfIndex;
 
 use super::{
     event::Event,
-    snapshot::{HostAddress, Link, LinkKind, Neighbour, Peer, Snapshot, Station},
+    snapshot::{Link, LinkKind, Peer, Snapshot, Station},
 };
 
 /// What an event changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Links, addresses or routes.
+    /// Links or routes.
     Topology,
+    /// An address of this interface.
+    Address(IfIndex),
     /// A port of this bridge appeared, or came to life.
     Port(IfIndex),
     /// The neighbour entry of this address.
-    Neighbour(Ipv4Addr),
+    Neighbour(IpAddr),
     /// A bridge's forwarding table.
     Station,
 }
@@ -44,29 +46,9 @@ impl Snapshot {
                 self.forget_port(index);
                 Some(Change::Topology)
             }
-            Event::Address(index, address) => self.set_address(index, address),
-            Event::AddressGone(index, address) => self.remove_address(index, address),
-            Event::Neighbour(index, address, neighbour) => self.set_neighbour(index, address, neighbour),
             Event::Station(station, port) => self.set_station(station, port),
-            Event::Route(route) => {
-                if self.routes.contains(&route) {
-                    return None;
-                }
-                self.routes.push(route);
-                Some(Change::Topology)
-            }
-            Event::RouteReplaced(route) => {
-                let before = self.routes.clone();
-                self.routes
-                    .retain(|other| (other.metric, other.tos) != (route.metric, route.tos));
-                self.routes.push(route);
-                (before != self.routes).then_some(Change::Topology)
-            }
-            Event::RouteGone(route) => {
-                let before = self.routes.len();
-                self.routes.retain(|other| *other != route);
-                (before != self.routes.len()).then_some(Change::Topology)
-            }
+            Event::V4(event) => self.v4.apply(event, &self.links),
+            Event::V6(event) => self.v6.apply(event, &self.links),
         }
     }
 
@@ -91,7 +73,8 @@ impl Snapshot {
             self.forget_port(index);
         }
         if !up {
-            self.forget_dead_routes(index);
+            self.v4.forget_dead_routes(index, &self.links);
+            self.v6.forget_dead_routes(index, &self.links);
         }
         match master {
             Some(master) if came_to_life => Some(Change::Port(master)),
@@ -108,59 +91,10 @@ impl Snapshot {
                 link.kind = LinkKind::Veth(Peer::Elsewhere);
             }
         }
-        self.addresses.remove(&index);
-        self.neighbours.retain(|(link, _), _| *link != index);
+        self.v4.forget_link(index, &self.links);
+        self.v6.forget_link(index, &self.links);
         self.forget_port(index);
-        self.forget_dead_routes(index);
         Some(Change::Topology)
-    }
-
-    fn set_address(&mut self, index: IfIndex, address: HostAddress) -> Option<Change> {
-        let addresses = self.addresses.entry(index).or_default();
-        let same = |other: &&mut HostAddress| same_address(other, &address);
-        match addresses.iter_mut().find(same) {
-            Some(other) if *other == address => return None,
-            Some(other) => *other = address,
-            None => addresses.push(address),
-        }
-        Some(Change::Topology)
-    }
-
-    fn remove_address(&mut self, index: IfIndex, address: HostAddress) -> Option<Change> {
-        let addresses = self.addresses.get_mut(&index)?;
-        let before = addresses.len();
-        addresses.retain(|other| !same_address(other, &address));
-        if addresses.len() == before {
-            return None;
-        }
-        if addresses.is_empty() {
-            // The last address of an interface takes the routes with it.
-            self.addresses.remove(&index);
-            self.forget_dead_routes(index);
-        }
-        // Routes that ask for a source address vanish with it, without notice.
-        let gone = !self
-            .addresses
-            .values()
-            .flatten()
-            .any(|other| other.address == address.address);
-        if gone {
-            self.routes.retain(|route| route.source != Some(address.address));
-        }
-        Some(Change::Topology)
-    }
-
-    fn set_neighbour(
-        &mut self,
-        index: IfIndex,
-        address: Ipv4Addr,
-        neighbour: Option<Neighbour>,
-    ) -> Option<Change> {
-        let before = match neighbour {
-            Some(neighbour) => self.neighbours.insert((index, address), neighbour),
-            None => self.neighbours.remove(&(index, address)),
-        };
-        (before != neighbour).then_some(Change::Neighbour(address))
     }
 
     fn set_station(&mut self, station: Station, port: Option<IfIndex>) -> Option<Change> {
@@ -180,17 +114,4 @@ impl Snapshot {
         self.stations
             .retain(|station, port| *port != index && station.bridge != index);
     }
-
-    /// IPv4 routes vanish without notice when the last interface that they could leave by stops to carry IPv4, as
-    /// `dead` just did.
-    fn forget_dead_routes(&mut self, dead: IfIndex) {
-        let links = &self.links;
-        let alive = |out: &IfIndex| *out != dead && links.get(out).is_some_and(|link| link.up);
-        self.routes
-            .retain(|route| route.hops.iter().any(|hop| alive(&hop.out)));
-    }
-}
-
-fn same_address(one: &HostAddress, other: &HostAddress) -> bool {
-    one.address == other.address && one.subnet == other.subnet
 }

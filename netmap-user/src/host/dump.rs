@@ -1,6 +1,6 @@
 //! Asks the kernel for everything at once.
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use futures_util::StreamExt as _;
 use netlink_packet_route::{
@@ -10,12 +10,13 @@ use netlink_packet_route::{
     neighbour::NeighbourMessage,
     route::{RouteHeader, RouteMessage},
 };
+use netmap_common::maps::{Address, Address6};
 use rtnetlink::{
     Handle,
     packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
 };
 
-use super::{HostError, event::Event, snapshot::Snapshot};
+use super::{HostError, event::Event, family::HostFamily, snapshot::Snapshot};
 
 /// How often a dump is repeated that the kernel marks as inconsistent because something changed meanwhile. After that
 /// it is taken as it is: the events that are listened to already say what changed.
@@ -23,28 +24,49 @@ const ATTEMPTS: usize = 4;
 
 /// Everything as it is now.
 pub(super) async fn snapshot(mut handle: Handle) -> Result<Snapshot, HostError> {
-    let mut snapshot = Snapshot {
-        forwarding: forwarding(),
-        ..Snapshot::default()
-    };
+    let mut snapshot = Snapshot::default();
     // Links first: what else there is refers to them.
     for (what, request) in [
         ("links", links()),
-        ("addresses", addresses()),
-        ("neighbours", neighbours(AddressFamily::Inet)),
         ("bridge forwarding tables", neighbours(AddressFamily::Bridge)),
-        ("routes", routes()),
     ] {
-        for event in list(&mut handle, what, &request).await? {
-            snapshot.apply(event);
-        }
+        take(&mut snapshot, list(&mut handle, what, &request).await?);
     }
+    family::<Address>(&mut handle, &mut snapshot).await?;
+    family::<Address6>(&mut handle, &mut snapshot).await?;
+    snapshot.v4.forwarding = forwarding::<Address>();
+    snapshot.v6.forwarding = forwarding::<Address6>();
     Ok(snapshot)
 }
 
-/// Whether this namespace forwards IPv4; not knowing means no.
-pub(super) fn forwarding() -> bool {
-    fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|value| value.trim() == "1")
+async fn family<A: HostFamily>(handle: &mut Handle, snapshot: &mut Snapshot) -> Result<(), HostError> {
+    if A::IS_OPTIONAL && !Path::new(A::FORWARDING).exists() {
+        return Ok(());
+    }
+    let mut own = list(handle, "addresses", &addresses(A::NUMBER)).await?;
+    if A::NEWEST_FIRST {
+        // As they came.
+        own.reverse();
+    }
+    take(snapshot, own);
+    for (what, request) in [
+        ("neighbours", neighbours(A::NUMBER)),
+        ("routes", routes(A::NUMBER)),
+    ] {
+        take(snapshot, list(handle, what, &request).await?);
+    }
+    Ok(())
+}
+
+fn take(snapshot: &mut Snapshot, events: Vec<Event>) {
+    for event in events {
+        snapshot.apply(event);
+    }
+}
+
+/// Whether this namespace forwards; not knowing means no.
+pub(super) fn forwarding<A: HostFamily>() -> bool {
+    fs::read_to_string(A::FORWARDING).is_ok_and(|value| !matches!(value.trim(), "0" | ""))
 }
 
 fn links() -> RouteNetlinkMessage {
@@ -55,9 +77,9 @@ fn links() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(message)
 }
 
-fn addresses() -> RouteNetlinkMessage {
+fn addresses(family: AddressFamily) -> RouteNetlinkMessage {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = family;
     RouteNetlinkMessage::GetAddress(message)
 }
 
@@ -67,9 +89,9 @@ fn neighbours(family: AddressFamily) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetNeighbour(message)
 }
 
-fn routes() -> RouteNetlinkMessage {
+fn routes(family: AddressFamily) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
+    message.header.address_family = family;
     message.header.table = RouteHeader::RT_TABLE_MAIN;
     RouteNetlinkMessage::GetRoute(message)
 }

@@ -1,11 +1,10 @@
 //! Netlink messages as facts: parsed once, here.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope},
+    address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope},
     link::{
         InfoBridgePort, InfoKind, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
         LinkProtoInfoBridge,
@@ -13,10 +12,15 @@ use netlink_packet_route::{
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
     route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType},
 };
-use netmap_common::maps::IfIndex;
+use netmap_common::maps::{Address, Address6, IfIndex};
 use rtnetlink::packet_core::{NLM_F_REPLACE, Nla as _};
 
-use super::snapshot::{DefaultRoute, Hop, HostAddress, Link, LinkKind, Mac, Neighbour, Peer, Station};
+use super::{
+    addressing::{DefaultRoute, Hop, HostAddress, Neighbour, Standing},
+    family::HostFamily,
+    snapshot::{Link, LinkKind, Mac, Peer, Station},
+};
+use crate::maps::{Family, Subnet as _};
 
 /// `IFLA_BRPORT_ISOLATED` of `linux/if_link.h`, inside `IFLA_PROTINFO`.
 const IFLA_BRPORT_ISOLATED: u16 = 33;
@@ -32,20 +36,29 @@ pub(super) enum Event {
     Isolated(IfIndex, bool),
     /// A port (first) left a bridge (second).
     LeftBridge(IfIndex, IfIndex),
-    /// An interface has this address.
-    Address(IfIndex, HostAddress),
-    /// An interface has it no more.
-    AddressGone(IfIndex, HostAddress),
-    /// The neighbour entry of an address on a link.
-    Neighbour(IfIndex, Ipv4Addr, Option<Neighbour>),
     /// The port by which a bridge reaches a station.
     Station(Station, Option<IfIndex>),
+    /// Something of IPv4.
+    V4(FamilyEvent<Address>),
+    /// Something of IPv6.
+    V6(FamilyEvent<Address6>),
+}
+
+/// Something of one address family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FamilyEvent<A: Family> {
+    /// An interface has this address.
+    Address(IfIndex, HostAddress<A>),
+    /// An interface has it no more.
+    AddressGone(IfIndex, HostAddress<A>),
+    /// The neighbour entry of an address on a link.
+    Neighbour(IfIndex, A, Option<Neighbour>),
     /// A default route.
-    Route(DefaultRoute),
+    Route(DefaultRoute<A>),
     /// A default route takes the place of the one of the same metric.
-    RouteReplaced(DefaultRoute),
+    RouteReplaced(DefaultRoute<A>),
     /// A default route is gone.
-    RouteGone(DefaultRoute),
+    RouteGone(DefaultRoute<A>),
 }
 
 impl Event {
@@ -64,6 +77,23 @@ impl Event {
                 Some(Self::Link(IfIndex(link.header.index), link_of(link)?))
             }
             RouteNetlinkMessage::DelLink(link) => Some(Self::LinkGone(IfIndex(link.header.index))),
+            RouteNetlinkMessage::NewNeighbour(neighbour) | RouteNetlinkMessage::DelNeighbour(neighbour)
+                if neighbour.header.family == AddressFamily::Bridge =>
+            {
+                let is_new = matches!(message, RouteNetlinkMessage::NewNeighbour(_));
+                let (station, port) = station_of(neighbour)?;
+                Some(Self::Station(station, port.filter(|_| is_new)))
+            }
+            _ => FamilyEvent::from_message(message, flags)
+                .map(Self::V4)
+                .or_else(|| FamilyEvent::from_message(message, flags).map(Self::V6)),
+        }
+    }
+}
+
+impl<A: HostFamily> FamilyEvent<A> {
+    fn from_message(message: &RouteNetlinkMessage, flags: u16) -> Option<Self> {
+        match message {
             RouteNetlinkMessage::NewAddress(address) => {
                 let (index, address) = address_of(address)?;
                 Some(Self::Address(index, address))
@@ -72,8 +102,14 @@ impl Event {
                 let (index, address) = address_of(address)?;
                 Some(Self::AddressGone(index, address))
             }
-            RouteNetlinkMessage::NewNeighbour(neighbour) => neighbour_of(neighbour, true),
-            RouteNetlinkMessage::DelNeighbour(neighbour) => neighbour_of(neighbour, false),
+            RouteNetlinkMessage::NewNeighbour(neighbour) => {
+                let (index, address, neighbour) = neighbour_of(neighbour)?;
+                Some(Self::Neighbour(index, address, neighbour))
+            }
+            RouteNetlinkMessage::DelNeighbour(neighbour) => {
+                let (index, address, _) = neighbour_of(neighbour)?;
+                Some(Self::Neighbour(index, address, None))
+            }
             RouteNetlinkMessage::NewRoute(route) if flags & NLM_F_REPLACE != 0 => {
                 Some(Self::RouteReplaced(default_route_of(route)?))
             }
@@ -171,76 +207,96 @@ fn mac_of(bytes: &[u8]) -> Option<Mac> {
     bytes.try_into().ok().map(Mac)
 }
 
-fn address_of(message: &AddressMessage) -> Option<(IfIndex, HostAddress)> {
-    if message.header.family != AddressFamily::Inet {
+fn address_of<A: HostFamily>(message: &AddressMessage) -> Option<(IfIndex, HostAddress<A>)> {
+    if message.header.family != A::NUMBER {
         return None;
     }
     let mut local = None;
     let mut remote = None;
     for attribute in &message.attributes {
         match attribute {
-            AddressAttribute::Local(IpAddr::V4(address)) => local = Some(*address),
-            AddressAttribute::Address(IpAddr::V4(address)) => remote = Some(*address),
+            AddressAttribute::Local(address) => local = A::of(*address),
+            AddressAttribute::Address(address) => remote = A::of(*address),
             _ => {}
         }
     }
     let address = local.or(remote)?;
-    let subnet = Ipv4Net::new(remote.unwrap_or(address), message.header.prefix_len).ok()?;
+    let has = |flag| message.header.flags.contains(flag);
+    let is_optimistic = message.attributes.iter().any(|attribute| {
+        matches!(attribute, AddressAttribute::Flags(flags) if flags.contains(AddressFlags::Optimistic))
+    });
+    // An optimistic address is in use while it is verified (RFC 4429, 3.3).
+    let is_tentative = has(AddressHeaderFlags::Tentative) && !is_optimistic;
+    let standing = if is_tentative || has(AddressHeaderFlags::Dadfailed) {
+        Standing::Tentative
+    } else if has(AddressHeaderFlags::Deprecated) {
+        Standing::Deprecated
+    } else {
+        Standing::Preferred
+    };
     let address = HostAddress {
         address,
-        subnet: subnet.trunc(),
-        secondary: message.header.flags.contains(AddressHeaderFlags::Secondary),
+        subnet: A::Net::around(remote.unwrap_or(address), message.header.prefix_len)?,
+        secondary: has(AddressHeaderFlags::Secondary),
         global: message.header.scope == AddressScope::Universe,
+        standing,
     };
     Some((IfIndex(message.header.index), address))
 }
 
-fn neighbour_of(message: &NeighbourMessage, present: bool) -> Option<Event> {
-    let header = &message.header;
-    let index = IfIndex(header.ifindex);
-    let mut address = None;
-    let mut mac = None;
+/// A station, and the port behind which its bridge has learned it.
+fn station_of(message: &NeighbourMessage) -> Option<(Station, Option<IfIndex>)> {
+    let index = IfIndex(message.header.ifindex);
     let mut bridge = None;
     let mut vlan = 0;
     for attribute in &message.attributes {
         match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(value)) => address = Some(*value),
-            NeighbourAttribute::LinkLayerAddress(value) => mac = mac_of(value),
             NeighbourAttribute::Controller(value) => bridge = Some(IfIndex(*value)),
             NeighbourAttribute::Vlan(value) => vlan = *value,
             _ => {}
         }
     }
-    match header.family {
-        AddressFamily::Bridge => {
-            // Without a bridge it is a filter of the device itself; permanent entries are the bridge's own addresses.
-            let station = Station {
-                bridge: bridge?,
-                mac: mac?,
-                vlan,
-            };
-            let learned = present && header.state != NeighbourState::Permanent && index != station.bridge;
-            Some(Event::Station(station, learned.then_some(index)))
-        }
-        AddressFamily::Inet if !header.flags.contains(NeighbourFlags::Proxy) => {
-            let neighbour = match header.state {
-                _ if !present => None,
-                NeighbourState::Failed => Some(Neighbour::Failed),
-                NeighbourState::Incomplete | NeighbourState::None => None,
-                NeighbourState::Permanent | NeighbourState::Noarp => {
-                    mac.map(|mac| Neighbour::Known { mac, fixed: true })
-                }
-                _ => mac.map(|mac| Neighbour::Known { mac, fixed: false }),
-            };
-            Some(Event::Neighbour(index, address?, neighbour))
-        }
-        _ => None,
-    }
+    // Without a bridge it is a filter of the device itself; permanent entries are the bridge's own addresses.
+    let bridge = bridge?;
+    let mac = link_layer_address(message)?;
+    let learned = message.header.state != NeighbourState::Permanent && index != bridge;
+    Some((Station { bridge, mac, vlan }, learned.then_some(index)))
 }
 
-fn default_route_of(message: &RouteMessage) -> Option<DefaultRoute> {
+fn link_layer_address(message: &NeighbourMessage) -> Option<Mac> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::LinkLayerAddress(value) => mac_of(value),
+        _ => None,
+    })
+}
+
+fn neighbour_of<A: HostFamily>(message: &NeighbourMessage) -> Option<(IfIndex, A, Option<Neighbour>)> {
     let header = &message.header;
-    if header.address_family != AddressFamily::Inet
+    if header.family != A::NUMBER || header.flags.contains(NeighbourFlags::Proxy) {
+        return None;
+    }
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(value)) => A::of((*value).into()),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(value)) => A::of((*value).into()),
+        _ => None,
+    })?;
+    if address.is_multicast_or_reserved() {
+        // Groups have entries, too, one a link and group with IPv6.
+        return None;
+    }
+    let known = |fixed| link_layer_address(message).map(|mac| Neighbour::Known { mac, fixed });
+    let neighbour = match header.state {
+        NeighbourState::Failed => Some(Neighbour::Failed),
+        NeighbourState::Incomplete | NeighbourState::None => None,
+        NeighbourState::Permanent | NeighbourState::Noarp => known(true),
+        _ => known(false),
+    };
+    Some((IfIndex(header.ifindex), address, neighbour))
+}
+
+fn default_route_of<A: HostFamily>(message: &RouteMessage) -> Option<DefaultRoute<A>> {
+    let header = &message.header;
+    if header.address_family != A::NUMBER
         || header.destination_prefix_length != 0
         || header.table != RouteHeader::RT_TABLE_MAIN
         || header.kind != RouteType::Unicast
@@ -256,7 +312,7 @@ fn default_route_of(message: &RouteMessage) -> Option<DefaultRoute> {
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Priority(metric) => route.metric = *metric,
-            RouteAttribute::PrefSource(RouteAddress::Inet(source)) => route.source = Some(*source),
+            RouteAttribute::PrefSource(source) => route.source = of_route(source),
             RouteAttribute::MultiPath(hops) => {
                 let hops = hops.iter().map(|hop| Hop {
                     out: IfIndex(hop.interface_index),
@@ -274,9 +330,17 @@ fn default_route_of(message: &RouteMessage) -> Option<DefaultRoute> {
     (!route.hops.is_empty()).then_some(route)
 }
 
-fn gateway(attributes: &[RouteAttribute]) -> Option<Ipv4Addr> {
+fn gateway<A: HostFamily>(attributes: &[RouteAttribute]) -> Option<A> {
     attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(*address),
+        RouteAttribute::Gateway(address) => of_route(address),
         _ => None,
     })
+}
+
+fn of_route<A: HostFamily>(address: &RouteAddress) -> Option<A> {
+    match address {
+        RouteAddress::Inet(address) => A::of(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => A::of(IpAddr::V6(*address)),
+        _ => None,
+    }
 }

@@ -1,16 +1,19 @@
 //! Links, addresses, bridge ports, neighbours and default routes of the host, followed by netlink.
 //!
 //! [`Host`] keeps a [`Snapshot`] of what the kernel says, and computes from it a [`View`]: what the maps should hold.
-//! It acts in the network namespace of the thread that opened it. IPv4 only; what is named after a family
-//! (`Ipv4Addr`, `Ipv4Net`) is what another family would add to.
+//! It acts in the network namespace of the thread that opened it. Both address families are one code: what differs
+//! between them is in `family`.
 
+mod addressing;
 mod change;
 mod dump;
 mod event;
+mod family;
 mod place;
 mod resolve;
 mod role;
 mod snapshot;
+mod tables;
 mod takers;
 mod view;
 mod watch;
@@ -20,19 +23,21 @@ use std::{
     collections::BTreeSet,
     future::{self, Future},
     io,
-    net::Ipv4Addr,
+    net::IpAddr,
     pin::Pin,
     time::Duration,
 };
 
 use futures_util::StreamExt as _;
-use netmap_common::maps::IfIndex;
+use netmap_common::maps::{Address, Address6, IfIndex};
 use rtnetlink::Handle;
 use tokio::{task::JoinSet, time::Instant};
 
+pub use addressing::{Addressing, DefaultRoute, Hop, HostAddress, Neighbour, Standing};
 pub use place::Place;
 pub use role::Selection;
-pub use snapshot::{DefaultRoute, Hop, HostAddress, Link, LinkKind, Mac, Neighbour, Peer, Snapshot, Station};
+pub use snapshot::{Link, LinkKind, Mac, Peer, Snapshot, Station};
+pub use tables::FamilyView;
 pub use view::{NamedInterface, View};
 pub use wire::Wire;
 
@@ -74,7 +79,7 @@ type Dumping = Pin<Box<dyn Future<Output = Result<Snapshot, HostError>> + Send>>
 /// The host's network namespace, followed.
 pub struct Host {
     selection: Selection,
-    wanted: BTreeSet<Ipv4Addr>,
+    wanted: BTreeSet<IpAddr>,
     snapshot: Snapshot,
     picture: Picture,
     stale: bool,
@@ -141,7 +146,7 @@ impl Host {
 
     /// Container addresses that are published. The view has endpoints for these only, and covers them at once;
     /// the kernel is asked to resolve those whose place is not known.
-    pub fn want(&mut self, addresses: BTreeSet<Ipv4Addr>) {
+    pub fn want(&mut self, addresses: BTreeSet<IpAddr>) {
         if self.wanted == addresses {
             return;
         }
@@ -162,7 +167,7 @@ impl Host {
     }
 
     /// Where a published container was found: its bridge, port and link-layer address.
-    pub fn place_of(&self, address: Ipv4Addr) -> Option<Place> {
+    pub fn place_of(&self, address: IpAddr) -> Option<Place> {
         self.picture.places.get(&address).copied()
     }
 
@@ -220,7 +225,8 @@ impl Host {
             };
             self.stale |= match change {
                 Change::Topology => true,
-                Change::Port(bridge) => {
+                // Without an address that is verified, a bridge asks for none of IPv6.
+                Change::Port(bridge) | Change::Address(bridge) => {
                     self.resolver.hurry(bridge, now);
                     true
                 }
@@ -229,9 +235,10 @@ impl Host {
             };
         }
         if heard.settings {
-            let forwarding = dump::forwarding();
-            self.stale |= self.snapshot.forwarding != forwarding;
-            self.snapshot.forwarding = forwarding;
+            let forwarding = (dump::forwarding::<Address>(), dump::forwarding::<Address6>());
+            let Snapshot { v4, v6, .. } = &mut self.snapshot;
+            self.stale |= (v4.forwarding, v6.forwarding) != forwarding;
+            (v4.forwarding, v6.forwarding) = forwarding;
         }
         if heard.loss && self.resync_at.is_none() {
             tracing::debug!("events of the kernel were lost: listing everything anew");

@@ -1,10 +1,14 @@
 //! On which port of a bridge a container is.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use netmap_common::maps::IfIndex;
 
-use super::snapshot::{Mac, Neighbour, Snapshot};
+use super::{
+    addressing::{Addressing, Neighbour},
+    snapshot::{Mac, Snapshot},
+};
+use crate::maps::Family;
 
 /// Where an address was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +22,7 @@ pub struct Place {
 }
 
 /// Where addresses were found last.
-pub(super) type Places = BTreeMap<Ipv4Addr, Place>;
+pub(super) type Places = BTreeMap<IpAddr, Place>;
 
 /// What the kernel is asked about an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +40,15 @@ pub(super) struct Ask {
 /// The kernel forgets quiet containers: bridges after 300 s, the neighbour table when it is full. So what was found
 /// before (`last`) counts on while its port belongs to the bridge, no other port claims the link-layer address, and
 /// nobody found the address unreachable.
-pub(super) fn locate(
+pub(super) fn locate<A: Family>(
     snapshot: &Snapshot,
+    addressing: &Addressing<A>,
     bridge: IfIndex,
-    address: Ipv4Addr,
+    address: A,
     last: Option<&Place>,
 ) -> Option<Place> {
     let last = last.filter(|last| last.bridge == bridge);
-    let mac = match snapshot.neighbours.get(&(bridge, address)) {
+    let mac = match addressing.neighbours.get(&(bridge, address)) {
         Some(Neighbour::Failed) => return None,
         Some(Neighbour::Known { mac, .. }) => *mac,
         None => last?.mac,
@@ -56,17 +61,18 @@ pub(super) fn locate(
 }
 
 /// What to ask the kernel about an address behind `bridge` whose place came out as `place`.
-pub(super) fn ask(
+pub(super) fn ask<A: Family>(
     snapshot: &Snapshot,
+    addressing: &Addressing<A>,
     bridge: IfIndex,
-    address: Ipv4Addr,
+    address: A,
     place: Option<&Place>,
 ) -> Option<Ask> {
     // A bridge that is down resolves nothing.
     if !snapshot.links.get(&bridge)?.up {
         return None;
     }
-    let verify = match snapshot.neighbours.get(&(bridge, address)) {
+    let verify = match addressing.neighbours.get(&(bridge, address)) {
         // Found, or set by an administrator, which the kernel does not probe.
         Some(Neighbour::Known { mac: _, fixed }) if place.is_some() || *fixed => return None,
         Some(Neighbour::Known { mac, .. }) => Some(*mac),

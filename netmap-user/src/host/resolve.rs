@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Questions that are open, and when each is asked next.
 #[derive(Debug, Default)]
 pub(super) struct Resolver {
-    pending: BTreeMap<Ipv4Addr, Pending>,
+    pending: BTreeMap<IpAddr, Pending>,
     not_before: Option<Instant>,
 }
 
@@ -41,7 +41,7 @@ struct Pending {
 
 impl Resolver {
     /// Takes `asks` as what is to be found out from now on.
-    pub(super) fn follow(&mut self, asks: &BTreeMap<Ipv4Addr, Ask>, now: Instant) {
+    pub(super) fn follow(&mut self, asks: &BTreeMap<IpAddr, Ask>, now: Instant) {
         self.pending.retain(|address, _| asks.contains_key(address));
         for (address, ask) in asks {
             match self.pending.entry(*address) {
@@ -83,7 +83,7 @@ impl Resolver {
     }
 
     /// What is to be asked now. It counts as asked.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<(Ipv4Addr, Ask)> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<(IpAddr, Ask)> {
         if self.not_before.is_some_and(|pause| now < pause) {
             return Vec::new();
         }
@@ -106,13 +106,17 @@ impl Resolver {
 
 /// The message that makes the kernel resolve `address`: what `ip neigh replace ADDRESS dev BRIDGE use` sends, or
 /// `... lladdr MAC nud probe` to verify a link-layer address. It asks for no answer.
-pub(super) fn question(address: Ipv4Addr, ask: &Ask) -> NetlinkMessage<RouteNetlinkMessage> {
+pub(super) fn question(address: IpAddr, ask: &Ask) -> NetlinkMessage<RouteNetlinkMessage> {
     let mut neighbour = NeighbourMessage::default();
-    neighbour.header.family = AddressFamily::Inet;
+    let (family, address) = match address {
+        IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
+        IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
+    };
+    neighbour.header.family = family;
     neighbour.header.ifindex = ask.bridge.0;
     neighbour
         .attributes
-        .push(NeighbourAttribute::Destination(NeighbourAddress::Inet(address)));
+        .push(NeighbourAttribute::Destination(address));
     match ask.verify {
         None => neighbour.header.flags = NeighbourFlags::Use,
         Some(mac) => {
@@ -132,14 +136,14 @@ mod tests {
 
     const BRIDGE: IfIndex = IfIndex(5);
 
-    fn asks(last: u8, known: bool) -> BTreeMap<Ipv4Addr, Ask> {
+    fn asks(last: u8, known: bool) -> BTreeMap<IpAddr, Ask> {
         let ask = Ask {
             bridge: BRIDGE,
             verify: None,
             known,
         };
         (1..=last)
-            .map(|host| (Ipv4Addr::new(172, 30, 1, host), ask))
+            .map(|host| (IpAddr::from([172, 30, 1, host]), ask))
             .collect()
     }
 

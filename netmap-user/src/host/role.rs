@@ -9,7 +9,7 @@ use super::snapshot::{LinkKind, Snapshot};
 /// What the user wants netmap to work on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Names of the interfaces that lead outside. Empty: those with an IPv4 default route in the main table.
+    /// Names of the interfaces that lead outside. Empty: those with a default route of either family in the main table.
     pub uplinks: Vec<String>,
     /// Names of the containers' bridges, which may appear later. Empty: every bridge that is no uplink.
     pub bridges: Vec<String>,
@@ -69,17 +69,13 @@ impl Roles {
         if !names.is_empty() {
             return;
         }
-        for hop in snapshot
-            .routes_by_metric()
-            .into_iter()
-            .flat_map(|route| &route.hops)
-        {
+        for out in snapshot.default_hops() {
             let usable = snapshot
                 .links
-                .get(&hop.out)
+                .get(&out)
                 .is_some_and(|link| link.kind != LinkKind::Loopback);
-            if usable && !self.uplinks.contains(&hop.out) {
-                self.uplinks.push(hop.out);
+            if usable && !self.uplinks.contains(&out) {
+                self.uplinks.push(out);
             }
         }
     }

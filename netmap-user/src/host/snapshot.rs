@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    net::Ipv4Addr,
 };
 
-use ipnet::Ipv4Net;
-use netmap_common::maps::IfIndex;
+use netmap_common::maps::{Address, Address6, IfIndex};
+
+use super::addressing::Addressing;
 
 /// An Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,55 +78,6 @@ pub struct Link {
     pub vlan_of: Option<IfIndex>,
 }
 
-/// One of the host's own addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HostAddress {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// The subnet that it makes reachable (of the peer's address on a point-to-point link).
-    pub subnet: Ipv4Net,
-    /// A later address of a subnet that the interface is in already: never a source by itself.
-    pub secondary: bool,
-    /// Scope "global": may be seen outside of its link.
-    pub global: bool,
-}
-
-/// What the kernel knows about an address on a link. An entry that is being resolved is no entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Neighbour {
-    /// Its link-layer address, verified or not.
-    Known {
-        /// The link-layer address.
-        mac: Mac,
-        /// Set by an administrator (`NUD_PERMANENT`, `NUD_NOARP`): the kernel never probes it.
-        fixed: bool,
-    },
-    /// It was asked for and did not answer.
-    Failed,
-}
-
-/// A default route of the main table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DefaultRoute {
-    /// Its metric; the lowest wins.
-    pub metric: u32,
-    /// The type of service that it is for, 0 for any.
-    pub tos: u8,
-    /// Its next hops, at least one.
-    pub hops: Vec<Hop>,
-    /// The source address that it asks for (`RTA_PREFSRC`).
-    pub source: Option<Ipv4Addr>,
-}
-
-/// One next hop of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hop {
-    /// The interface that it leaves by.
-    pub out: IfIndex,
-    /// The router; none on a point-to-point link.
-    pub gateway: Option<Ipv4Addr>,
-}
-
 /// Key of a bridge's forwarding table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Station {
@@ -143,18 +94,14 @@ pub struct Station {
 pub struct Snapshot {
     /// Every interface.
     pub links: BTreeMap<IfIndex, Link>,
-    /// Addresses of each interface, in the kernel's order (primary ones of a subnet come first).
-    pub addresses: BTreeMap<IfIndex, Vec<HostAddress>>,
-    /// Default routes of the main table.
-    pub routes: Vec<DefaultRoute>,
-    /// Neighbour entries.
-    pub neighbours: BTreeMap<(IfIndex, Ipv4Addr), Neighbour>,
+    /// What it said of IPv4.
+    pub v4: Addressing<Address>,
+    /// What it said of IPv6.
+    pub v6: Addressing<Address6>,
     /// Ports by which bridges reach stations. The bridges' own addresses are not among them.
     pub stations: BTreeMap<Station, IfIndex>,
     /// Devices that take frames from XDP.
     pub takers: BTreeSet<IfIndex>,
-    /// Whether the host forwards IPv4 (`net.ipv4.ip_forward`).
-    pub forwarding: bool,
 }
 
 impl Snapshot {
@@ -164,11 +111,6 @@ impl Snapshot {
             .iter()
             .find(|(_, link)| link.name == name)
             .map(|(index, link)| (*index, link))
-    }
-
-    /// The addresses of an interface.
-    pub fn addresses_of(&self, index: IfIndex) -> &[HostAddress] {
-        self.addresses.get(&index).map_or(&[], Vec::as_slice)
     }
 
     /// The port by which `bridge` reaches `mac`, if the bridge knows it and the port is still its own.
@@ -192,10 +134,9 @@ impl Snapshot {
             .is_some_and(|link| link.master == Some(bridge))
     }
 
-    /// Default routes, the preferred one first.
-    pub fn routes_by_metric(&self) -> Vec<&DefaultRoute> {
-        let mut routes: Vec<_> = self.routes.iter().collect();
-        routes.sort_by_key(|route| route.metric);
-        routes
+    /// Where default routes lead: IPv4's first, of each family's the preferred one first.
+    pub fn default_hops(&self) -> impl Iterator<Item = IfIndex> {
+        let v4 = self.v4.hops_by_metric().map(|(_, hop)| hop.out);
+        v4.chain(self.v6.hops_by_metric().map(|(_, hop)| hop.out))
     }
 }

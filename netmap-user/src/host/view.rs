@@ -2,18 +2,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
-use ipnet::Ipv4Net;
-use netmap_common::maps::{Address, Endpoint, IfIndex, Interface, Network, Role, Way};
+use netmap_common::maps::{Address, Address6, Endpoint, IfIndex, Role, Way};
 
 use super::{
+    addressing::Addressing,
+    family::HostFamily,
     place::{self, Ask, Places},
     role::{Roles, Selection},
-    snapshot::{HostAddress, Link, LinkKind, Peer, Snapshot},
+    snapshot::Snapshot,
+    tables::{self, FamilyView},
     wire::Wire,
 };
+use crate::maps::Family;
 
 /// An interface that carries a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,31 +25,27 @@ pub struct NamedInterface {
     pub name: String,
     /// What it is to netmap.
     pub role: Role,
-    /// The same and more, as the data plane wants it.
-    pub value: Interface,
 }
 
 /// The desired content of the maps that say where packets can be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Every address of this host, those of the loopback interface included, and an interface that has it.
-    pub locals: BTreeMap<Address, IfIndex>,
-    /// Subnets behind managed bridges. A single address (/32) is no subnet.
-    pub networks: BTreeMap<Ipv4Net, Network>,
+    /// IPv4's.
+    pub v4: FamilyView<Address>,
+    /// IPv6's.
+    pub v6: FamilyView<Address6>,
     /// Uplinks, managed bridges and the ports of those.
     pub interfaces: BTreeMap<IfIndex, NamedInterface>,
     /// What the uplinks are made of.
     pub wires: BTreeMap<IfIndex, Wire>,
     /// Ports of containers that take frames from XDP.
     pub redirects: BTreeSet<IfIndex>,
-    /// How to reach published containers.
-    pub endpoints: BTreeMap<Address, Endpoint>,
-    /// The uplink of the default route with the lowest metric, else the first uplink.
+    /// The uplink of the default route with the lowest metric, IPv4's before IPv6's, else the first uplink.
     pub default_uplink: Option<IfIndex>,
     /// Names of interfaces that were asked for and are not there.
     pub missing: Vec<String>,
     /// Published addresses that have no endpoint.
-    pub unresolved: Vec<Ipv4Addr>,
+    pub unresolved: Vec<IpAddr>,
     /// What the user should know about the selection, a sentence each.
     pub notes: Vec<String>,
 }
@@ -59,7 +58,7 @@ pub(super) struct Picture {
     /// Where published containers are: the memory of the next picture.
     pub(super) places: Places,
     /// What the kernel should find out.
-    pub(super) asks: BTreeMap<Ipv4Addr, Ask>,
+    pub(super) asks: BTreeMap<IpAddr, Ask>,
 }
 
 /// The desired content of the maps; `last` remembers where published containers (`wanted`) were found, and what was an
@@ -67,65 +66,94 @@ pub(super) struct Picture {
 pub(super) fn picture(
     snapshot: &Snapshot,
     selection: &Selection,
-    wanted: &BTreeSet<Ipv4Addr>,
+    wanted: &BTreeSet<IpAddr>,
     last: &Picture,
 ) -> Picture {
     let roles = Roles::of(snapshot, selection, &last.view.uplinks());
     let interfaces = interfaces(snapshot, &roles);
+    let v4 = tables::without_endpoints(snapshot, &snapshot.v4, &roles, &interfaces);
+    let v6 = tables::without_endpoints(snapshot, &snapshot.v6, &roles, &interfaces);
+    let mut search = Search {
+        snapshot,
+        wanted,
+        last: &last.places,
+        places: Places::new(),
+        asks: BTreeMap::new(),
+        unresolved: Vec::new(),
+    };
     let view = View {
-        locals: locals(snapshot),
-        networks: networks(snapshot, &roles),
         wires: wires(snapshot, &roles),
-        redirects: redirects(snapshot, &interfaces),
+        redirects: redirects(snapshot, &v4),
+        v4: search.with_endpoints(&snapshot.v4, v4),
+        v6: search.with_endpoints(&snapshot.v6, v6),
         interfaces,
         default_uplink: default_uplink(snapshot, &roles),
         missing: roles.missing,
         notes: roles.notes,
-        ..View::default()
+        unresolved: search.unresolved,
     };
-    let mut picture = Picture {
+    Picture {
         view,
-        ..Picture::default()
-    };
-    for address in wanted {
-        picture.find(snapshot, *address, &last.places);
+        places: search.places,
+        asks: search.asks,
     }
-    picture
 }
 
-impl Picture {
-    fn find(&mut self, snapshot: &Snapshot, address: Ipv4Addr, last: &Places) {
-        match self.endpoint(snapshot, address, last) {
-            Some(endpoint) => {
-                self.view.endpoints.insert(address.into(), endpoint);
+/// For published containers.
+struct Search<'host> {
+    snapshot: &'host Snapshot,
+    wanted: &'host BTreeSet<IpAddr>,
+    last: &'host Places,
+    places: Places,
+    asks: BTreeMap<IpAddr, Ask>,
+    unresolved: Vec<IpAddr>,
+}
+
+impl Search<'_> {
+    fn with_endpoints<A: HostFamily>(
+        &mut self,
+        addressing: &Addressing<A>,
+        mut view: FamilyView<A>,
+    ) -> FamilyView<A> {
+        for address in self.wanted.iter().filter_map(|address| A::of(*address)) {
+            match self.endpoint(addressing, &view, address) {
+                Some(endpoint) => {
+                    view.endpoints.insert(address, endpoint);
+                }
+                None => self.unresolved.push(address.into()),
             }
-            None => self.view.unresolved.push(address),
         }
+        view
     }
 
-    fn endpoint(&mut self, snapshot: &Snapshot, address: Ipv4Addr, last: &Places) -> Option<Endpoint> {
-        if self.view.locals.contains_key(&address.into()) {
+    fn endpoint<A: HostFamily>(
+        &mut self,
+        addressing: &Addressing<A>,
+        view: &FamilyView<A>,
+        address: A,
+    ) -> Option<Endpoint<A>> {
+        if view.locals.contains_key(&address) {
             return None;
         }
-        let Some(network) = self.view.network_of(address) else {
-            return elsewhere(snapshot, address);
+        let Some(network) = view.network_of(address) else {
+            return elsewhere(addressing, address);
         };
-        let bridge = network.bridge;
-        let gateway = network.gateway;
-        let place = place::locate(snapshot, bridge, address, last.get(&address));
-        if let Some(ask) = place::ask(snapshot, bridge, address, place.as_ref()) {
-            self.asks.insert(address, ask);
+        let (snapshot, bridge) = (self.snapshot, network.bridge);
+        let last = self.last.get(&address.into());
+        let place = place::locate(snapshot, addressing, bridge, address, last);
+        if let Some(ask) = place::ask(snapshot, addressing, bridge, address, place.as_ref()) {
+            self.asks.insert(address.into(), ask);
         }
         let place = place?;
-        self.places.insert(address, place);
+        self.places.insert(address.into(), place);
         let port = snapshot.links.get(&place.port)?;
-        let (way, out) = way_to(place.port, port, bridge);
+        let (way, out) = tables::way_to(place.port, port, bridge);
         Some(Endpoint {
             out,
             bridge,
-            gateway,
+            gateway: network.gateway,
             way: way as u8,
-            flags: flags(port),
+            flags: tables::flags(port),
             pad: [0; 2],
         })
     }
@@ -141,88 +169,58 @@ impl View {
         uplinks.map(|(index, _)| *index).collect()
     }
 
-    /// The smallest managed subnet that `address` is in.
-    pub fn network_of(&self, address: Ipv4Addr) -> Option<&Network> {
-        // In order of address, then length: every subnet that contains the address stands before it, the smallest
-        // last. There are few, so a scan from there is short.
-        let end = Ipv4Net::from(address);
-        self.networks
-            .range(..=end)
-            .rev()
-            .find(|(subnet, _)| subnet.contains(&address))
-            .map(|(_, network)| network)
+    /// Every address of this host.
+    pub fn locals(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.v4.locals.keys().map(|address| (*address).into());
+        v4.chain(self.v6.locals.keys().map(|address| (*address).into()))
+    }
+
+    /// Whether `address` is one of them.
+    pub fn is_local(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.v4.locals.contains_key(&address.into()),
+            IpAddr::V6(address) => self.v6.locals.contains_key(&address.into()),
+        }
     }
 }
 
 /// The endpoint of an address that is behind no managed bridge: only the host's stack may know the way.
-fn elsewhere(snapshot: &Snapshot, address: Ipv4Addr) -> Option<Endpoint> {
-    let ordinary = !address.is_unspecified()
-        && !address.is_loopback()
-        && !address.is_multicast()
-        && !address.is_broadcast();
-    (snapshot.forwarding && ordinary).then_some(Endpoint {
+fn elsewhere<A: HostFamily>(addressing: &Addressing<A>, address: A) -> Option<Endpoint<A>> {
+    let is_every_links = !A::HAS_LINK_LOCAL_NETWORKS && address.is_link_local();
+    let ordinary =
+        address != A::ANY && !address.is_loopback() && !address.is_multicast_or_reserved() && !is_every_links;
+    (addressing.forwarding && ordinary).then_some(Endpoint {
+        out: IfIndex(0),
+        bridge: IfIndex(0),
+        gateway: A::ANY,
         way: Way::Stack as u8,
-        ..Endpoint::default()
+        flags: 0,
+        pad: [0; 2],
     })
 }
 
 fn default_uplink(snapshot: &Snapshot, roles: &Roles) -> Option<IfIndex> {
-    let routes = snapshot.routes_by_metric();
-    let mut hops = routes.iter().flat_map(|route| &route.hops);
-    let routed = hops.find(|hop| roles.uplinks.contains(&hop.out));
-    routed.map(|hop| hop.out).or(roles.uplinks.first().copied())
-}
-
-fn locals(snapshot: &Snapshot) -> BTreeMap<Address, IfIndex> {
-    let mut locals = BTreeMap::new();
-    for (index, addresses) in &snapshot.addresses {
-        for own in addresses {
-            locals.entry(own.address.into()).or_insert(*index);
-        }
-    }
-    locals
-}
-
-fn networks(snapshot: &Snapshot, roles: &Roles) -> BTreeMap<Ipv4Net, Network> {
-    let mut networks = BTreeMap::new();
-    for bridge in &roles.bridges {
-        for own in snapshot.addresses_of(*bridge) {
-            if own.subnet.prefix_len() == 32 {
-                continue;
-            }
-            // Two bridges with one subnet cannot both be routed to: the kernel takes the older one, too.
-            networks.entry(own.subnet).or_insert(Network {
-                bridge: *bridge,
-                gateway: own.address.into(),
-                flags: 0,
-            });
-        }
-    }
-    networks
+    let routed = snapshot.default_hops().find(|out| roles.uplinks.contains(out));
+    routed.or(roles.uplinks.first().copied())
 }
 
 fn interfaces(snapshot: &Snapshot, roles: &Roles) -> BTreeMap<IfIndex, NamedInterface> {
-    let mut interfaces = BTreeMap::new();
-    for (index, link) in &snapshot.links {
-        let (role, value) = if roles.uplinks.contains(index) {
-            (Role::Uplink, uplink(snapshot, *index))
+    let role = |index: &IfIndex, master: Option<IfIndex>| {
+        if roles.uplinks.contains(index) {
+            Some(Role::Uplink)
         } else if roles.bridges.contains(index) {
-            (
-                Role::Bridge,
-                behind_bridge(snapshot, Role::Bridge, *index, link, *index),
-            )
-        } else if let Some(bridge) = link.master.filter(|master| roles.bridges.contains(master)) {
-            (
-                Role::Port,
-                behind_bridge(snapshot, Role::Port, *index, link, bridge),
-            )
+            Some(Role::Bridge)
         } else {
-            continue;
-        };
+            let bridge = master.filter(|master| roles.bridges.contains(master));
+            bridge.map(|_| Role::Port)
+        }
+    };
+    let carriers = snapshot.links.iter().filter_map(|(index, link)| {
+        let role = role(index, link.master)?;
         let name = link.name.clone();
-        interfaces.insert(*index, NamedInterface { name, role, value });
-    }
-    interfaces
+        Some((*index, NamedInterface { name, role }))
+    });
+    carriers.collect()
 }
 
 fn wires(snapshot: &Snapshot, roles: &Roles) -> BTreeMap<IfIndex, Wire> {
@@ -235,77 +233,15 @@ fn wires(snapshot: &Snapshot, roles: &Roles) -> BTreeMap<IfIndex, Wire> {
         .collect()
 }
 
-fn redirects(snapshot: &Snapshot, interfaces: &BTreeMap<IfIndex, NamedInterface>) -> BTreeSet<IfIndex> {
-    let veths = interfaces
+fn redirects<A: Family>(snapshot: &Snapshot, view: &FamilyView<A>) -> BTreeSet<IfIndex> {
+    let veths = view
+        .interfaces
         .iter()
-        .filter(|(_, interface)| interface.role == Role::Port && interface.value.way == Way::Peer as u8);
+        .filter(|(_, value)| value.role == Role::Port as u8 && value.way == Way::Peer as u8);
     veths
         .map(|(index, _)| *index)
         .filter(|index| snapshot.takers.contains(index))
         .collect()
-}
-
-fn uplink(snapshot: &Snapshot, index: IfIndex) -> Interface {
-    Interface {
-        role: Role::Uplink as u8,
-        way: Way::Neigh as u8,
-        out: index,
-        address: masquerade_address(snapshot, index).map_or(Address::ANY, Address::from),
-        ..Interface::default()
-    }
-}
-
-/// The source address that the kernel itself would take on this uplink: what the default route asks for, else an
-/// address in the router's subnet, else the first.
-fn masquerade_address(snapshot: &Snapshot, index: IfIndex) -> Option<Ipv4Addr> {
-    let routes = snapshot.routes_by_metric();
-    let via = || {
-        routes
-            .iter()
-            .flat_map(|route| route.hops.iter().map(move |hop| (hop, route.source)))
-            .filter(|(hop, _)| hop.out == index)
-    };
-    if let Some(source) = via().find_map(|(_, source)| source) {
-        return Some(source);
-    }
-    let usable = || {
-        snapshot
-            .addresses_of(index)
-            .iter()
-            .filter(|own| own.global && !own.secondary)
-    };
-    let near = via()
-        .filter_map(|(hop, _)| hop.gateway)
-        .find_map(|gateway| usable().find(|own| own.subnet.contains(&gateway)));
-    near.or_else(|| usable().next()).map(|own| own.address)
-}
-
-fn behind_bridge(snapshot: &Snapshot, role: Role, index: IfIndex, link: &Link, bridge: IfIndex) -> Interface {
-    let (way, out) = way_to(index, link, bridge);
-    let addresses = snapshot.addresses_of(bridge);
-    let primary = |own: &&HostAddress| own.global && !own.secondary;
-    let address = addresses.iter().find(primary).or_else(|| addresses.first());
-    Interface {
-        role: role as u8,
-        way: way as u8,
-        flags: flags(link),
-        pad: 0,
-        out,
-        bridge,
-        address: address.map_or(Address::ANY, |own| own.address.into()),
-    }
-}
-
-/// How packets reach what is behind a port: straight into the namespace behind a veth, through the bridge otherwise.
-fn way_to(index: IfIndex, link: &Link, bridge: IfIndex) -> (Way, IfIndex) {
-    match link.kind {
-        LinkKind::Veth(Peer::Elsewhere) if index != bridge => (Way::Peer, index),
-        _ => (Way::Neigh, bridge),
-    }
-}
-
-fn flags(link: &Link) -> u8 {
-    if link.isolated { Interface::ISOLATED } else { 0 }
 }
 
 #[cfg(test)]

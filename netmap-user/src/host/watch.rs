@@ -15,13 +15,16 @@ use rtnetlink::{
 
 use super::event::Event;
 
-/// What is listened to. The last one tells of `net.ipv4.ip_forward`.
-const GROUPS: [MulticastGroup; 5] = [
+/// What is listened to. The last two tell whether the host forwards.
+const GROUPS: [MulticastGroup; 8] = [
     MulticastGroup::Link,
-    MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Neigh,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
     MulticastGroup::Ipv4Netconf,
+    MulticastGroup::Ipv6Netconf,
 ];
 
 /// `RTM_NEWNETCONF` of `linux/rtnetlink.h`.
@@ -46,7 +49,7 @@ pub(super) struct Watch {
 pub(super) struct Heard {
     /// In the order in which it happened.
     pub(super) events: Vec<Event>,
-    /// A setting of IPv4 changed, maybe `ip_forward`.
+    /// A setting of IPv4 or IPv6 changed, maybe whether the host forwards.
     pub(super) settings: bool,
     /// Something was lost: only a new dump tells how things are.
     pub(super) loss: bool,

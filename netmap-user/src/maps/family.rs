@@ -1,8 +1,11 @@
 //! The maps that are there once an address family.
 
-use std::fmt::{Debug, Display};
+use std::{
+    fmt::{Debug, Display},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netmap_common::maps::{
     Address, Address6, Cookie, Detour, Endpoint, IfIndex, Interface, Ip, RuleId, SharedKey,
 };
@@ -13,12 +16,23 @@ use super::{Allow, DetourStorage, Flows, Loads, MapsError, Networks, Pins, Rules
 pub trait Family: Ip {
     /// A subnet, or any range of addresses with one prefix.
     type Net: Subnet<Address = Self>;
+
+    /// `address`, if it is of this family.
+    fn of(address: IpAddr) -> Option<Self>;
+
+    /// `container` as a rule of this family has it for its target: one of IPv4 has a place in IPv6's tables too.
+    fn target(container: IpAddr) -> Option<Self> {
+        Self::of(container)
+    }
 }
 
 /// A subnet of either family.
-pub trait Subnet: Copy + Ord + Debug + Display {
+pub trait Subnet: Copy + Default + Ord + Debug + Display + Into<IpNet> {
     /// Its addresses.
     type Address: Ip;
+
+    /// `net`, if it is of this family.
+    fn of(net: IpNet) -> Option<Self>;
 
     /// The subnet that `address` lies in, with a prefix of so many bits; `None` for more bits than an address has.
     fn around(address: Self::Address, bits: u8) -> Option<Self>;
@@ -28,18 +42,53 @@ pub trait Subnet: Copy + Ord + Debug + Display {
 
     /// Length of its prefix in bits.
     fn bits(self) -> u8;
+
+    /// Whether `address` lies in it.
+    fn contains(self, address: Self::Address) -> bool;
 }
 
 impl Family for Address {
     type Net = Ipv4Net;
+
+    fn of(address: IpAddr) -> Option<Self> {
+        match address {
+            IpAddr::V4(address) => Some(address.into()),
+            IpAddr::V6(_) => None,
+        }
+    }
 }
 
 impl Family for Address6 {
     type Net = Ipv6Net;
+
+    fn of(address: IpAddr) -> Option<Self> {
+        match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(address.into()),
+        }
+    }
+
+    fn target(container: IpAddr) -> Option<Self> {
+        match container {
+            IpAddr::V4(address) => Some(Self::mapped(address.into())),
+            IpAddr::V6(address) => Some(address.into()),
+        }
+    }
 }
 
 impl Subnet for Ipv4Net {
     type Address = Address;
+
+    fn contains(self, address: Address) -> bool {
+        Self::contains(&self, &Ipv4Addr::from(address))
+    }
+
+    fn of(net: IpNet) -> Option<Self> {
+        match net {
+            IpNet::V4(net) => Some(net),
+            IpNet::V6(_) => None,
+        }
+    }
 
     fn around(address: Address, bits: u8) -> Option<Self> {
         Self::new(address.into(), bits).ok().map(|net| net.trunc())
@@ -56,6 +105,17 @@ impl Subnet for Ipv4Net {
 
 impl Subnet for Ipv6Net {
     type Address = Address6;
+
+    fn contains(self, address: Address6) -> bool {
+        Self::contains(&self, &Ipv6Addr::from(address))
+    }
+
+    fn of(net: IpNet) -> Option<Self> {
+        match net {
+            IpNet::V4(_) => None,
+            IpNet::V6(net) => Some(net),
+        }
+    }
 
     fn around(address: Address6, bits: u8) -> Option<Self> {
         Self::new(address.into(), bits).ok().map(|net| net.trunc())

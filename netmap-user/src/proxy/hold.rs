@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     fmt, io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -203,9 +203,10 @@ fn can_bind(address: SocketAddr, transport: Transport, mark: Mark) -> bool {
 }
 
 /// Whether a socket on `other` gets, or may get, what is meant for `host`.
-fn clashes(host: Ipv4Addr, other: IpAddr) -> bool {
-    match other {
-        IpAddr::V4(other) => host == other || host.is_unspecified() || other.is_unspecified(),
-        IpAddr::V6(other) => other.is_unspecified(),
+fn clashes(host: IpAddr, other: IpAddr) -> bool {
+    match (host, other) {
+        (IpAddr::V4(_), IpAddr::V6(other)) => other.is_unspecified(),
+        (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        _ => host == other || host.is_unspecified() || other.is_unspecified(),
     }
 }

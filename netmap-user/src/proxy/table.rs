@@ -49,9 +49,7 @@ impl Route {
     /// Whether the allow-list, if there is one, has `source`.
     pub(super) fn allows(&self, source: IpAddr) -> bool {
         let allow = &self.binding.allow;
-        let IpAddr::V4(source) = source.to_canonical() else {
-            return allow.is_empty();
-        };
+        let source = source.to_canonical();
         allow.is_empty() || allow.iter().any(|prefix| prefix.contains(&source))
     }
 
@@ -148,11 +146,7 @@ impl Table {
 }
 
 fn key(published: &Published) -> (Transport, IpAddr, u16) {
-    (
-        published.transport,
-        published.host.into(),
-        published.ports.first(),
-    )
+    (published.transport, published.host, published.ports.first())
 }
 
 #[cfg(test)]

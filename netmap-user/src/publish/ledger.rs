@@ -1,19 +1,24 @@
-//! Which rule has which port: the daemon's own copy of the slots.
+//! Which rule of a family has which port: the daemon's own copy of the slots.
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
 };
 
 use netmap_common::maps::{Port, PortSlots, RuleId, SharedKey, Slot, capacity};
 
-use super::Run;
-use crate::binding::{Binding, Published, Transport};
+use crate::{
+    binding::{Binding, Published, Transport},
+    maps::Family,
+};
 
-/// Every rule, and the rules at every port.
+/// A slot and how many ports from `first` on have it.
+pub(super) type Run = (u32, u32, Slot);
+
+/// Every rule of a family, and the rules at every port.
 #[derive(Debug)]
-pub(super) struct Ledger {
-    rules: BTreeMap<RuleId, Binding>,
+pub(super) struct Ledger<A> {
+    rules: BTreeMap<RuleId, Entry<A>>,
     ids: BTreeMap<Published, RuleId>,
     /// One slot a port, as in the kernel.
     slots: Vec<Slot>,
@@ -23,7 +28,29 @@ pub(super) struct Ledger {
     next: u32,
 }
 
-impl Default for Ledger {
+/// A binding in the words of its family's tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry<A> {
+    /// What is published.
+    pub(super) binding: Binding,
+    /// Its host address.
+    pub(super) host: A,
+    /// Its container's.
+    pub(super) target: A,
+}
+
+impl<A: Family> Entry<A> {
+    /// `None` for a binding of the other family, or to a container that this one does not reach.
+    pub(super) fn new(binding: Binding) -> Option<Self> {
+        Some(Self {
+            host: A::of(binding.published.host)?,
+            target: A::target(binding.target)?,
+            binding,
+        })
+    }
+}
+
+impl<A> Default for Ledger<A> {
     fn default() -> Self {
         Self {
             rules: BTreeMap::new(),
@@ -35,12 +62,12 @@ impl Default for Ledger {
     }
 }
 
-impl Ledger {
+impl<A: Family> Ledger<A> {
     pub(super) fn bindings(&self) -> impl Iterator<Item = &Binding> {
-        self.rules.values()
+        self.rules.values().map(|entry| &entry.binding)
     }
 
-    pub(super) fn get(&self, id: RuleId) -> Option<&Binding> {
+    pub(super) fn get(&self, id: RuleId) -> Option<&Entry<A>> {
         self.rules.get(&id)
     }
 
@@ -49,13 +76,13 @@ impl Ledger {
     }
 
     /// Where a published port leads.
-    pub(super) fn target(&self, transport: Transport, host: Ipv4Addr, port: u16) -> Option<SocketAddrV4> {
+    pub(super) fn target(&self, transport: Transport, host: IpAddr, port: u16) -> Option<SocketAddr> {
         let index = PortSlots::index(transport.protocol(), Port(port))?;
         let rules = self.at(index);
         rules
             .iter()
             .filter_map(|id| self.rules.get(id))
-            .find_map(|binding| binding.target_of(host, port))
+            .find_map(|entry| entry.binding.target_of(host, port))
     }
 
     /// The lowest number that no rule has.
@@ -72,13 +99,14 @@ impl Ledger {
             self.at(index)
                 .into_iter()
                 .filter_map(|id| self.rules.get(&id))
+                .map(|entry| &entry.binding)
                 .find(|binding| binding.published.overlaps(published))
         })
     }
 
     /// Adds a rule, unless it overlaps with one: then says with which.
-    pub(super) fn insert(&mut self, id: RuleId, binding: Binding) -> Result<(), (Published, Binding)> {
-        let published = binding.published;
+    pub(super) fn insert(&mut self, id: RuleId, entry: Entry<A>) -> Result<(), (Published, Binding)> {
+        let published = entry.binding.published;
         if let Some(existing) = self.overlapping(&published) {
             return Err((published, existing.clone()));
         }
@@ -88,11 +116,11 @@ impl Ledger {
             self.put(index, rules);
         }
         self.ids.insert(published, id);
-        self.rules.insert(id, binding);
+        self.rules.insert(id, entry);
         Ok(())
     }
 
-    pub(super) fn remove(&mut self, published: &Published) -> Option<(RuleId, Binding)> {
+    pub(super) fn remove(&mut self, published: &Published) -> Option<(RuleId, Entry<A>)> {
         let id = self.ids.remove(published)?;
         for index in indexes(published) {
             let mut rules = self.at(index);
@@ -100,7 +128,7 @@ impl Ledger {
             self.put(index, rules);
         }
         self.next = self.next.min(id.0);
-        self.rules.remove(&id).map(|binding| (id, binding))
+        self.rules.remove(&id).map(|entry| (id, entry))
     }
 
     /// The slots of a range, as few writes as possible.
@@ -119,7 +147,7 @@ impl Ledger {
     }
 
     /// The entries that the shared ports of a range need, those of other rules there included.
-    pub(super) fn shared_of(&self, published: &Published) -> BTreeMap<SharedKey, RuleId> {
+    pub(super) fn shared_of(&self, published: &Published) -> BTreeMap<SharedKey<A>, RuleId> {
         if self.several.is_empty() {
             return BTreeMap::new();
         }
@@ -127,20 +155,20 @@ impl Ledger {
     }
 
     /// Every entry of shared ports.
-    pub(super) fn shared(&self) -> BTreeMap<SharedKey, RuleId> {
+    pub(super) fn shared(&self) -> BTreeMap<SharedKey<A>, RuleId> {
         self.entries(self.several.keys().copied())
     }
 
-    fn entries(&self, indexes: impl Iterator<Item = u32>) -> BTreeMap<SharedKey, RuleId> {
+    fn entries(&self, indexes: impl Iterator<Item = u32>) -> BTreeMap<SharedKey<A>, RuleId> {
         let rules = indexes.flat_map(|index| self.at(index).into_iter().map(move |id| (index, id)));
         rules
             .filter_map(|(index, id)| {
-                let Published { host, transport, .. } = self.rules.get(&id)?.published;
+                let Entry { binding, host, .. } = self.rules.get(&id)?;
                 let port = Port(u16::try_from(index % 65_536).ok()?);
-                let protocol = transport.protocol().number();
+                let protocol = binding.published.transport.protocol().number();
                 Some((
                     SharedKey {
-                        host: host.into(),
+                        host: *host,
                         port,
                         protocol,
                         pad: 0,
@@ -204,6 +232,8 @@ fn runs(slots: impl Iterator<Item = (u32, Slot)>) -> Vec<Run> {
 
 #[cfg(test)]
 mod tests {
+    use netmap_common::maps::{Address, Address6};
+
     use super::*;
     use crate::binding::PortSpan;
 
@@ -221,11 +251,15 @@ mod tests {
         }
     }
 
+    fn entry<A: Family>(binding: Binding) -> Entry<A> {
+        Entry::new(binding).unwrap()
+    }
+
     #[test]
     fn a_range_is_one_rule_and_one_write() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::<Address>::default();
         let range = binding("0.0.0.0", 20_000, 29_999);
-        ledger.insert(RuleId(1), range.clone()).unwrap();
+        ledger.insert(RuleId(1), entry(range.clone())).unwrap();
         assert_eq!(
             ledger.runs(&range.published),
             [(65_536 + 20_000, 10_000, Slot(1))]
@@ -235,23 +269,25 @@ mod tests {
 
     #[test]
     fn any_address_overlaps_with_each_and_the_answer_names_it() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::<Address>::default();
         let specific = binding("192.0.2.1", 80, 90);
-        ledger.insert(RuleId(1), specific.clone()).unwrap();
+        ledger.insert(RuleId(1), entry(specific.clone())).unwrap();
         let any = binding("0.0.0.0", 85, 85);
         assert_eq!(
-            ledger.insert(RuleId(2), any.clone()),
+            ledger.insert(RuleId(2), entry(any.clone())),
             Err((any.published, specific))
         );
-        ledger.insert(RuleId(2), binding("192.0.2.2", 85, 85)).unwrap();
+        ledger
+            .insert(RuleId(2), entry(binding("192.0.2.2", 85, 85)))
+            .unwrap();
     }
 
     #[test]
     fn a_port_of_two_addresses_is_shared_until_one_goes() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::<Address>::default();
         let (one, other) = (binding("192.0.2.1", 80, 82), binding("192.0.2.2", 81, 81));
-        ledger.insert(RuleId(1), one.clone()).unwrap();
-        ledger.insert(RuleId(2), other.clone()).unwrap();
+        ledger.insert(RuleId(1), entry(one.clone())).unwrap();
+        ledger.insert(RuleId(2), entry(other.clone())).unwrap();
         let index = 65_536 + 80;
         let runs = [
             (index, 1, Slot(1)),
@@ -269,15 +305,19 @@ mod tests {
 
     #[test]
     fn a_port_leads_where_the_rule_of_its_address_says() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::<Address>::default();
         let target_ports = PortSpan::new(8_000, 8_002).unwrap();
         let rule = |host, first, last| Binding {
             target_ports,
             ..binding(host, first, last)
         };
-        ledger.insert(RuleId(1), rule("192.0.2.1", 80, 82)).unwrap();
-        ledger.insert(RuleId(2), rule("192.0.2.2", 81, 81)).unwrap();
-        ledger.insert(RuleId(3), rule("0.0.0.0", 90, 92)).unwrap();
+        ledger
+            .insert(RuleId(1), entry(rule("192.0.2.1", 80, 82)))
+            .unwrap();
+        ledger
+            .insert(RuleId(2), entry(rule("192.0.2.2", 81, 81)))
+            .unwrap();
+        ledger.insert(RuleId(3), entry(rule("0.0.0.0", 90, 92))).unwrap();
         let target = |host: &str, port| {
             let target = ledger.target(Transport::Udp, host.parse().unwrap(), port);
             target.map(|target| target.port())
@@ -287,18 +327,58 @@ mod tests {
         assert_eq!(target("192.0.2.2", 82), None);
         assert_eq!(target("127.0.0.1", 92), Some(8_002));
         assert_eq!(target("127.0.0.1", 93), None);
-        assert_eq!(ledger.target(Transport::Tcp, Ipv4Addr::LOCALHOST, 92), None);
+        assert_eq!(
+            ledger.target(Transport::Tcp, "127.0.0.1".parse().unwrap(), 92),
+            None
+        );
     }
 
     #[test]
     fn a_kernel_that_differs_is_brought_back() {
-        let mut ledger = Ledger::default();
-        ledger.insert(RuleId(7), binding("0.0.0.0", 5, 6)).unwrap();
+        let mut ledger = Ledger::<Address>::default();
+        ledger.insert(RuleId(7), entry(binding("0.0.0.0", 5, 6))).unwrap();
         let mut kernel = vec![Slot::EMPTY; capacity::SLOTS];
         kernel[9] = Slot(3);
         assert_eq!(
             ledger.differences(&kernel),
             [(9, 1, Slot::EMPTY), (65_536 + 5, 2, Slot(7))]
         );
+    }
+
+    #[test]
+    fn ipv6_has_a_ledger_of_its_own() {
+        let mut ledger = Ledger::<Address6>::default();
+        let any = binding("::", 80, 80);
+        ledger.insert(RuleId(1), entry(any.clone())).unwrap();
+        let one = binding("2001:db8::1", 80, 80);
+        assert_eq!(
+            ledger.insert(RuleId(2), entry(one.clone())),
+            Err((one.published, any.clone()))
+        );
+        assert_eq!(
+            ledger.target(Transport::Udp, "192.0.2.1".parse().unwrap(), 80),
+            None
+        );
+        let target = ledger.target(Transport::Udp, "2001:db8::1".parse().unwrap(), 80);
+        assert_eq!(target, Some("172.30.1.2:80".parse().unwrap()));
+        ledger.remove(&any.published).unwrap();
+        ledger.insert(RuleId(1), entry(one)).unwrap();
+        ledger
+            .insert(RuleId(2), entry(binding("2001:db8::2", 80, 80)))
+            .unwrap();
+        let hosts: Vec<String> = ledger.shared().keys().map(|key| key.host.to_string()).collect();
+        assert_eq!(hosts, ["2001:db8::1", "2001:db8::2"]);
+    }
+
+    #[test]
+    fn a_binding_is_in_the_ledger_of_its_family_or_in_none() {
+        assert_eq!(Entry::<Address>::new(binding("::", 80, 80)), None);
+        assert_eq!(Entry::<Address6>::new(binding("0.0.0.0", 80, 80)), None);
+        let mut upwards = binding("0.0.0.0", 80, 80);
+        upwards.target = "fd00::2".parse().unwrap();
+        assert_eq!(Entry::<Address>::new(upwards), None);
+        let across: Entry<Address6> = entry(binding("::", 80, 80));
+        let container: std::net::Ipv4Addr = "172.30.1.2".parse().unwrap();
+        assert_eq!(across.target, Address6::mapped(container.into()));
     }
 }

@@ -3,21 +3,22 @@
 //! A range is one rule, whatever its length: its ports' slots all name it. The kernel sees a rule before any slot
 //! that names it, and its slots cleared before its number means something else, so that a packet finds the whole rule
 //! or none. The rules in the kernel are the only record: a new daemon reads them back.
+//!
+//! Each family has tables and numbers of its own ([`writer`] is one code for both), and a rule of one never collides
+//! with one of the other; what is published together is published in both or in none.
 
 mod ledger;
+mod writer;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{Ipv4Addr, SocketAddrV4},
-};
+use std::net::{IpAddr, SocketAddr};
 
-use ipnet::Ipv4Net;
-use netmap_common::maps::{Port, Protocol, Rule, RuleId, SharedKey, Slot, capacity};
+use netmap_common::maps::{Address, Address6, RuleId, capacity};
 
-use self::ledger::Ledger;
+use self::writer::Writer;
+pub(crate) use self::writer::allow_of;
 use crate::{
-    binding::{Binding, PortSpan, Published, Transport},
-    maps::{self, Maps, MapsError},
+    binding::{Binding, HostPorts, Published, Transport},
+    maps::{Maps, MapsError},
 };
 
 /// Why something is not published, or not taken back.
@@ -33,17 +34,20 @@ pub enum PublishError {
     },
     /// Nothing is published there.
     #[error("{0} is not published")]
-    NotPublished(Published),
+    NotPublished(HostPorts),
     /// Only a part of it, or more than it.
     #[error("{wanted} is not published as such; it is a part of, or contains, {existing}: name that one")]
     Partly {
         /// What was to be taken back.
-        wanted: Published,
+        wanted: HostPorts,
         /// What is published.
         existing: Box<Binding>,
     },
+    /// Nothing carries IPv4 to an IPv6 address.
+    #[error("{0} cannot be published: its container has no address of that family")]
+    Unreachable(Box<Binding>),
     /// No number is free.
-    #[error("too many rules: {} are published, the most that there can be", capacity::RULES - 1)]
+    #[error("too many rules: {} of one family are published, the most that there can be", capacity::RULES - 1)]
     Full,
     /// The kernel refused.
     #[error(transparent)]
@@ -53,7 +57,8 @@ pub enum PublishError {
 /// What is published.
 #[derive(Debug, Default)]
 pub struct Publisher {
-    ledger: Ledger,
+    v4: Writer<Address>,
+    v6: Writer<Address6>,
 }
 
 impl Publisher {
@@ -63,39 +68,23 @@ impl Publisher {
     ///
     /// What bpf(2) fails with; [`PublishError::Overlap`] when the rules contradict each other, which no daemon wrote.
     pub fn adopt(maps: &mut Maps) -> Result<Self, PublishError> {
-        let mut allow: BTreeMap<RuleId, Vec<Ipv4Net>> = BTreeMap::new();
-        for (id, sources) in maps.v4.allow.all()? {
-            allow.entry(id).or_default().push(sources);
-        }
-        let mut publisher = Self::default();
-        let mut wanted = BTreeSet::new();
-        for (id, rule) in maps.v4.rules.live()? {
-            let Some(binding) = binding(&rule, allow.remove(&id).unwrap_or_default()) else {
-                continue;
-            };
-            wanted.extend(binding.allow.iter().map(|sources| (id, *sources)));
-            publisher
-                .ledger
-                .insert(id, binding)
-                .map_err(PublishError::from_overlap)?;
-        }
-        maps.v4.allow.replace(&wanted)?;
-        maps.v4.shared.replace(&publisher.ledger.shared())?;
-        let slots = maps.v4.slots.all()?;
-        for (first, count, slot) in publisher.ledger.differences(&slots) {
-            maps.v4.slots.set_slots(first, count, slot)?;
-        }
-        Ok(publisher)
+        Ok(Self {
+            v4: Writer::adopt(&mut maps.v4)?,
+            v6: Writer::adopt(&mut maps.v6)?,
+        })
     }
 
     /// Every binding that is published.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
-        self.ledger.bindings()
+        self.v4.bindings().chain(self.v6.bindings())
     }
 
     /// The container's address and port behind a published one.
-    pub fn target(&self, transport: Transport, host: Ipv4Addr, port: u16) -> Option<SocketAddrV4> {
-        self.ledger.target(transport, host, port)
+    pub fn target(&self, transport: Transport, host: IpAddr, port: u16) -> Option<SocketAddr> {
+        match host {
+            IpAddr::V4(_) => self.v4.target(transport, host, port),
+            IpAddr::V6(_) => self.v6.target(transport, host, port),
+        }
     }
 
     /// Whether all of them could be published now, one beside the other.
@@ -104,8 +93,8 @@ impl Publisher {
     ///
     /// [`PublishError::Overlap`] and [`PublishError::Full`], as [`Publisher::publish`].
     pub fn check(&mut self, bindings: &[Binding]) -> Result<(), PublishError> {
-        let entered = self.enter(bindings)?;
-        self.strike(&entered);
+        self.enter(bindings)?;
+        self.strike(bindings);
         Ok(())
     }
 
@@ -116,8 +105,8 @@ impl Publisher {
     /// [`PublishError::Overlap`], [`PublishError::Full`], or what bpf(2) fails with.
     pub fn publish(&mut self, maps: &mut Maps, bindings: &[Binding]) -> Result<(), PublishError> {
         let entered = self.enter(bindings)?;
-        for (done, (id, binding)) in entered.iter().zip(bindings).enumerate() {
-            let Err(error) = self.write(maps, *id, binding) else {
+        for (done, (id, binding)) in entered.into_iter().zip(bindings).enumerate() {
+            let Err(error) = self.write(maps, id, binding) else {
                 continue;
             };
             // What is in the kernel already goes again, the one that failed included; the first error is the one to tell.
@@ -127,30 +116,35 @@ impl Publisher {
                     None
                 });
             }
-            self.strike(&entered);
+            self.strike(bindings);
             return Err(error);
         }
         Ok(())
     }
 
-    /// Whether each of them is published as such.
+    /// The published sides that `names` stand for: each of them is published as such.
     ///
     /// # Errors
     ///
     /// [`PublishError::NotPublished`], [`PublishError::Partly`].
-    pub fn check_published(&self, published: &[Published]) -> Result<(), PublishError> {
-        for wanted in published {
-            if self.ledger.find(wanted).is_none() {
-                return Err(match self.ledger.overlapping(wanted) {
-                    None => PublishError::NotPublished(*wanted),
-                    Some(existing) => PublishError::Partly {
-                        wanted: *wanted,
-                        existing: Box::new(existing.clone()),
-                    },
-                });
+    pub fn resolve(&self, names: &[HostPorts]) -> Result<Vec<Published>, PublishError> {
+        let mut resolved = Vec::with_capacity(names.len());
+        for wanted in names {
+            let known = resolved.len();
+            resolved.extend(wanted.sides().filter(|side| self.is_published(side)));
+            if resolved.len() > known {
+                continue;
             }
+            let existing = wanted.sides().find_map(|side| self.overlapping(&side));
+            return Err(match existing {
+                None => PublishError::NotPublished(*wanted),
+                Some(existing) => PublishError::Partly {
+                    wanted: *wanted,
+                    existing: Box::new(existing.clone()),
+                },
+            });
         }
-        Ok(())
+        Ok(resolved)
     }
 
     /// Says whether the socket hooks leave the ports of a rule to another program of this host.
@@ -164,147 +158,83 @@ impl Publisher {
         published: &Published,
         yields: bool,
     ) -> Result<(), PublishError> {
-        let Some(id) = self.ledger.find(published) else {
-            return Ok(());
-        };
-        let rule = maps.v4.rules.get(id)?;
-        let flags = if yields {
-            rule.flags | Rule::YIELDS
-        } else {
-            rule.flags & !Rule::YIELDS
-        };
-        if flags != rule.flags {
-            maps.v4.rules.set(id, Rule { flags, ..rule })?;
+        match published.host {
+            IpAddr::V4(_) => self.v4.set_yields(&mut maps.v4, published, yields),
+            IpAddr::V6(_) => self.v6.set_yields(&mut maps.v6, published, yields),
         }
-        Ok(())
     }
 
-    /// Takes all of them back or none; returns what they were.
+    /// Takes what [`Publisher::resolve`] found back; returns what they were.
     ///
     /// # Errors
     ///
-    /// [`PublishError::NotPublished`], [`PublishError::Partly`], or what bpf(2) fails with.
+    /// What bpf(2) fails with.
     pub fn unpublish(
         &mut self,
         maps: &mut Maps,
         published: &[Published],
     ) -> Result<Vec<Binding>, PublishError> {
-        self.check_published(published)?;
-        let mut removed = Vec::new();
+        let mut removed = Vec::with_capacity(published.len());
         for wanted in published {
             removed.extend(self.take_back(maps, wanted)?);
         }
         Ok(removed)
     }
 
+    fn is_published(&self, published: &Published) -> bool {
+        match published.host {
+            IpAddr::V4(_) => self.v4.is_published(published),
+            IpAddr::V6(_) => self.v6.is_published(published),
+        }
+    }
+
+    fn overlapping(&self, published: &Published) -> Option<&Binding> {
+        match published.host {
+            IpAddr::V4(_) => self.v4.overlapping(published),
+            IpAddr::V6(_) => self.v6.overlapping(published),
+        }
+    }
+
+    /// Gives all of them numbers, or none.
     fn enter(&mut self, bindings: &[Binding]) -> Result<Vec<RuleId>, PublishError> {
         let mut entered = Vec::with_capacity(bindings.len());
         for binding in bindings {
-            let refused = match self.ledger.free_id() {
-                None => PublishError::Full,
-                Some(id) => match self.ledger.insert(id, binding.clone()) {
-                    Ok(()) => {
-                        entered.push(id);
-                        continue;
-                    }
-                    Err(overlap) => PublishError::from_overlap(overlap),
-                },
+            let id = match binding.published.host {
+                IpAddr::V4(_) => self.v4.enter(binding),
+                IpAddr::V6(_) => self.v6.enter(binding),
             };
-            self.strike(&entered);
-            return Err(refused);
+            match id {
+                Ok(id) => entered.push(id),
+                Err(refused) => {
+                    self.strike(bindings.get(..entered.len()).unwrap_or_default());
+                    return Err(refused);
+                }
+            }
         }
         Ok(entered)
     }
 
-    fn strike(&mut self, entered: &[RuleId]) {
-        for id in entered {
-            if let Some(published) = self.ledger.get(*id).map(|binding| binding.published) {
-                self.ledger.remove(&published);
+    fn strike(&mut self, bindings: &[Binding]) {
+        for Binding { published, .. } in bindings {
+            match published.host {
+                IpAddr::V4(_) => self.v4.strike(published),
+                IpAddr::V6(_) => self.v6.strike(published),
             }
         }
     }
 
     fn write(&self, maps: &mut Maps, id: RuleId, binding: &Binding) -> Result<(), PublishError> {
-        for sources in &binding.allow {
-            maps.v4.allow.insert(id, *sources)?;
+        match binding.published.host {
+            IpAddr::V4(_) => self.v4.write(&mut maps.v4, id),
+            IpAddr::V6(_) => self.v6.write(&mut maps.v6, id),
         }
-        let generation = maps.v4.rules.get(id)?.generation;
-        let Published {
-            host,
-            ports,
-            transport,
-        } = binding.published;
-        maps.v4.rules.set(
-            id,
-            Rule {
-                host: host.into(),
-                target: binding.target.into(),
-                host_port: Port(ports.first()),
-                target_port: Port(binding.target_ports.first()),
-                length: ports.len(),
-                protocol: transport.protocol().number(),
-                flags: if binding.allow.is_empty() {
-                    Rule::LIVE
-                } else {
-                    Rule::LIVE | Rule::ALLOW_LIST
-                },
-                generation,
-                since: maps::now(),
-            },
-        )?;
-        self.write_slots(maps, &binding.published)
     }
 
     fn take_back(&mut self, maps: &mut Maps, published: &Published) -> Result<Option<Binding>, PublishError> {
-        let shared = self.ledger.shared_of(published);
-        let Some((id, binding)) = self.ledger.remove(published) else {
-            return Ok(None);
-        };
-        if let Err(error) = self.erase(maps, id, &binding, shared.into_keys()) {
-            // What the kernel still has must be there to be taken back again.
-            self.ledger
-                .insert(id, binding)
-                .map_err(PublishError::from_overlap)?;
-            return Err(error);
+        match published.host {
+            IpAddr::V4(_) => self.v4.take_back(&mut maps.v4, published),
+            IpAddr::V6(_) => self.v6.take_back(&mut maps.v6, published),
         }
-        Ok(Some(binding))
-    }
-
-    /// Takes a rule that the ledger has struck out of the kernel; `shared` are the entries that its ports had.
-    fn erase(
-        &self,
-        maps: &mut Maps,
-        id: RuleId,
-        binding: &Binding,
-        shared: impl Iterator<Item = SharedKey>,
-    ) -> Result<(), PublishError> {
-        self.write_slots(maps, &binding.published)?;
-        let still_shared = self.ledger.shared_of(&binding.published);
-        for key in shared.filter(|key| !still_shared.contains_key(key)) {
-            maps.v4.shared.remove(&key)?;
-        }
-        let mut generation = maps.v4.rules.get(id)?.generation;
-        generation.0 = generation.0.wrapping_add(1);
-        let free = Rule {
-            generation,
-            ..Rule::default()
-        };
-        maps.v4.rules.set(id, free)?;
-        for sources in &binding.allow {
-            maps.v4.allow.remove(id, *sources)?;
-        }
-        Ok(())
-    }
-
-    /// Brings the slots of a range to what the ledger says; the entries that slots point to exist before them.
-    fn write_slots(&self, maps: &mut Maps, published: &Published) -> Result<(), PublishError> {
-        for (key, id) in self.ledger.shared_of(published) {
-            maps.v4.shared.insert(key, id)?;
-        }
-        for (first, count, slot) in self.ledger.runs(published) {
-            maps.v4.slots.set_slots(first, count, slot)?;
-        }
-        Ok(())
     }
 }
 
@@ -316,29 +246,3 @@ impl PublishError {
         }
     }
 }
-
-/// The binding that a rule was made from; `None` for bytes that no daemon wrote.
-fn binding(rule: &Rule, allow: Vec<Ipv4Net>) -> Option<Binding> {
-    let transport = match Protocol::from_number(rule.protocol)? {
-        Protocol::Tcp => Transport::Tcp,
-        Protocol::Udp => Transport::Udp,
-        Protocol::Icmp => return None,
-    };
-    let span = |first: Port| {
-        let last = first.0.checked_add(rule.length.checked_sub(1)?)?;
-        PortSpan::new(first.0, last).ok()
-    };
-    Some(Binding {
-        published: Published {
-            host: rule.host.into(),
-            ports: span(rule.host_port)?,
-            transport,
-        },
-        target: rule.target.into(),
-        target_ports: span(rule.target_port)?,
-        allow,
-    })
-}
-
-/// A slot and how many ports from `first` on have it.
-type Run = (u32, u32, Slot);

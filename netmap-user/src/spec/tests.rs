@@ -1,13 +1,32 @@
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
 use super::{PublishSpec, SpecError, check, parse_source, parse_target};
-use crate::binding::{PortSpan, Published, Transport};
+use crate::binding::{Binding, HostPorts, PortSpan, Transport, nobody};
 
 fn span(first: u16, last: u16) -> PortSpan {
     PortSpan::new(first, last).unwrap()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// The bindings of a spec, as they print, each with its allow-list.
+fn bound(spec: &str, targets: &[&str], allow: &[&str]) -> Result<Vec<String>, SpecError> {
+    let targets: Vec<IpAddr> = targets
+        .iter()
+        .map(|target| parse_target(target).unwrap())
+        .collect();
+    let allow: Vec<IpNet> = allow.iter().map(|source| parse_source(source).unwrap()).collect();
+    let bindings = spec.parse::<PublishSpec>().unwrap().bind(&targets, &allow)?;
+    let print = |binding: &Binding| {
+        let allow: Vec<String> = binding.allow.iter().map(ToString::to_string).collect();
+        format!("{binding} {}", allow.join(",")).trim_end().to_owned()
+    };
+    Ok(bindings.iter().map(print).collect())
 }
 
 fn refused(spec: &str) -> SpecError {
@@ -15,27 +34,29 @@ fn refused(spec: &str) -> SpecError {
 }
 
 fn refused_published(spec: &str) -> SpecError {
-    spec.parse::<Published>().unwrap_err()
+    spec.parse::<HostPorts>().unwrap_err()
 }
 
 #[test]
-fn a_port_alone_is_tcp_on_every_address() {
+fn a_port_alone_is_tcp_on_every_address_of_both_families() {
     let spec: PublishSpec = "8080:80".parse().unwrap();
-    assert_eq!(spec.published.host, Ipv4Addr::UNSPECIFIED);
-    assert_eq!(spec.published.ports, span(8080, 8080));
-    assert_eq!(spec.published.transport, Transport::Tcp);
+    assert_eq!(spec.host_ports.host, None);
+    let sides: Vec<_> = spec.host_ports.sides().map(|side| side.to_string()).collect();
+    assert_eq!(sides, ["0.0.0.0:8080/tcp", "[::]:8080/tcp"]);
+    assert_eq!(spec.host_ports.ports, span(8080, 8080));
+    assert_eq!(spec.host_ports.transport, Transport::Tcp);
     assert_eq!(spec.target_ports, span(80, 80));
 }
 
 #[test]
 fn address_range_and_protocol_are_read() {
     let spec: PublishSpec = "127.0.0.2:20000-29999:30000-39999/udp".parse().unwrap();
-    assert_eq!(spec.published.host, Ipv4Addr::new(127, 0, 0, 2));
-    assert_eq!(spec.published.ports, span(20000, 29999));
-    assert_eq!(spec.published.transport, Transport::Udp);
+    assert_eq!(spec.host_ports.host, Some(ip("127.0.0.2")));
+    assert_eq!(spec.host_ports.ports, span(20000, 29999));
+    assert_eq!(spec.host_ports.transport, Transport::Udp);
     assert_eq!(spec.target_ports, span(30000, 39999));
     assert_eq!(
-        "1:1/TCP".parse::<PublishSpec>().unwrap().published.transport,
+        "1:1/TCP".parse::<PublishSpec>().unwrap().host_ports.transport,
         Transport::Tcp
     );
     assert_eq!(
@@ -50,10 +71,16 @@ fn address_range_and_protocol_are_read() {
 
 #[test]
 fn the_published_side_is_read_alone() {
-    let published: Published = "192.0.2.1:53/udp".parse().unwrap();
-    assert_eq!(published.to_string(), "192.0.2.1:53/udp");
-    let published: Published = "8000-8009".parse().unwrap();
-    assert_eq!(published.to_string(), "0.0.0.0:8000-8009/tcp");
+    for (text, printed) in [
+        ("192.0.2.1:53/udp", "192.0.2.1:53/udp"),
+        ("8000-8009", "8000-8009/tcp"),
+        ("0.0.0.0:80", "0.0.0.0:80/tcp"),
+        ("[::]:80", "[::]:80/tcp"),
+        ("[2001:db8::1]:53/udp", "[2001:db8::1]:53/udp"),
+    ] {
+        let host_ports: HostPorts = text.parse().unwrap();
+        assert_eq!(host_ports.to_string(), printed);
+    }
 }
 
 #[test]
@@ -146,18 +173,12 @@ fn bad_host_addresses_are_refused() {
     );
     assert_eq!(refused(":80:80"), SpecError::BadAddress(String::new()));
     assert_eq!(refused("80:80:80"), SpecError::BadAddress("80".into()));
-    assert_eq!(
-        refused("224.0.0.1:80:80"),
-        SpecError::NotAHost(Ipv4Addr::new(224, 0, 0, 1))
-    );
+    assert_eq!(refused("224.0.0.1:80:80"), SpecError::NotAHost(ip("224.0.0.1")));
     assert_eq!(
         refused("255.255.255.255:80:80"),
-        SpecError::NotAHost(Ipv4Addr::BROADCAST)
+        SpecError::NotAHost(ip("255.255.255.255"))
     );
-    assert_eq!(
-        refused("0.1.2.3:80:80"),
-        SpecError::NotAHost(Ipv4Addr::new(0, 1, 2, 3))
-    );
+    assert_eq!(refused("0.1.2.3:80:80"), SpecError::NotAHost(ip("0.1.2.3")));
     assert_eq!(
         refused_published("localhost:80"),
         SpecError::BadAddress("localhost".into())
@@ -165,44 +186,192 @@ fn bad_host_addresses_are_refused() {
 }
 
 #[test]
-fn ipv6_addresses_are_of_the_wrong_family() {
-    assert_eq!(refused("[::1]:80:80"), SpecError::WrongFamily("::1".into()));
-    assert_eq!(refused("fd00::2:80:80"), SpecError::WrongFamily("fd00::2".into()));
-    assert_eq!(refused_published("[::]:80"), SpecError::WrongFamily("::".into()));
+fn ipv6_addresses_stand_in_brackets() {
+    for (spec, host) in [
+        ("[::]:80:80", "::"),
+        ("[::1]:80:80", "::1"),
+        ("[2001:db8::1]:80:80/tcp", "2001:db8::1"),
+    ] {
+        let spec: PublishSpec = spec.parse().unwrap();
+        assert_eq!(spec.host_ports.host, Some(ip(host)));
+        assert_eq!(
+            (spec.host_ports.ports, spec.target_ports),
+            (span(80, 80), span(80, 80))
+        );
+    }
+    assert_eq!(
+        refused("fd00::2:80:80"),
+        SpecError::Unbracketed("fd00::2".parse().unwrap())
+    );
+    assert_eq!(
+        refused_published("::1:80").to_string(),
+        "::1 is an IPv6 address; write it in brackets, as in [::1]:8080"
+    );
     assert_eq!(refused("[x]:80:80"), SpecError::BadAddress("x".into()));
+    for spec in ["[::1", "[::1]", "[::1]80:80", "[192.0.2.1]:80:80"] {
+        assert_eq!(refused(spec), SpecError::BadAddress(spec.into()));
+    }
+    assert_eq!(refused("[::1]:80"), SpecError::NoContainerPort("[::1]:80".into()));
+    assert_eq!(refused("[::1]:80:80:80"), SpecError::NotAPort("80:80".into()));
+}
+
+#[test]
+fn ipv6_addresses_that_no_host_has_alone_are_refused() {
+    assert_eq!(refused("[ff02::1]:80:80"), SpecError::NotAHost(ip("ff02::1")));
+    assert_eq!(refused("[fe80::1]:80:80"), SpecError::LinkLocal("fe80::1".into()));
     assert_eq!(
-        parse_target("fd00::2"),
-        Err(SpecError::WrongFamily("fd00::2".into()))
+        refused("[fe80::1%eth0]:80:80"),
+        SpecError::LinkLocal("fe80::1%eth0".into())
     );
     assert_eq!(
-        parse_target("[fe80::2%br0]"),
-        Err(SpecError::WrongFamily("fe80::2%br0".into()))
-    );
-    assert_eq!(
-        parse_source("fd00::/8"),
-        Err(SpecError::WrongFamily("fd00::/8".into()))
+        refused("[::ffff:192.0.2.1]:80:80").to_string(),
+        "::ffff:192.0.2.1 is an IPv4 address; write 192.0.2.1"
     );
 }
 
 #[test]
+fn ipv6_addresses_that_no_container_has_are_refused() {
+    assert_eq!(parse_target("fd00::2"), Ok(ip("fd00::2")));
+    assert_eq!(parse_target("::"), Err(SpecError::Unspecified(ip("::"))));
+    assert_eq!(parse_target("::1"), Err(SpecError::Loopback(ip("::1"))));
+    assert_eq!(parse_target("ff02::1"), Err(SpecError::NotUnicast(ip("ff02::1"))));
+    assert_eq!(
+        parse_target("fe80::2"),
+        Err(SpecError::LinkLocal("fe80::2".into()))
+    );
+    assert_eq!(
+        parse_target("fe80::2%br0"),
+        Err(SpecError::LinkLocal("fe80::2%br0".into()))
+    );
+    assert!(matches!(
+        parse_target("::ffff:10.0.0.1"),
+        Err(SpecError::Mapped(..))
+    ));
+}
+
+#[test]
+fn a_port_without_an_address_is_published_in_both_families() {
+    assert_eq!(
+        bound("8080:80", &["172.30.1.2"], &[]).unwrap(),
+        ["0.0.0.0:8080->172.30.1.2:80/tcp", "[::]:8080->172.30.1.2:80/tcp"]
+    );
+    for targets in [["172.30.1.2", "fd00::2"], ["fd00::2", "172.30.1.2"]] {
+        assert_eq!(
+            bound("8080-8081:80-81/udp", &targets, &[]).unwrap(),
+            [
+                "0.0.0.0:8080-8081->172.30.1.2:80-81/udp",
+                "[::]:8080-8081->[fd00::2]:80-81/udp"
+            ]
+        );
+    }
+    assert_eq!(
+        bound("8080:80", &["fd00::2"], &[]).unwrap(),
+        ["[::]:8080->[fd00::2]:80/tcp"]
+    );
+}
+
+#[test]
+fn a_port_of_an_address_is_published_in_its_family() {
+    for (spec, target, printed) in [
+        ("0.0.0.0:8080:80", "172.30.1.2", "0.0.0.0:8080->172.30.1.2:80/tcp"),
+        ("[::]:8080:80", "fd00::2", "[::]:8080->[fd00::2]:80/tcp"),
+        (
+            "[2001:db8::1]:8080:80",
+            "172.30.1.2",
+            "[2001:db8::1]:8080->172.30.1.2:80/tcp",
+        ),
+        ("[::1]:8080:80", "fd00::2", "[::1]:8080->[fd00::2]:80/tcp"),
+    ] {
+        assert_eq!(bound(spec, &[target], &[]).unwrap(), [printed]);
+    }
+}
+
+#[test]
+fn targets_that_nothing_would_use_are_refused() {
+    let sentence = |spec, targets: &[&str]| bound(spec, targets, &[]).unwrap_err().to_string();
+    let unreachable = "192.0.2.1 is an IPv4 address, from which no connection leads to fd00::2; give an IPv4 address of the container";
+    assert_eq!(sentence("192.0.2.1:8080:80", &["fd00::2"]), unreachable);
+    assert_eq!(
+        sentence("192.0.2.1:8080:80", &["fd00::2", "172.30.1.2"]),
+        unreachable
+    );
+    assert_eq!(
+        sentence("[::]:8080:80", &["fd00::2", "172.30.1.2"]),
+        "[::] is published for IPv6 alone; 172.30.1.2 would not be used beside fd00::2"
+    );
+    assert_eq!(
+        bound("8080:80", &["172.30.1.2", "172.30.1.3"], &[]),
+        Err(SpecError::TwoTargets(ip("172.30.1.2"), ip("172.30.1.3")))
+    );
+    assert!(matches!(
+        bound("8080:80", &["fd00::2", "fd00::3"], &[]),
+        Err(SpecError::TwoTargets(..))
+    ));
+    assert_eq!(bound("8080:80", &[], &[]), Err(SpecError::NoTarget));
+}
+
+#[test]
+fn sources_go_to_their_family_and_a_family_without_any_admits_nobody() {
+    let c1 = &["172.30.1.2"];
+    assert_eq!(
+        bound("80:80", c1, &["10.0.0.0/8", "fd00::/8", "192.0.2.7"]).unwrap(),
+        [
+            "0.0.0.0:80->172.30.1.2:80/tcp 10.0.0.0/8,192.0.2.7/32",
+            "[::]:80->172.30.1.2:80/tcp fd00::/8"
+        ]
+    );
+    assert_eq!(
+        bound("80:80", c1, &["10.0.0.0/8"]).unwrap(),
+        [
+            "0.0.0.0:80->172.30.1.2:80/tcp 10.0.0.0/8",
+            "[::]:80->172.30.1.2:80/tcp ::/128"
+        ]
+    );
+    assert_eq!(
+        bound("80:80", c1, &["::/0"]).unwrap(),
+        [
+            "0.0.0.0:80->172.30.1.2:80/tcp 0.0.0.0/32",
+            "[::]:80->172.30.1.2:80/tcp ::/0"
+        ]
+    );
+    assert_eq!(
+        bound("80:80", &["fd00::2"], &["10.0.0.0/8", "fd00::/8"]).unwrap(),
+        ["[::]:80->[fd00::2]:80/tcp fd00::/8"]
+    );
+    for (spec, target, source) in [
+        ("80:80", "fd00::2", "10.0.0.0/8"),
+        ("[::]:80:80", "172.30.1.2", "10.0.0.0/8"),
+        ("0.0.0.0:80:80", "172.30.1.2", "fd00::/8"),
+    ] {
+        assert!(
+            matches!(
+                bound(spec, &[target], &[source]),
+                Err(SpecError::SourceFamily { .. })
+            ),
+            "{spec}"
+        );
+    }
+}
+
+#[test]
 fn addresses_that_no_container_has_are_refused() {
-    assert_eq!(parse_target("172.30.1.2"), Ok(Ipv4Addr::new(172, 30, 1, 2)));
+    assert_eq!(parse_target("172.30.1.2"), Ok(ip("172.30.1.2")));
     assert_eq!(parse_target("web"), Err(SpecError::BadAddress("web".into())));
     assert_eq!(
         parse_target("0.0.0.0"),
-        Err(SpecError::Unspecified(Ipv4Addr::UNSPECIFIED))
+        Err(SpecError::Unspecified(ip("0.0.0.0")))
     );
     assert_eq!(
         parse_target("127.0.0.1"),
-        Err(SpecError::Loopback(Ipv4Addr::LOCALHOST))
+        Err(SpecError::Loopback(ip("127.0.0.1")))
     );
     assert_eq!(
         parse_target("239.1.1.1"),
-        Err(SpecError::NotUnicast(Ipv4Addr::new(239, 1, 1, 1)))
+        Err(SpecError::NotUnicast(ip("239.1.1.1")))
     );
     assert_eq!(
         parse_target("255.255.255.255"),
-        Err(SpecError::NotUnicast(Ipv4Addr::BROADCAST))
+        Err(SpecError::NotUnicast(ip("255.255.255.255")))
     );
 }
 
@@ -215,62 +384,102 @@ fn an_allowed_source_is_a_network_or_one_address() {
         Err(SpecError::BadNetwork("10.0.0.0/33".into()))
     );
     assert_eq!(parse_source(""), Err(SpecError::BadNetwork(String::new())));
+    assert_eq!(parse_source("fd00::1/8").unwrap().to_string(), "fd00::/8");
+    assert_eq!(
+        parse_source("2001:db8::7").unwrap().to_string(),
+        "2001:db8::7/128"
+    );
+    assert_eq!(parse_source("fe80::/10").unwrap().to_string(), "fe80::/10");
+    assert!(matches!(
+        parse_source("::ffff:10.0.0.0/104"),
+        Err(SpecError::Mapped(..))
+    ));
 }
 
 #[test]
 fn a_binding_from_elsewhere_is_checked_alike() {
     let spec: PublishSpec = "8080:80".parse().unwrap();
-    let good = spec.bind(Ipv4Addr::new(172, 30, 1, 2), Vec::new()).unwrap();
+    let good = spec.bind(&[ip("172.30.1.2")], &[]).unwrap().remove(0);
     assert_eq!(good.to_string(), "0.0.0.0:8080->172.30.1.2:80/tcp");
     let mut bad = good.clone();
     bad.target_ports = span(80, 81);
     assert!(matches!(check(&bad), Err(SpecError::DifferentLength { .. })));
     let mut bad = good.clone();
-    bad.target = Ipv4Addr::LOCALHOST;
-    assert_eq!(check(&bad), Err(SpecError::Loopback(Ipv4Addr::LOCALHOST)));
-    let mut bad = good;
-    bad.published.host = Ipv4Addr::BROADCAST;
-    assert_eq!(check(&bad), Err(SpecError::NotAHost(Ipv4Addr::BROADCAST)));
+    bad.target = Ipv4Addr::LOCALHOST.into();
+    assert_eq!(check(&bad), Err(SpecError::Loopback(ip("127.0.0.1"))));
+    let mut bad = good.clone();
+    bad.published.host = Ipv4Addr::BROADCAST.into();
+    assert_eq!(check(&bad), Err(SpecError::NotAHost(ip("255.255.255.255"))));
+    let mut bad = good.clone();
+    bad.target = ip("fd00::2");
+    assert!(matches!(check(&bad), Err(SpecError::OtherFamily { .. })));
+    let mut bad = good.clone();
+    bad.allow = vec![nobody(ip("::"))];
+    assert!(matches!(check(&bad), Err(SpecError::SourceFamily { .. })));
+    let mut across = good;
+    across.published.host = ip("::");
+    across.allow = vec![nobody(ip("::"))];
+    assert_eq!(check(&across), Ok(()));
+    across.allow = vec!["::ffff:10.0.0.0/104".parse().unwrap()];
+    assert!(matches!(check(&across), Err(SpecError::Mapped(..))));
 }
 
-fn any_published() -> impl Strategy<Value = (Published, u16)> {
+fn any_host() -> impl Strategy<Value = Option<IpAddr>> {
+    let ipv4 = (1u8..=223, any::<[u8; 3]>()).prop_map(|(net, [b, c, d])| Ipv4Addr::new(net, b, c, d).into());
+    // 2000::/3, global unicast.
+    let ipv6 = any::<u128>().prop_map(|bits| Ipv6Addr::from_bits(bits >> 3 | 1 << 125).into());
+    prop_oneof![
+        Just(None),
+        Just(Some(Ipv4Addr::UNSPECIFIED.into())),
+        Just(Some(Ipv6Addr::UNSPECIFIED.into())),
+        ipv4.prop_map(Some),
+        ipv6.prop_map(Some)
+    ]
+}
+
+fn any_host_ports() -> impl Strategy<Value = (HostPorts, u16)> {
     (
         1..=u16::MAX,
         1..=u16::MAX,
         1..=u16::MAX,
-        1u8..=223,
-        any::<[u8; 3]>(),
+        any_host(),
         any::<bool>(),
     )
-        .prop_map(|(a, b, target, net, rest, udp)| {
+        .prop_map(|(a, b, target, host, udp)| {
             let (first, last) = (a.min(b), a.max(b));
-            let published = Published {
-                host: Ipv4Addr::new(net, rest[0], rest[1], rest[2]),
+            let host_ports = HostPorts {
+                host,
                 ports: span(first, last),
                 transport: if udp { Transport::Udp } else { Transport::Tcp },
             };
-            (published, target.min(u16::MAX - (last - first)).max(1))
+            (host_ports, target.min(u16::MAX - (last - first)).max(1))
         })
 }
 
 proptest! {
     #[test]
-    fn what_is_printed_reads_back((published, target) in any_published()) {
-        prop_assert_eq!(published.to_string().parse::<Published>(), Ok(published));
-        let target_ports = span(target, target + (published.ports.len() - 1));
-        let Published { host, ports, transport } = published;
-        let text = format!("{host}:{ports}:{target_ports}/{transport}");
-        prop_assert_eq!(text.parse::<PublishSpec>(), Ok(PublishSpec { published, target_ports }));
+    fn what_is_printed_reads_back((host_ports, target) in any_host_ports()) {
+        let printed = host_ports.to_string();
+        prop_assert_eq!(printed.parse::<HostPorts>(), Ok(host_ports));
+        let target_ports = span(target, target + (host_ports.ports.len() - 1));
+        let text = printed.replace('/', &format!(":{target_ports}/"));
+        prop_assert_eq!(text.parse::<PublishSpec>(), Ok(PublishSpec { host_ports, target_ports }));
     }
 
     #[test]
     fn no_text_panics(text in "[0-9a-z:./\\[\\]%-]{0,24}") {
-        let _parsed = (text.parse::<PublishSpec>(), text.parse::<Published>(), parse_target(&text));
+        let _parsed = (text.parse::<PublishSpec>(), text.parse::<HostPorts>(), parse_target(&text));
     }
 
     #[test]
     fn a_network_reads_back(address in any::<u32>(), length in 0u8..=32) {
         let network = Ipv4Net::new(Ipv4Addr::from_bits(address), length).unwrap().trunc();
-        prop_assert_eq!(parse_source(&network.to_string()), Ok(network));
+        prop_assert_eq!(parse_source(&network.to_string()), Ok(network.into()));
+    }
+
+    #[test]
+    fn an_ipv6_network_reads_back(address in (1u128 << 96).., length in 32u8..=128) {
+        let network = Ipv6Net::new(Ipv6Addr::from_bits(address), length).unwrap().trunc();
+        prop_assert_eq!(parse_source(&network.to_string()), Ok(network.into()));
     }
 }

@@ -8,7 +8,9 @@
 
 mod adoption;
 mod clsact;
+mod families;
 mod lab;
+mod publish;
 mod refusal;
 mod scale;
 mod tables;

@@ -12,7 +12,7 @@ use super::lab::{Lab, tree};
 #[test]
 fn a_pinned_map_of_another_layout_is_refused_by_name() {
     Lab::run(|lab| {
-        let folder = lab.pin_dir.join("v2/maps");
+        let folder = lab.pin_dir.join("v3/maps");
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(name::RULES);
         HashMap::<_, u32, u32>::create(7, 0).unwrap().pin(&path).unwrap();
@@ -43,7 +43,10 @@ fn the_flow_table_keeps_its_size_and_is_not_resized_behind_the_users_back() {
             "{error}"
         );
         drop(Dataplane::load(&sized(None)).unwrap());
-        assert_eq!(Maps::open(&lab.pin_dir).unwrap().flows.capacity().unwrap(), 1_024);
+        assert_eq!(
+            Maps::open(&lab.pin_dir).unwrap().v4.flows.capacity().unwrap(),
+            1_024
+        );
     });
 }
 

@@ -13,7 +13,7 @@ use netmap_common::maps::{
 };
 use netmap_user::{
     dataplane::{Dataplane, LoadOptions},
-    expiry::{Purge, Sweeper, Swept},
+    expiry::{Gone, Purge, Sweeper, Swept},
     maps::Maps,
 };
 
@@ -291,11 +291,19 @@ fn a_purge_ends_all_that_leads_nowhere_also_what_is_lost_meanwhile() {
         purge.begin();
         for _ in 0..10 {
             let is_gone = |_: &FlowKey, flow: &Flow| flow.out == IfIndex(1);
-            assert_eq!(purge.slice(&mut maps, &is_gone).unwrap(), None);
+            let gone = Gone {
+                v4: &is_gone,
+                v6: &|_, _| true,
+            };
+            assert_eq!(purge.slice(&mut maps, &gone).unwrap(), None);
         }
         purge.begin();
         let is_gone = |_: &FlowKey, flow: &Flow| matches!(flow.out, IfIndex(1 | 2));
-        let ended = std::iter::repeat_with(|| purge.slice(&mut maps, &is_gone).unwrap())
+        let gone = Gone {
+            v4: &is_gone,
+            v6: &|_, _| true,
+        };
+        let ended = std::iter::repeat_with(|| purge.slice(&mut maps, &gone).unwrap())
             .take(1_000)
             .find_map(|ended| ended);
         assert!(!purge.is_running());

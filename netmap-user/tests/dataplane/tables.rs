@@ -43,7 +43,7 @@ fn everything_is_loaded_pinned_and_counted() {
             assert!(stats.verified_instructions.unwrap() > 0, "{}", stats.name);
         }
         for map in name::ALL {
-            assert!(lab.pin_dir.join("v2/maps").join(map).exists(), "{map}");
+            assert!(lab.pin_dir.join("v3/maps").join(map).exists(), "{map}");
         }
         let maps = Maps::open(&lab.pin_dir).unwrap();
         let counters = maps.counters.all().unwrap();
@@ -78,6 +78,7 @@ fn ten_thousand_slots_are_set_within_ten_milliseconds() {
         assert_eq!(all.len(), 2 * 65_536);
         assert_eq!(all.iter().filter(|slot| **slot == Slot(5)).count(), 10_000);
         let error = maps
+            .v4
             .slots
             .set_slots(2 * 65_536 - 1, 2, Slot(1))
             .unwrap_err()
@@ -169,9 +170,9 @@ fn a_full_table_says_so() {
     Lab::run(|lab| {
         let _dataplane = lab.load();
         let mut maps = Maps::open(&lab.pin_dir).unwrap();
-        let desired = (1..=4_096).map(|number| (Address(number), IfIndex(1))).collect();
+        let desired = (1..=16_384).map(|number| (Address(number), IfIndex(1))).collect();
         maps.v4.locals.replace(&desired).unwrap();
-        let error = maps.v4.locals.insert(Address(5_000), IfIndex(1)).unwrap_err();
+        let error = maps.v4.locals.insert(Address(20_000), IfIndex(1)).unwrap_err();
         assert_eq!(error.to_string(), "the table LOCALS is full");
     });
 }

@@ -11,8 +11,8 @@ fn a_published_container_is_found_without_having_sent_a_packet() {
     let (br, vc) = (lab.index("br1"), lab.index("vc1"));
     lab.inside(async {
         let mut host = open().await;
-        host.want(BTreeSet::from([C1]));
-        assert_eq!(host.view().unresolved, [C1]);
+        host.want(BTreeSet::from([C1.into()]));
+        assert_eq!(host.view().unresolved, [IpAddr::V4(C1)]);
         until(&mut host, "endpoint", |view| endpoint(view, C1).is_some()).await;
         let expected = Endpoint {
             out: vc,
@@ -23,7 +23,7 @@ fn a_published_container_is_found_without_having_sent_a_packet() {
         };
         assert_eq!(endpoint(host.view(), C1), Some(expected));
         assert!(host.view().unresolved.is_empty());
-        assert_eq!(host.place_of(C1).map(|place| place.port), Some(vc));
+        assert_eq!(host.place_of(C1.into()).map(|place| place.port), Some(vc));
     });
 }
 
@@ -32,10 +32,11 @@ fn a_container_that_starts_after_it_was_published_is_found() {
     let lab = Lab::new();
     lab.inside(async {
         let mut host = open().await;
-        host.want(BTreeSet::from([C1]));
+        host.want(BTreeSet::from([C1.into()]));
         // The kernel gives up on it first.
         let failed = |host: &Host| {
             host.snapshot()
+                .v4
                 .neighbours
                 .values()
                 .any(|neighbour| *neighbour == Neighbour::Failed)
@@ -64,7 +65,7 @@ fn a_container_whose_veth_is_made_anew_is_found_again() {
     let before = lab.index("vc1");
     let out = lab.inside(async {
         let mut host = open().await;
-        host.want(BTreeSet::from([C1]));
+        host.want(BTreeSet::from([C1.into()]));
         until(&mut host, "endpoint", |view| endpoint(view, C1).is_some()).await;
         lab.ip("h", "link del vc1");
         until(&mut host, "no endpoint", |view| endpoint(view, C1).is_none()).await;
@@ -86,14 +87,14 @@ fn a_container_stays_found_when_bridge_and_neighbour_table_forget_it() {
     let vc = lab.index("vc1");
     lab.inside(async {
         let mut host = open().await;
-        host.want(BTreeSet::from([C1]));
+        host.want(BTreeSet::from([C1.into()]));
         until(&mut host, "endpoint", |view| endpoint(view, C1).is_some()).await;
         lab.ip(
             "h",
             "neigh flush all\nlink set br1 type bridge fdb_flush\naddr add 10.7.7.7/32 dev lo",
         );
         let mark: Address = Ipv4Addr::new(10, 7, 7, 7).into();
-        until(&mut host, "mark", |view| view.locals.contains_key(&mark)).await;
+        until(&mut host, "mark", |view| view.v4.locals.contains_key(&mark)).await;
         assert!(
             host.snapshot().stations.is_empty(),
             "{:?}",
@@ -109,14 +110,14 @@ fn a_neighbour_without_a_known_port_is_verified_so_that_the_bridge_learns_it() {
     lab.container();
     lab.inside(async {
         let mut host = open().await;
-        host.want(BTreeSet::from([C1]));
+        host.want(BTreeSet::from([C1.into()]));
         until(&mut host, "endpoint", |view| endpoint(view, C1).is_some()).await;
         lab.ip("h", "link set br1 type bridge fdb_flush");
         // A daemon that starts now knows nothing from before.
         let mut second = open().await;
         assert!(second.snapshot().stations.is_empty());
-        second.want(BTreeSet::from([C1]));
-        assert_eq!(second.view().unresolved, [C1]);
+        second.want(BTreeSet::from([C1.into()]));
+        assert_eq!(second.view().unresolved, [IpAddr::V4(C1)]);
         until(&mut second, "endpoint", |view| endpoint(view, C1).is_some()).await;
     });
 }

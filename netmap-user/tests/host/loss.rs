@@ -16,21 +16,21 @@ fn lost_events_end_in_a_right_view() {
         lab.ip("h", "addr del 10.8.0.7/32 dev lo");
         let last: Address = Ipv4Addr::new(10, 8, 0, 199).into();
         until(&mut host, "everything", |view| {
-            view.locals.contains_key(&last)
-                && named(view, "vc1").is_some_and(|port| port.value.way == Way::Peer as u8)
+            view.v4.locals.contains_key(&last)
+                && value(view, "vc1").is_some_and(|port| port.way == Way::Peer as u8)
         })
         .await;
         assert!(host.resyncs() > 0);
-        assert_eq!(host.view().locals.len(), before.locals.len() + 199);
+        assert_eq!(host.view().v4.locals.len(), before.v4.locals.len() + 199);
         // Events are followed again after that.
         lab.ip("h", "addr add 10.8.0.7/32 dev lo");
         let seven: Address = Ipv4Addr::new(10, 8, 0, 7).into();
-        until(&mut host, "followed", |view| view.locals.contains_key(&seven)).await;
+        until(&mut host, "followed", |view| view.v4.locals.contains_key(&seven)).await;
         let fresh = open().await;
         assert_eq!(host.view(), fresh.view());
-        assert_eq!(host.snapshot().addresses, fresh.snapshot().addresses);
+        assert_eq!(host.snapshot().v4.addresses, fresh.snapshot().v4.addresses);
         assert_eq!(host.snapshot().links, fresh.snapshot().links);
-        assert_eq!(host.snapshot().routes, fresh.snapshot().routes);
+        assert_eq!(host.snapshot().v4.routes, fresh.snapshot().v4.routes);
     });
 }
 

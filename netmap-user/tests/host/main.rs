@@ -3,10 +3,17 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod containers;
+mod ipv6;
 mod lab;
 mod loss;
 
-use std::{collections::BTreeSet, fs, net::Ipv4Addr, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    process::Command,
+    time::Duration,
+};
 
 use netmap_common::maps::{Address, Endpoint, Interface, Role, Way};
 use netmap_user::host::{Host, NamedInterface, Selection, View};
@@ -37,8 +44,15 @@ fn named<'a>(view: &'a View, name: &str) -> Option<&'a NamedInterface> {
     view.interfaces.values().find(|interface| interface.name == name)
 }
 
+/// The same as the data plane wants it.
+fn value(view: &View, name: &str) -> Option<Interface> {
+    let carriers = view.interfaces.iter();
+    let (index, _) = carriers.clone().find(|(_, interface)| interface.name == name)?;
+    view.v4.interfaces.get(index).copied()
+}
+
 fn endpoint(view: &View, address: Ipv4Addr) -> Option<Endpoint> {
-    view.endpoints.get(&address.into()).copied()
+    view.v4.endpoints.get(&address.into()).copied()
 }
 
 async fn open() -> Host {
@@ -62,7 +76,7 @@ fn the_first_view_shows_what_is_there() {
         let mut expected = vec![(up, Role::Uplink), (br, Role::Bridge), (vc, Role::Port)];
         expected.sort_by_key(|(index, _)| *index);
         assert_eq!(roles, expected);
-        assert_eq!(view.interfaces[&up].value.address, HOST.into());
+        assert_eq!(view.v4.interfaces[&up].address, HOST.into());
         let port = Interface {
             role: Role::Port as u8,
             way: Way::Peer as u8,
@@ -71,11 +85,11 @@ fn the_first_view_shows_what_is_there() {
             address: GATEWAY.into(),
             ..Interface::default()
         };
-        assert_eq!(view.interfaces[&vc].value, port);
-        let locals: Vec<_> = view.locals.keys().copied().map(Ipv4Addr::from).collect();
+        assert_eq!(view.v4.interfaces[&vc], port);
+        let locals: Vec<_> = view.v4.locals.keys().copied().map(Ipv4Addr::from).collect();
         assert_eq!(locals, [Ipv4Addr::LOCALHOST, GATEWAY, HOST]);
         assert_eq!(
-            view.networks[&"172.30.1.0/24".parse().unwrap()].gateway,
+            view.v4.networks[&"172.30.1.0/24".parse().unwrap()].gateway,
             GATEWAY.into()
         );
     });
@@ -95,14 +109,14 @@ fn a_container_added_later_appears_as_a_port_reached_by_peer() {
         let mut host = open().await;
         lab.container();
         until(&mut host, "port by peer", |view| {
-            named(view, "vc1").is_some_and(|port| port.value.way == Way::Peer as u8)
+            value(view, "vc1").is_some_and(|port| port.way == Way::Peer as u8)
         })
         .await;
         host.view().clone()
     });
-    let port = named(&host, "vc1").unwrap();
-    assert_eq!((port.role, port.value.out), (Role::Port, lab.index("vc1")));
-    assert_eq!(port.value.bridge, lab.index("br1"));
+    assert_eq!(named(&host, "vc1").map(|port| port.role), Some(Role::Port));
+    let port = value(&host, "vc1").unwrap();
+    assert_eq!((port.out, port.bridge), (lab.index("vc1"), lab.index("br1")));
 }
 
 #[test]
@@ -114,21 +128,22 @@ fn addresses_and_default_routes_that_come_and_go_are_followed() {
         let mut host = open().await;
         lab.ip("h", "addr add 192.168.50.77/32 dev up0");
         until(&mut host, "address", |view| {
-            view.locals.get(&second.into()) == Some(&up)
+            view.v4.locals.get(&second.into()) == Some(&up)
         })
         .await;
-        assert_eq!(host.view().interfaces[&up].value.address, HOST.into());
+        assert_eq!(host.view().v4.interfaces[&up].address, HOST.into());
         lab.ip("h", "route replace default via 192.168.50.1 src 192.168.50.77");
         until(&mut host, "source", |view| {
-            view.interfaces[&up].value.address == second.into()
+            view.v4.interfaces[&up].address == second.into()
         })
         .await;
         // The kernel says nothing about a route that goes with the last address, or with the link.
         lab.ip("h", "addr flush dev up0");
         until(&mut host, "uplink without an address", |view| {
-            view.interfaces
+            view.v4
+                .interfaces
                 .get(&up)
-                .is_some_and(|uplink| uplink.value.address == Address::ANY)
+                .is_some_and(|uplink| uplink.address == Address::ANY)
         })
         .await;
         lab.ip(
@@ -138,14 +153,14 @@ fn addresses_and_default_routes_that_come_and_go_are_followed() {
              route add default via 192.168.50.1",
         );
         until(&mut host, "uplink with its address again", |view| {
-            view.interfaces[&up].value.address == HOST.into()
+            view.v4.interfaces[&up].address == HOST.into()
         })
         .await;
         // An interface that is down for a while is still the uplink.
         lab.ip("h", "link set up0 down\naddr add 192.168.50.78/32 dev up0");
         let third = Ipv4Addr::new(192, 168, 50, 78);
         until(&mut host, "what came after", |view| {
-            view.locals.contains_key(&third.into())
+            view.v4.locals.contains_key(&third.into())
         })
         .await;
         assert_eq!(
@@ -157,7 +172,7 @@ fn addresses_and_default_routes_that_come_and_go_are_followed() {
             "link set up0 up\nroute add default via 192.168.50.1 metric 5\naddr del 192.168.50.77/32 dev up0",
         );
         until(&mut host, "uplink once more", |view| {
-            view.default_uplink == Some(up) && !view.locals.contains_key(&second.into())
+            view.default_uplink == Some(up) && !view.v4.locals.contains_key(&second.into())
         })
         .await;
         assert_eq!(host.resyncs(), 0);
@@ -172,7 +187,7 @@ fn a_tap_is_reached_through_the_bridge() {
         let mut host = open().await;
         lab.ip("h", "tuntap add tap1 mode tap\nlink set tap1 master br1");
         until(&mut host, "tap", |view| named(view, "tap1").is_some()).await;
-        let value = named(host.view(), "tap1").unwrap().value;
+        let value = value(host.view(), "tap1").unwrap();
         assert_eq!((value.way, value.out, value.bridge), (Way::Neigh as u8, br, br));
     });
 }
@@ -184,7 +199,7 @@ fn isolation_and_leaving_the_bridge_are_noticed() {
     let full = lab.full("h");
     lab.inside(async {
         let mut host = open().await;
-        let isolated = |view: &View, flag| named(view, "vc1").is_some_and(|port| port.value.flags == flag);
+        let isolated = |view: &View, flag| value(view, "vc1").is_some_and(|port| port.flags == flag);
         lab.ip("h", "link set vc1 type bridge_slave isolated on");
         until(&mut host, "isolated", |view| isolated(view, Interface::ISOLATED)).await;
         let bridge = |value| {
@@ -233,13 +248,16 @@ fn switching_forwarding_off_takes_the_stack_away_from_far_addresses() {
     lab.inside(async {
         forwarding("1");
         let mut host = open().await;
-        host.want(BTreeSet::from([far]));
+        host.want(BTreeSet::from([far.into()]));
         assert_eq!(
             endpoint(host.view(), far).map(|endpoint| endpoint.way),
             Some(Way::Stack as u8)
         );
         forwarding("0");
-        until(&mut host, "no endpoint", |view| view.unresolved == [far]).await;
+        until(&mut host, "no endpoint", |view| {
+            view.unresolved == [IpAddr::V4(far)]
+        })
+        .await;
         forwarding("1");
         until(&mut host, "endpoint", |view| view.unresolved.is_empty()).await;
     });

@@ -32,10 +32,31 @@ fn publish_reads_its_target_and_sources() {
     let Command::Publish(args) = cli.unwrap().command else {
         panic!("another command");
     };
-    let binding = args.spec.unwrap().bind(args.target.unwrap(), args.allow).unwrap();
+    let bindings = args.spec.unwrap().bind(&args.targets, &args.allow).unwrap();
+    let [binding] = &bindings[..] else {
+        panic!("{bindings:?}");
+    };
     assert_eq!(binding.to_string(), "127.0.0.1:53->172.30.1.2:5353/udp");
     let allow: Vec<_> = binding.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["10.0.0.0/8", "192.0.2.7/32", "0.0.0.0/0"]);
+}
+
+#[test]
+fn publish_takes_an_address_of_each_family() {
+    for line in [
+        "netmap publish 80:80 --to 172.30.1.2 --to fd00::2",
+        "netmap publish --to fd00::2,172.30.1.2 80:80",
+    ] {
+        let Command::Publish(args) = parse(line).unwrap().command else {
+            panic!("another command");
+        };
+        let bindings = args.spec.unwrap().bind(&args.targets, &args.allow).unwrap();
+        let printed: Vec<_> = bindings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            printed,
+            ["0.0.0.0:80->172.30.1.2:80/tcp", "[::]:80->[fd00::2]:80/tcp"]
+        );
+    }
 }
 
 #[test]
@@ -69,7 +90,11 @@ fn refusals_of_values_keep_their_sentence() {
             "netmap run --mark-bit 32",
             "\"32\" is not a bit of the packet mark; give 0 to 31",
         ),
-        ("netmap flows --address web", "\"web\" is not an IPv4 address"),
+        ("netmap flows --address web", "\"web\" is not an IP address"),
+        (
+            "netmap publish 80:80 --to fe80::2%br0",
+            "fe80::2%br0 is a link-local address, which means another machine on every link; give one that is unique",
+        ),
         (
             "netmap unpublish 70000",
             "port 70000 is out of range; ports are 1 to 65535",

@@ -1,12 +1,19 @@
 //! The view of hand-made snapshots.
 
 mod endpoints;
+mod ipv6;
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use netmap_common::maps::{Interface, Ip as _, Network};
 
 use super::*;
 use crate::host::{
+    addressing::{DefaultRoute, Hop, HostAddress, Neighbour, Standing},
     change::Change,
-    event::Event,
-    snapshot::{DefaultRoute, Hop, Mac, Neighbour, Station},
+    event::{Event, FamilyEvent},
+    snapshot::{Link, LinkKind, Mac, Peer, Station},
 };
 
 const LO: IfIndex = IfIndex(1);
@@ -35,17 +42,18 @@ fn link(name: &str, kind: LinkKind, master: Option<IfIndex>) -> Link {
     }
 }
 
-fn own(address: Ipv4Addr, length: u8) -> HostAddress {
+fn own(address: Ipv4Addr, length: u8) -> HostAddress<Address> {
     HostAddress {
-        address,
+        address: address.into(),
         subnet: Ipv4Net::new(address, length).unwrap().trunc(),
         secondary: false,
         global: true,
+        standing: Standing::Preferred,
     }
 }
 
-fn default_route(out: IfIndex, metric: u32) -> DefaultRoute {
-    let gateway = Some(Ipv4Addr::new(192, 168, 50, 1));
+fn default_route(out: IfIndex, metric: u32) -> DefaultRoute<Address> {
+    let gateway = Some(Ipv4Addr::new(192, 168, 50, 1).into());
     DefaultRoute {
         metric,
         tos: 0,
@@ -75,17 +83,17 @@ fn host() -> Snapshot {
         Event::Link(BRIDGE, link("br1", LinkKind::Bridge, None)),
         Event::Link(PORT, link("vc1", LinkKind::Veth(Peer::Elsewhere), Some(BRIDGE))),
         Event::Link(TAP, link("tap1", LinkKind::Other, Some(BRIDGE))),
-        Event::Address(
+        Event::V4(FamilyEvent::Address(
             LO,
             HostAddress {
                 global: false,
                 ..own(Ipv4Addr::LOCALHOST, 8)
             },
-        ),
-        Event::Address(UP, own(HOST, 24)),
-        Event::Address(BRIDGE, own(GATEWAY, 24)),
-        Event::Route(default_route(UP, 100)),
-        Event::Neighbour(BRIDGE, C1, Some(known(C1_MAC))),
+        )),
+        Event::V4(FamilyEvent::Address(UP, own(HOST, 24))),
+        Event::V4(FamilyEvent::Address(BRIDGE, own(GATEWAY, 24))),
+        Event::V4(FamilyEvent::Route(default_route(UP, 100))),
+        Event::V4(FamilyEvent::Neighbour(BRIDGE, C1.into(), Some(known(C1_MAC)))),
         Event::Station(station(C1_MAC), Some(PORT)),
     ] {
         assert!(snapshot.apply(event.clone()).is_some(), "{event:?}");
@@ -99,7 +107,7 @@ fn see(snapshot: &Snapshot) -> Picture {
 }
 
 fn see_wanting(snapshot: &Snapshot, wanted: &[Ipv4Addr], last: &Places) -> Picture {
-    let wanted = wanted.iter().copied().collect();
+    let wanted = wanted.iter().copied().map(IpAddr::V4).collect();
     let last = Picture {
         places: last.clone(),
         ..Picture::default()
@@ -117,7 +125,7 @@ fn select(snapshot: &Snapshot, uplinks: &[&str], bridges: &[&str]) -> View {
 }
 
 fn endpoint_of(picture: &Picture, address: Ipv4Addr) -> Option<Endpoint> {
-    picture.view.endpoints.get(&address.into()).copied()
+    picture.view.v4.endpoints.get(&address.into()).copied()
 }
 
 fn c1_by_peer() -> Endpoint {
@@ -132,7 +140,7 @@ fn c1_by_peer() -> Endpoint {
 
 #[test]
 fn every_address_of_the_host_is_local() {
-    let locals = see(&host()).view.locals;
+    let locals = see(&host()).view.v4.locals;
     let expected = [(Ipv4Addr::LOCALHOST, LO), (HOST, UP), (GATEWAY, BRIDGE)];
     let expected = expected.map(|(address, index)| (address.into(), index));
     assert_eq!(locals, BTreeMap::from(expected));
@@ -140,7 +148,7 @@ fn every_address_of_the_host_is_local() {
 
 #[test]
 fn a_bridge_brings_its_subnet_with_its_gateway() {
-    let networks = see(&host()).view.networks;
+    let networks = see(&host()).view.v4.networks;
     let network = Network {
         bridge: BRIDGE,
         gateway: GATEWAY.into(),
@@ -155,9 +163,15 @@ fn a_bridge_brings_its_subnet_with_its_gateway() {
 #[test]
 fn a_31_is_a_network_and_a_32_is_none() {
     let mut snapshot = host();
-    snapshot.apply(Event::Address(BRIDGE, own(Ipv4Addr::new(10, 0, 0, 0), 31)));
-    snapshot.apply(Event::Address(BRIDGE, own(Ipv4Addr::new(10, 9, 9, 9), 32)));
-    let networks = see(&snapshot).view.networks;
+    snapshot.apply(Event::V4(FamilyEvent::Address(
+        BRIDGE,
+        own(Ipv4Addr::new(10, 0, 0, 0), 31),
+    )));
+    snapshot.apply(Event::V4(FamilyEvent::Address(
+        BRIDGE,
+        own(Ipv4Addr::new(10, 9, 9, 9), 32),
+    )));
+    let networks = see(&snapshot).view.v4.networks;
     assert_eq!(networks.len(), 2);
     assert!(networks.contains_key(&"10.0.0.0/31".parse().unwrap()));
 }
@@ -167,9 +181,16 @@ fn the_smallest_of_nested_subnets_wins() {
     let mut snapshot = host();
     let other = IfIndex(20);
     snapshot.apply(Event::Link(other, link("br2", LinkKind::Bridge, None)));
-    snapshot.apply(Event::Address(other, own(Ipv4Addr::new(172, 30, 0, 1), 16)));
+    snapshot.apply(Event::V4(FamilyEvent::Address(
+        other,
+        own(Ipv4Addr::new(172, 30, 0, 1), 16),
+    )));
     let view = see(&snapshot).view;
-    let bridge = |address: [u8; 4]| view.network_of(address.into()).map(|network| network.bridge);
+    let bridge = |address: [u8; 4]| {
+        view.v4
+            .network_of(Ipv4Addr::from(address).into())
+            .map(|network| network.bridge)
+    };
     assert_eq!(bridge([172, 30, 1, 77]), Some(BRIDGE));
     assert_eq!(bridge([172, 30, 2, 77]), Some(other));
     assert_eq!(bridge([172, 31, 0, 1]), None);
@@ -177,28 +198,24 @@ fn the_smallest_of_nested_subnets_wins() {
 
 #[test]
 fn a_veth_into_another_namespace_is_reached_by_peer_and_a_tap_through_the_bridge() {
-    let interfaces = see(&host()).view.interfaces;
+    let view = see(&host()).view;
+    let interfaces = view.interfaces;
     assert_eq!(
         interfaces.keys().copied().collect::<Vec<_>>(),
         [UP, BRIDGE, PORT, TAP]
     );
     let by = |index: IfIndex| {
-        let interface = &interfaces[&index];
-        assert_eq!(interface.value.role, interface.role as u8);
-        (
-            interface.role,
-            interface.value.way,
-            interface.value.out,
-            interface.value.bridge,
-        )
+        let (interface, value) = (&interfaces[&index], view.v4.interfaces[&index]);
+        assert_eq!(value.role, interface.role as u8);
+        (interface.role, value.way, value.out, value.bridge)
     };
     let (peer, neigh) = (Way::Peer as u8, Way::Neigh as u8);
     assert_eq!(by(UP), (Role::Uplink, neigh, UP, IfIndex(0)));
     assert_eq!(by(BRIDGE), (Role::Bridge, neigh, BRIDGE, BRIDGE));
     assert_eq!(by(PORT), (Role::Port, peer, PORT, BRIDGE));
     assert_eq!(by(TAP), (Role::Port, neigh, BRIDGE, BRIDGE));
-    assert_eq!(interfaces[&UP].value.address, HOST.into());
-    assert_eq!(interfaces[&PORT].value.address, GATEWAY.into());
+    assert_eq!(view.v4.interfaces[&UP].address, HOST.into());
+    assert_eq!(view.v4.interfaces[&PORT].address, GATEWAY.into());
     assert_eq!(interfaces[&PORT].name, "vc1");
 }
 
@@ -210,9 +227,9 @@ fn an_isolated_port_is_marked_whoever_tells() {
         Some(Change::Topology)
     );
     let picture = see(&snapshot);
-    assert_eq!(picture.view.interfaces[&PORT].value.flags, Interface::ISOLATED);
+    assert_eq!(picture.view.v4.interfaces[&PORT].flags, Interface::ISOLATED);
     assert_eq!(endpoint_of(&picture, C1).unwrap().flags, Interface::ISOLATED);
-    assert_eq!(picture.view.interfaces[&TAP].value.flags, 0);
+    assert_eq!(picture.view.v4.interfaces[&TAP].flags, 0);
 }
 
 #[test]
@@ -221,7 +238,7 @@ fn uplinks_are_where_default_routes_lead_and_the_lowest_metric_is_the_default() 
     let second = IfIndex(3);
     snapshot.apply(Event::Link(second, link("up1", LinkKind::Other, None)));
     assert!(!see(&snapshot).view.interfaces.contains_key(&second));
-    snapshot.apply(Event::Route(default_route(second, 50)));
+    snapshot.apply(Event::V4(FamilyEvent::Route(default_route(second, 50))));
     let view = see(&snapshot).view;
     assert_eq!(view.interfaces[&second].role, Role::Uplink);
     assert_eq!(view.default_uplink, Some(second));
@@ -237,7 +254,7 @@ fn uplinks_are_where_default_routes_lead_and_the_lowest_metric_is_the_default() 
 #[test]
 fn a_default_uplink_that_was_named_needs_no_default_route() {
     let mut snapshot = host();
-    snapshot.routes.clear();
+    snapshot.v4.routes.clear();
     let view = select(&snapshot, &["up0"], &[]);
     assert_eq!(view.default_uplink, Some(UP));
     assert_eq!(select(&snapshot, &[], &[]).default_uplink, None);
@@ -253,7 +270,7 @@ fn the_default_uplink_among_named_ones_is_the_routes_choice() {
 #[test]
 fn masquerading_takes_the_routes_source_then_the_routers_subnet_then_the_first_global_address() {
     let mut snapshot = host();
-    snapshot.addresses.remove(&UP);
+    snapshot.v4.addresses.remove(&UP);
     let link_local = HostAddress {
         global: false,
         ..own(Ipv4Addr::new(169, 254, 0, 9), 16)
@@ -266,33 +283,48 @@ fn masquerading_takes_the_routes_source_then_the_routers_subnet_then_the_first_g
         if let Some(event) = event {
             snapshot.apply(event);
         }
-        let value = see(&snapshot).view.interfaces[&UP].value;
+        let value = see(&snapshot).view.v4.interfaces[&UP];
         assert_eq!(value.address, address.map_or(Address::ANY, Address::from));
     };
     let first = Ipv4Addr::new(10, 1, 0, 2);
     let source = Ipv4Addr::new(10, 2, 0, 2);
     expect(None, None);
-    expect(Some(Event::Address(UP, link_local)), None);
-    expect(Some(Event::Address(UP, secondary)), None);
-    expect(Some(Event::Address(UP, own(first, 24))), Some(first));
-    expect(Some(Event::Address(UP, own(source, 24))), Some(first));
-    expect(Some(Event::Address(UP, own(HOST, 24))), Some(HOST));
+    expect(Some(Event::V4(FamilyEvent::Address(UP, link_local))), None);
+    expect(Some(Event::V4(FamilyEvent::Address(UP, secondary))), None);
+    expect(
+        Some(Event::V4(FamilyEvent::Address(UP, own(first, 24)))),
+        Some(first),
+    );
+    expect(
+        Some(Event::V4(FamilyEvent::Address(UP, own(source, 24)))),
+        Some(first),
+    );
+    expect(
+        Some(Event::V4(FamilyEvent::Address(UP, own(HOST, 24)))),
+        Some(HOST),
+    );
     let mut route = default_route(UP, 100);
-    route.source = Some(source);
-    expect(Some(Event::RouteReplaced(route)), Some(source));
+    route.source = Some(source.into());
+    expect(Some(Event::V4(FamilyEvent::RouteReplaced(route))), Some(source));
     // With the address, the kernel drops the route that asks for it, and says nothing.
-    expect(Some(Event::Route(default_route(UP, 200))), Some(source));
-    expect(Some(Event::AddressGone(UP, own(source, 24))), Some(HOST));
+    expect(
+        Some(Event::V4(FamilyEvent::Route(default_route(UP, 200)))),
+        Some(source),
+    );
+    expect(
+        Some(Event::V4(FamilyEvent::AddressGone(UP, own(source, 24)))),
+        Some(HOST),
+    );
 }
 
 #[test]
 fn a_bridge_with_the_default_route_is_an_uplink_and_its_ports_are_not_managed() {
     let mut snapshot = host();
-    snapshot.routes = vec![default_route(BRIDGE, 0)];
+    snapshot.v4.routes = vec![default_route(BRIDGE, 0)];
     let view = see(&snapshot).view;
     assert_eq!(view.interfaces[&BRIDGE].role, Role::Uplink);
     assert_eq!(view.interfaces.len(), 1);
-    assert!(view.networks.is_empty());
+    assert!(view.v4.networks.is_empty());
 }
 
 #[test]
@@ -369,20 +401,22 @@ fn a_link_takes_everything_with_it() {
     let mut snapshot = host();
     snapshot.apply(Event::LinkGone(BRIDGE));
     snapshot.apply(Event::LinkGone(UP));
-    assert!(snapshot.neighbours.is_empty() && snapshot.stations.is_empty() && snapshot.routes.is_empty());
-    assert_eq!(snapshot.addresses.keys().copied().collect::<Vec<_>>(), [LO]);
+    assert!(
+        snapshot.v4.neighbours.is_empty() && snapshot.stations.is_empty() && snapshot.v4.routes.is_empty()
+    );
+    assert_eq!(snapshot.v4.addresses.keys().copied().collect::<Vec<_>>(), [LO]);
 }
 
 #[test]
 fn an_uplink_that_was_found_by_its_default_route_outlives_the_route() {
     let mut snapshot = Snapshot::default();
     snapshot.links.insert(UP, link("up0", LinkKind::Other, None));
-    snapshot.routes.push(default_route(UP, 0));
+    snapshot.v4.routes.push(default_route(UP, 0));
     let none = BTreeSet::new();
     let first = picture(&snapshot, &Selection::default(), &none, &Picture::default());
     assert_eq!(first.view.uplinks(), [UP]);
 
-    snapshot.routes.clear();
+    snapshot.v4.routes.clear();
     let second = picture(&snapshot, &Selection::default(), &none, &first);
     assert_eq!(second.view.uplinks(), [UP]);
 

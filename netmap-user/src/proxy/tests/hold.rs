@@ -17,7 +17,7 @@ const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 fn span(host: Ipv4Addr, first: u16, last: u16, transport: Transport) -> Published {
     let ports = PortSpan::new(first, last).unwrap();
     Published {
-        host,
+        host: host.into(),
         ports,
         transport,
     }
@@ -185,7 +185,15 @@ fn a_large_range_is_checked_without_sockets() {
         assert_eq!(in_use(Hold::take(&wanted, Mark(0), &[])).by, Some(address));
         // Sockets of ours, and of other addresses, are no obstacle.
         Hold::take(&wanted, Mark(0), &[address]).unwrap();
-        Hold::take(&Published { host: ONE, ..wanted }, Mark(0), &[]).unwrap();
+        Hold::take(
+            &Published {
+                host: ONE.into(),
+                ..wanted
+            },
+            Mark(0),
+            &[],
+        )
+        .unwrap();
     }
 }
 

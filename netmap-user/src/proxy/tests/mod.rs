@@ -28,23 +28,17 @@ fn config() -> Config {
 }
 
 fn published(address: SocketAddr, transport: Transport) -> Published {
-    let SocketAddr::V4(address) = address else {
-        panic!("{address} is not IPv4");
-    };
     Published {
-        host: *address.ip(),
+        host: address.ip(),
         ports: PortSpan::new(address.port(), address.port()).unwrap(),
         transport,
     }
 }
 
 fn binding(published: Published, target: SocketAddr) -> Binding {
-    let IpAddr::V4(address) = target.ip() else {
-        panic!("{target} is not IPv4");
-    };
     Binding {
         published,
-        target: address,
+        target: target.ip(),
         target_ports: PortSpan::new(target.port(), target.port()).unwrap(),
         allow: Vec::new(),
     }

@@ -42,20 +42,20 @@ fn a_container_is_found_by_neighbour_entry_and_forwarding_table() {
         port: PORT,
         mac: C1_MAC,
     };
-    assert_eq!(picture.places, Places::from([(C1, place)]));
+    assert_eq!(picture.places, Places::from([(C1.into(), place)]));
 }
 
 #[test]
 fn a_container_that_never_spoke_is_unresolved_and_asked_for() {
     let c9 = Ipv4Addr::new(172, 30, 1, 9);
     let picture = see_wanting(&host(), &[c9], &Places::new());
-    assert_eq!(picture.view.unresolved, [c9]);
+    assert_eq!(picture.view.unresolved, [IpAddr::V4(c9)]);
     let ask = Ask {
         bridge: BRIDGE,
         verify: None,
         known: false,
     };
-    assert_eq!(picture.asks, BTreeMap::from([(c9, ask)]));
+    assert_eq!(picture.asks, BTreeMap::from([(c9.into(), ask)]));
 }
 
 #[test]
@@ -63,14 +63,14 @@ fn a_neighbour_whose_port_is_not_known_is_verified_so_that_the_bridge_learns_it(
     let mut snapshot = host();
     snapshot.apply(Event::Station(station(C1_MAC), None));
     let picture = see(&snapshot);
-    assert_eq!(picture.view.unresolved, [C1]);
-    assert_eq!(picture.asks[&C1].verify, Some(C1_MAC));
+    assert_eq!(picture.view.unresolved, [IpAddr::V4(C1)]);
+    assert_eq!(picture.asks[&C1.into()].verify, Some(C1_MAC));
     // The kernel would not probe what an administrator has set.
     let fixed = Neighbour::Known {
         mac: C1_MAC,
         fixed: true,
     };
-    snapshot.apply(Event::Neighbour(BRIDGE, C1, Some(fixed)));
+    snapshot.apply(Event::V4(FamilyEvent::Neighbour(BRIDGE, C1.into(), Some(fixed))));
     assert!(see(&snapshot).asks.is_empty());
 }
 
@@ -81,10 +81,10 @@ fn a_quiet_container_keeps_its_place_when_the_kernel_forgets_it() {
     snapshot.apply(Event::Station(station(C1_MAC), None));
     let aged = see_wanting(&snapshot, &[C1], &first.places);
     assert_eq!(endpoint_of(&aged, C1), Some(c1_by_peer()));
-    snapshot.apply(Event::Neighbour(BRIDGE, C1, None));
+    snapshot.apply(Event::V4(FamilyEvent::Neighbour(BRIDGE, C1.into(), None)));
     let collected = see_wanting(&snapshot, &[C1], &aged.places);
     assert_eq!(endpoint_of(&collected, C1), Some(c1_by_peer()));
-    assert!(collected.asks[&C1].known, "confirmed once in a while");
+    assert!(collected.asks[&C1.into()].known, "confirmed once in a while");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_place_is_lost_with_its_port_with_another_claim_and_with_a_failed_neighbour(
     let first = see(&host()).places;
     let after = |events: &[Event]| {
         let mut snapshot = host();
-        snapshot.apply(Event::Neighbour(BRIDGE, C1, None));
+        snapshot.apply(Event::V4(FamilyEvent::Neighbour(BRIDGE, C1.into(), None)));
         for event in events {
             snapshot.apply(event.clone());
         }
@@ -106,12 +106,23 @@ fn a_place_is_lost_with_its_port_with_another_claim_and_with_a_failed_neighbour(
         None
     );
     assert_eq!(
-        after(&[Event::Neighbour(BRIDGE, C1, Some(Neighbour::Failed))]),
+        after(&[Event::V4(FamilyEvent::Neighbour(
+            BRIDGE,
+            C1.into(),
+            Some(Neighbour::Failed)
+        ))]),
         None
     );
     // Another address answers for it now, and nobody knows from where.
     let other = Mac([2, 0, 0, 0, 1, 99]);
-    assert_eq!(after(&[Event::Neighbour(BRIDGE, C1, Some(known(other)))]), None);
+    assert_eq!(
+        after(&[Event::V4(FamilyEvent::Neighbour(
+            BRIDGE,
+            C1.into(),
+            Some(known(other))
+        ))]),
+        None
+    );
     // The same link-layer address speaks behind another port.
     let moved = after(&[Event::Station(station(C1_MAC), Some(TAP))]).unwrap();
     assert_eq!((moved.way, moved.out), (Way::Neigh as u8, BRIDGE));
@@ -133,9 +144,9 @@ fn an_address_behind_no_bridge_goes_through_the_stack_if_the_host_forwards() {
     let far = Ipv4Addr::new(10, 44, 0, 2);
     assert_eq!(
         see_wanting(&snapshot, &[far], &Places::new()).view.unresolved,
-        [far]
+        [IpAddr::V4(far)]
     );
-    snapshot.forwarding = true;
+    snapshot.v4.forwarding = true;
     let endpoint = endpoint_of(&see_wanting(&snapshot, &[far], &Places::new()), far);
     let stack = Endpoint {
         way: Way::Stack as u8,
@@ -147,9 +158,9 @@ fn an_address_behind_no_bridge_goes_through_the_stack_if_the_host_forwards() {
 #[test]
 fn an_address_of_the_host_itself_has_no_endpoint() {
     let mut snapshot = host();
-    snapshot.forwarding = true;
+    snapshot.v4.forwarding = true;
     let own = [Ipv4Addr::new(127, 0, 0, 5), GATEWAY, HOST];
     let picture = see_wanting(&snapshot, &own, &Places::new());
-    assert_eq!(picture.view.unresolved, own);
+    assert_eq!(picture.view.unresolved, own.map(IpAddr::V4));
     assert!(picture.asks.is_empty());
 }
