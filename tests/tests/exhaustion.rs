@@ -1,6 +1,11 @@
 //! What happens where there is no room for more flows: who is refused hears of it, and nobody else suffers.
 
-use std::{io::ErrorKind, net::SocketAddrV4, time::Instant};
+use std::{
+    io::ErrorKind,
+    net::SocketAddrV4,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use etherparse::PacketBuilder;
@@ -181,6 +186,55 @@ fn a_flood_from_one_address_leaves_room_for_other_clients() -> Result<()> {
         ensure!(moved.packets("uplink-in table-full") == 0, "{moved}");
         // The flooder's old connections and those of containers are not concerned either.
         tcp::request(&lab.c1b, published, "a neighbour")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_nearly_full_table_forgets_unanswered_flows_sooner_and_no_connection() -> Result<()> {
+    const USUAL: Duration = Duration::from_secs(20);
+    let arguments = [
+        "--flow-entries",
+        "64",
+        "--max-flows",
+        "0",
+        "--max-source-flows",
+        "0",
+        "--timeout",
+        "udp-unanswered-from-outside=20",
+    ];
+    let scene = Scene::with_arguments(Lab::new()?, &arguments)?;
+    let lab = &scene.lab;
+    let mut connection = tcp::Client::connect(&lab.remote, SocketAddrV4::new(HOST, 8_080))?;
+    connection.ask("before")?;
+    scene.netmap.publish("9000:9/udp", C1B)?;
+    let began = Instant::now();
+    let _flows = open(&lab.remote, SocketAddrV4::new(HOST, 9_000), 31)?;
+    let left = || {
+        let status = scene.netmap.json("status")?;
+        status["lifetimes_percent"]
+            .as_u64()
+            .context("status says nothing of lifetimes")
+    };
+    wait(USUAL, "the daemon noticed", || Ok(left()? <= 25))?;
+    let status = scene.netmap.done(&["status"])?;
+    ensure!(status.contains("the flow table is nearly full"), "{status}");
+    // A quarter of 20 seconds, and a lap or two.
+    wait(USUAL, "they ended", || Ok(scene.netmap.flows()?.len() == 1))?;
+    ensure!(began.elapsed() < USUAL, "it took {:?}", began.elapsed());
+    wait(USUAL, "lifetimes came back", || Ok(left()? == 100))?;
+    connection.ask("after")?;
+    connection.finish()
+}
+
+fn wait(patience: Duration, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
+    let end = Instant::now() + patience;
+    while !is_so()? {
+        ensure!(
+            Instant::now() < end,
+            "within {patience:?} it did not happen that {what}"
+        );
+        thread::sleep(Duration::from_millis(100));
     }
     Ok(())
 }

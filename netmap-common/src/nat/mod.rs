@@ -37,7 +37,7 @@ pub use checksum::Delta;
 pub use env::{Env, HostSocket, InsertError, Route, Rules};
 pub use family::Family;
 pub use forward::{Carried, Verdict};
-pub use lifetime::{LIFETIMES, lifetime, state_name};
+pub use lifetime::{Class as LifetimeClass, Lifetimes, state_name};
 pub use message::{Reshape, tell};
 pub use packet::{Header, L4Change, Packet, Truncated};
 pub use parse::{Datagram, Internet};

@@ -71,7 +71,7 @@ impl Daemon {
             reservations,
             locals,
             stray_containers: BTreeSet::new(),
-            sweeper: Sweeper::default(),
+            sweeper: Sweeper::new(options.lifetimes),
             next_slice: Instant::now(),
             purge: Purge::default(),
             started: Instant::now(),

@@ -1,6 +1,9 @@
 //! Ends flows that lead where nothing is any more.
 
-use netmap_common::maps::{Address6, Flow, FlowKey};
+use netmap_common::{
+    maps::{Address6, Flow, FlowKey},
+    nat::Lifetimes,
+};
 
 use super::{
     Swept, slice,
@@ -92,7 +95,7 @@ impl Purge {
 
 fn purge<A: Family>(
     maps: &mut FamilyMaps<A>,
-    Part { cursor, tally }: &mut Part<A>,
+    Part { cursor, tally, .. }: &mut Part<A>,
     is_gone: &dyn Fn(&FlowKey<A>, &Flow<A>) -> bool,
 ) -> Result<Swept, MapsError> {
     let mut swept = Swept::default();
@@ -102,7 +105,7 @@ fn purge<A: Family>(
             // Under the same key there may be another flow by now.
             let verdict = |flow: &Flow<A>, twin: Option<&Flow<A>>| {
                 if is_gone(key, flow) {
-                    judge(key, flow, twin, true, now())
+                    judge(key, flow, twin, true, &Lifetimes::default(), now())
                 } else {
                     Verdict::Keep
                 }

@@ -15,10 +15,15 @@ use crate::maps::{Family, FamilyMaps, MapsError, Rules};
 /// Ends what is over in the next slice.
 pub(super) fn sweep<A: Family>(
     maps: &mut FamilyMaps<A>,
-    Part { cursor, tally }: &mut Part<A>,
+    Part {
+        cursor,
+        tally,
+        pressure,
+    }: &mut Part<A>,
     lap: Lap,
     now: Seconds,
 ) -> Result<Swept, MapsError> {
+    let lap = pressure.applied_to(lap, maps.flows.capacity()?);
     maps.flows.read(cursor)?;
     let mut rules = Published::default();
     let mut swept = Swept::default();
@@ -30,18 +35,20 @@ pub(super) fn sweep<A: Family>(
             continue;
         }
         let twin = maps.flows.get(&flow.twin())?;
-        if judge(key, flow, twin.as_ref(), is_stale, now) == Verdict::Keep {
+        if judge(key, flow, twin.as_ref(), is_stale, &lap.lifetimes, now) == Verdict::Keep {
             continue;
         }
         // Read a moment ago: what has had a packet since stays, and so does a later flow under the same key.
         let again = |current: &Flow<A>, twin: Option<&Flow<A>>| {
             let is_stale = is_stale && (current.rule, current.generation) == (flow.rule, flow.generation);
-            judge(key, current, twin, is_stale, now)
+            judge(key, current, twin, is_stale, &lap.lifetimes, now)
         };
         end(maps, key, again, tally, &mut swept)?;
     }
     tally.tell(&mut maps.loads)?;
+    pressure.add(swept);
     if cursor.is_at_end() {
+        pressure.end_lap();
         tally.settle(&mut maps.loads)?;
     }
     Ok(swept)

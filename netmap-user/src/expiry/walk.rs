@@ -2,7 +2,7 @@
 
 use netmap_common::maps::{Address, Address6};
 
-use super::tally::Tally;
+use super::{pressure::Pressure, tally::Tally};
 use crate::maps::{Family, FlowCursor};
 
 /// IPv4's table is gone over first, then IPv6's: a lap is one of both.
@@ -19,6 +19,8 @@ pub(super) struct Part<A: Family> {
     pub(super) cursor: FlowCursor<A>,
     /// Whose flows were seen and ended.
     pub(super) tally: Tally<A>,
+    /// How full it is.
+    pub(super) pressure: Pressure,
 }
 
 /// The table that has the next slice.
@@ -49,6 +51,11 @@ impl Walk {
         self.v4.cursor.is_at_end() && self.v6.cursor.is_at_end()
     }
 
+    /// How much is left of lifetimes, in hundredths, where the table is fuller.
+    pub(super) fn left(&self) -> u32 {
+        self.v4.pressure.left().min(self.v6.pressure.left())
+    }
+
     /// Back to the start.
     pub(super) fn rewind(&mut self) {
         self.v4.cursor.rewind();
@@ -61,6 +68,7 @@ impl<A: Family> Part<A> {
         Self {
             cursor: FlowCursor::new(slice),
             tally: Tally::default(),
+            pressure: Pressure::default(),
         }
     }
 }
