@@ -42,6 +42,9 @@ pub struct Status {
     pub xdp: Vec<UplinkXdp>,
     /// How full the tables are, by name; empty when nothing is attached.
     pub tables: BTreeMap<&'static str, TableUse>,
+    /// How much is left of the lifetimes of flows that are no established connections, in hundredths: less than 100 where
+    /// the flow table is nearly full. The daemon knows.
+    pub lifetimes_percent: Option<u32>,
     /// Interfaces that were asked for and are not there. The daemon knows.
     pub missing_interfaces: Vec<String>,
     /// Published containers whose place is not known: the proxy serves them. The daemon knows.
@@ -111,6 +114,7 @@ pub fn gather(
         uplinks: tables.map(Tables::uplinks).transpose()?.unwrap_or_default(),
         xdp: Vec::new(),
         tables: usage.into_iter().map(|table| (table.name, table)).collect(),
+        lifetimes_percent: None,
         missing_interfaces: Vec::new(),
         unresolved_containers: Vec::new(),
     };
@@ -127,6 +131,7 @@ pub fn gather(
     };
     status.attachments = answer.attachments;
     status.xdp = answer.xdp;
+    status.lifetimes_percent = Some(answer.lifetimes_percent);
     status.missing_interfaces = answer.missing_interfaces;
     status.unresolved_containers = answer.unresolved_containers;
     Ok(status)
@@ -170,6 +175,12 @@ pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<(
     }
     for uplink in &status.uplinks {
         writeln!(out, "uplink      {} {}", uplink.interface, carried(uplink))?;
+    }
+    if let Some(percent) = status.lifetimes_percent.filter(|percent| *percent < 100) {
+        writeln!(
+            out,
+            "lifetimes   at {percent} %, but for established connections: the flow table is nearly full"
+        )?;
     }
     for uplink in &status.xdp {
         let why = uplink
@@ -253,6 +264,7 @@ mod tests {
                 mode: "off".to_owned(),
                 reason: Some("veth is no physical network card".to_owned()),
             }],
+            lifetimes_percent: 63,
             missing_interfaces: vec!["br9".to_owned()],
             unresolved_containers: vec!["172.30.1.9".parse().unwrap()],
         }
@@ -272,7 +284,7 @@ mod tests {
                 r#"{"interface":"eth1","ipv4":"192.0.2.1","ipv6":null}],"xdp":[{"interface":"eth0","mode":"off","#,
                 r#""reason":"veth is no physical network card"}],"tables":{"flows":{"entries":5,"capacity":262144},"#,
                 r#""flows6":{"entries":2,"capacity":262144},"#,
-                r#""rules":{"entries":2,"capacity":65535}},"missing_interfaces":["br9"],"#,
+                r#""rules":{"entries":2,"capacity":65535}},"lifetimes_percent":63,"missing_interfaces":["br9"],"#,
                 r#""unresolved_containers":["172.30.1.9"]}"#,
                 "\n"
             )
@@ -281,6 +293,10 @@ mod tests {
         let text = rendered(&status, false);
         assert!(
             text.contains("xdp         eth0 off: veth is no physical network card\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("lifetimes   at 63 %, but for established connections"),
             "{text}"
         );
         assert!(

@@ -10,7 +10,7 @@ use netmap_common::maps::{
     Address, Address6, Cookie, Detour, Endpoint, IfIndex, Interface, Ip, RuleId, SharedKey,
 };
 
-use super::{Allow, DetourStorage, Flows, MapsError, Networks, Pins, Rules, Slots, Table};
+use super::{Allow, DetourStorage, Flows, Loads, MapsError, Networks, Pins, Rules, Slots, Table};
 
 /// An address family with its subnets.
 pub trait Family: Ip {
@@ -142,6 +142,8 @@ pub struct FamilyMaps<A: Family> {
     pub allow: Allow<A>,
     /// What is being translated.
     pub flows: Flows<A>,
+    /// Whose flows these are, in numbers.
+    pub loads: Loads<A>,
     /// This host's addresses, and the interface that has each.
     pub locals: Table<A, IfIndex>,
     /// Subnets behind managed bridges.
@@ -165,6 +167,7 @@ impl<A: Family> FamilyMaps<A> {
             rules: Rules::open(pins)?,
             allow: Allow::open(pins)?,
             flows: Flows::open(pins)?,
+            loads: Loads::open(pins)?,
             locals: Table::open(pins, names.locals)?,
             networks: Networks::open(pins)?,
             interfaces: Table::open(pins, names.interfaces)?,

@@ -6,7 +6,7 @@ use aya::maps::{MapData, MapType};
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-        FragmentKey, Hop, IfIndex, Interface, Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot,
+        FragmentKey, Hop, IfIndex, Interface, Ip, Limits, Load, Network, NetworkKey, Payer, Rate, Rule, RuleId, Settings, SharedKey, Slot,
         capacity, name,
     },
     nat::{self, Wish},
@@ -80,6 +80,12 @@ impl Layout {
                 flags: 0,
                 ..Self::sparse::<FragmentKey<A>, Fragment>(capacity::FRAGMENTS)
             },
+            _ if name == names.containers || name == names.sources => Self {
+                kind: MapType::LruHash,
+                flags: 0,
+                ..Self::sparse::<A, Load>(capacity::LOADS)
+            },
+            _ if name == names.ended => Self::sparse::<Payer<A>, u64>(capacity::ENDED),
             _ if name == names.locals => Self::sparse::<A, IfIndex>(capacity::LOCALS),
             _ if name == names.networks => Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS),
             _ if name == names.interfaces => Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES),
@@ -104,6 +110,11 @@ impl Layout {
         match name {
             name::RESERVED => Self::array::<u64>(capacity::RESERVED),
             name::SETTINGS => Self::array::<Settings>(1),
+            name::LIMITS => Self::array::<Limits>(1),
+            name::MESSAGES => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<Rate>(1)
+            },
             name::COUNTERS => Self {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<Count>(capacity::COUNTERS)
