@@ -4,12 +4,13 @@ use core::cell::{Cell, RefCell};
 use std::{collections::BTreeMap, vec::Vec};
 
 use super::{
-    Env, Family, Header, Here, HostSocket, InsertError, L4Change, Packet, Reshape, Route, Rules, Truncated, Wish,
+    Env, Family, Header, Here, HostSocket, InsertError, L4Change, Packet, Reshape, Route, Rules, Truncated,
+    Wish,
 };
 use crate::maps::{
     Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip, Limits, Load,
-    Network, Payer, Port, PortSlots, Protocol, Rate, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
-    Way,
+    Network, Payer, Port, PortSlots, Protocol, Rate, Reason, Rule, RuleId, Seconds, Seen, Settings,
+    SharedKey, Slot, Way,
 };
 
 /// Tables, clock and surroundings of a host.
