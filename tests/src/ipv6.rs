@@ -33,18 +33,18 @@ pub fn add(lab: &Lab) -> Result<()> {
          addr add {HOST_LINK}/64 dev up0 nodad\n\
          addr add {GATEWAY1}/64 dev br1 nodad\n\
          addr add {GATEWAY2}/64 dev br2 nodad\n\
-         -6 route add default via {REMOTE} dev up0\n",
+         route add default via {REMOTE} dev up0\n",
     ))?;
     lab.remote.batch(&format!(
         "addr add {REMOTE}/64 dev eth0 nodad\n\
          addr add {REMOTE_LINK}/64 dev eth0 nodad\n\
-         -6 route add fd00:1::/64 via {HOST}\n\
-         -6 route add fd00:2::/64 via {HOST}\n",
+         route add fd00:1::/64 via {HOST}\n\
+         route add fd00:2::/64 via {HOST}\n",
     ))?;
     for (container, address, gateway) in [(&lab.c1, C1, GATEWAY1), (&lab.c2, C2, GATEWAY2)] {
         container.batch(&format!(
             "addr add {address}/64 dev eth0 nodad\n\
-             -6 route add default via {gateway} dev eth0\n",
+             route add default via {gateway} dev eth0\n",
         ))?;
     }
     wait_for("the host routes to its containers", || {

@@ -4,6 +4,7 @@ mod family;
 mod header;
 mod parse;
 mod pieces;
+mod quote;
 
 #[path = "allocator.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
@@ -41,6 +42,12 @@ mod icmp;
 #[path = "lifetime.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod lifetime;
+#[path = "limits.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod limits;
+#[path = "message.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod message;
 #[path = "off_the_wire.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod off_the_wire;

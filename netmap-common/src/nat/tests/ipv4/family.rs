@@ -52,6 +52,9 @@ pub(super) mod address {
         IpAddr::new(169, 254, 169, 254),
         IpAddr::UNSPECIFIED,
     ];
+    /// What is no source.
+    pub(in super::super) const NO_HOST: [IpAddr; 3] =
+        [IpAddr::UNSPECIFIED, IpAddr::new(224, 0, 0, 1), IpAddr::BROADCAST];
     /// What comes from outside and is for nobody here.
     pub(in super::super) const TRANSIT: [IpAddr; 4] =
         [STRANGER, LAST, IpAddr::BROADCAST, IpAddr::new(224, 0, 0, 251)];

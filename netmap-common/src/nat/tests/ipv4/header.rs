@@ -26,6 +26,7 @@ pub(super) mod kind {
     pub(in super::super) const HOST: u8 = 1;
     pub(in super::super) const PORT: u8 = 3;
     pub(in super::super) const TIME_EXCEEDED: u8 = 11;
+    pub(in super::super) const PROHIBITED: (u8, u8) = (UNREACHABLE, 13);
     /// Each kind of error, with a code.
     pub(in super::super) const ERRORS: [(u8, u8); 4] =
         [(UNREACHABLE, 4), (UNREACHABLE, HOST), (TIME_EXCEEDED, 0), (12, 0)];

@@ -1,6 +1,11 @@
 //! `ICMPv6` errors (RFC 4443, 3): what differs from IPv4's.
 
-use super::{header::extension, kind::*, *};
+use super::{
+    header::extension,
+    kind::*,
+    message::{full, told},
+    *,
+};
 
 const WHOLE: usize = 1_500;
 
@@ -105,4 +110,11 @@ fn a_quote_with_a_routing_header_that_leads_on_is_the_hosts() {
     (routing.1[2], routing.1[3]) = (4, 1);
     let packet = error(UNREACHABLE, HOST, r(0), &sent.options(vec![routing]), WHOLE);
     host.refuses(UPLINK_IN, &packet, Reason::OtherIcmp);
+}
+
+#[test]
+fn nobody_is_told_about_a_packet_with_extension_headers() {
+    // They would have to be summed.
+    let packet = udp(r(40_000), h(8_080)).options(header::options(1));
+    assert_eq!(told(&full(), UPLINK_IN, &packet.bytes()), None);
 }

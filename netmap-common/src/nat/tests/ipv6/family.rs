@@ -66,6 +66,9 @@ pub(super) mod address {
         IpAddr::new(0xfebf, 0, 0, 0, 0, 0, 0, 1),
         IpAddr::UNSPECIFIED,
     ];
+    /// What is no source.
+    pub(in super::super) const NO_HOST: [IpAddr; 2] =
+        [IpAddr::UNSPECIFIED, IpAddr::new(0xff0e, 0, 0, 0, 0, 0, 0, 1)];
     /// What comes from outside and is for nobody here.
     pub(in super::super) const TRANSIT: [IpAddr; 4] = [
         STRANGER,

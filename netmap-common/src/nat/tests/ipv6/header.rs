@@ -35,6 +35,7 @@ pub(super) mod kind {
     pub(in super::super) const PORT: u8 = 4;
     pub(in super::super) const TOO_BIG: u8 = 2;
     pub(in super::super) const TIME_EXCEEDED: u8 = 3;
+    pub(in super::super) const PROHIBITED: (u8, u8) = (UNREACHABLE, 1);
     /// Each kind of error, with a code.
     pub(in super::super) const ERRORS: [(u8, u8); 4] =
         [(TOO_BIG, 0), (UNREACHABLE, HOST), (TIME_EXCEEDED, 0), (4, 1)];
@@ -123,7 +124,6 @@ pub(super) struct Outer {
 pub(super) fn outer(net: &NetSlice<'_>) -> Outer {
     let slice = net.ipv6_ref().unwrap();
     let ip = slice.header().to_header();
-    assert_eq!(ip.flow_label.value(), 0x2_3456, "flow label");
     let mut rest = slice.extensions().slice();
     let mut number = ip.next_header.0;
     let mut options = Vec::new();
