@@ -122,3 +122,12 @@ fn patched(packet: &Sample, offset: usize, byte: u8) -> Vec<u8> {
     bytes[offset] = byte;
     bytes
 }
+
+#[test]
+fn what_has_the_key_of_another_flows_answers_does_not_take_that_flows_mapping() {
+    let host = Host::new();
+    let question = udp(c1b(30_000), c1(80));
+    assert_eq!(host.send(UPLINK_OUT, &question).1.src, h(30_000));
+    // That flow's answers come in by an uplink.
+    host.refuses(UPLINK_OUT, &udp(c1(80), h(30_000)), Reason::TableFull);
+}
