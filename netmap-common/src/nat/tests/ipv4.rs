@@ -48,6 +48,9 @@ mod limits;
 #[path = "message.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod message;
+#[path = "model.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod model;
 #[path = "off_the_wire.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod off_the_wire;

@@ -3,7 +3,7 @@
 use netmap_common::maps::{Address, Address6, IfIndex};
 
 use super::{
-    super::Packets,
+    super::{Packets, Programs, Tables},
     interface::{BR1, BR2, BR3},
 };
 
@@ -55,6 +55,9 @@ pub const fn of(octets: [u8; 4]) -> Address {
 
 /// The same places in either family.
 pub trait Places: Packets {
+    /// The family's maps.
+    fn tables(programs: &mut Programs) -> &mut Tables<Self>;
+
     /// The host's address on [`UP0`](super::interface::UP0).
     const HOST: Self;
     /// Another of the host's.
@@ -104,6 +107,10 @@ pub trait Places: Packets {
 }
 
 impl Places for Address {
+    fn tables(programs: &mut Programs) -> &mut Tables<Self> {
+        &mut programs.tables
+    }
+
     const HOST: Self = HOST;
     const HOST2: Self = HOST2;
     const HOST3: Self = HOST3;
@@ -144,14 +151,23 @@ impl Places for Address {
 
 /// An IPv6 address from its eight numbers.
 pub const fn of6(words: [u16; 8]) -> Address6 {
-    let [a, b, c, d, e, f, g, h] = words;
-    const fn two(high: u16, low: u16) -> u32 {
+    const fn two([high, low]: [u16; 2]) -> u32 {
         (high as u32) << 16 | low as u32
     }
-    Address6([two(a, b), two(c, d), two(e, f), two(g, h)])
+    let [first, second, third, fourth, fifth, sixth, seventh, last] = words;
+    Address6([
+        two([first, second]),
+        two([third, fourth]),
+        two([fifth, sixth]),
+        two([seventh, last]),
+    ])
 }
 
 impl Places for Address6 {
+    fn tables(programs: &mut Programs) -> &mut Tables<Self> {
+        &mut programs.tables6
+    }
+
     const HOST: Self = of6([0x2001, 0xdb8, 0x50, 0, 0, 0, 0, 2]);
     const HOST2: Self = of6([0x2001, 0xdb8, 0x50, 0, 0, 0, 0, 0x22]);
     const HOST3: Self = of6([0x2001, 0xdb8, 0x51, 0, 0, 0, 0, 2]);
