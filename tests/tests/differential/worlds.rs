@@ -248,7 +248,7 @@ fn on_the_host(
         Family::V4 => nat::process(frame.as_mut_slice(), world, hook),
         Family::V6 => nat::process(frame.as_mut_slice(), &no_ipv6(world), hook),
     };
-    let told = carried.is_err_and(|reason| reason.is_told()) && nat::tell(&mut frame, world, hook).is_ok();
+    let told = carried.is_err_and(Reason::is_told) && nat::tell(&mut frame, world, hook).is_ok();
     let (verdict, mark) = match carried {
         Err(_) if told => (REDIRECT, mark | MARK),
         Ok(carried) => match carried.verdict {
