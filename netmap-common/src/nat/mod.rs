@@ -6,6 +6,7 @@
 //! names a kernel or a map: packets come through [`Packet`], everything else through [`Env`].
 
 mod checksum;
+mod direct;
 mod dnat;
 mod early;
 mod env;
@@ -106,7 +107,10 @@ fn other<P: Packet + ?Sized, E: Env>(
 #[inline(always)]
 fn open<E: Env>(env: &E, hook: Hook, datagram: &Datagram<E::Ip>) -> Result<Translation<E::Ip>, Reason> {
     let mut wish = Wish::default();
-    decide(env, hook, datagram, &mut wish)?;
+    match decide(env, hook, datagram, &mut wish) {
+        Err(Reason::DirectAccess) if hook == Hook::UplinkIn => direct::decide(env, datagram, &mut wish)?,
+        decided => decided?,
+    }
     if !env.sends(&wish.to, wish.there.0, wish.there.1) {
         return Err(Reason::LeftToTc);
     }

@@ -200,7 +200,7 @@ impl Places {
         };
         let liked = wish.to.src_port;
         self.owner = match wish.kind {
-            Kind::Published | Kind::Hairpin => Owner::Client,
+            Kind::Published | Kind::Hairpin | Kind::Direct => Owner::Client,
             Kind::Egress | Kind::OwnPort => Owner::Host,
         };
         let [below, above] = settings.pool;
