@@ -115,11 +115,10 @@ impl Family for Address6 {
     #[inline(always)]
     fn header_sum<P: Packet + ?Sized>(packet: &P, l3: usize) -> Result<u32, Truncated> {
         let header = packet.header::<Ipv6Hdr>(l3)?;
-        let [a, b, c, d] = header.vcf;
-        let [e, f] = header.payload_len;
-        let first = checksum::halves(u32::from_be_bytes([a, b, c, d]));
-        let second = checksum::halves(u32::from_be_bytes([e, f, header.next_hdr, header.hop_limit]));
-        Ok(first + second + read(&header.src_addr).sum() + read(&header.dst_addr).sum())
+        let first = checksum::halves(u32::from_be_bytes(header.vcf));
+        let length = u32::from(u16::from_be_bytes(header.payload_len));
+        let rest = u32::from(u16::from_be_bytes([header.next_hdr, header.hop_limit]));
+        Ok(first + length + rest + read(&header.src_addr).sum() + read(&header.dst_addr).sum())
     }
 
     #[inline(always)]

@@ -222,7 +222,7 @@ fn on_the_host(
     } else {
         nat::process(frame.as_mut_slice(), world, hook)
     };
-    let told = carried.is_err_and(|reason| reason.is_told()) && nat::tell(&mut frame, world, hook).is_ok();
+    let told = carried.is_err_and(Reason::is_told) && nat::tell(&mut frame, world, hook).is_ok();
     let (verdict, mark) = match carried {
         Err(_) if told => (REDIRECT, mark | MARK),
         Ok(carried) => match carried.verdict {
