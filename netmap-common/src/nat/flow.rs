@@ -105,10 +105,14 @@ fn judge<'place, E: Env>(
 /// Whether a packet counts for the flow at this hook: what is forged elsewhere neither keeps it alive nor resets it.
 #[inline(always)]
 fn counts_at<A: Family>(hook: Hook, flow: &Flow<A>) -> bool {
-    let comes_in = flow
-        .kind()
-        .is_some_and(|kind| comes_in_at(hook, kind, flow.side()));
-    comes_in && is_carried_at(hook, flow)
+    comes_in(hook, flow) && is_carried_at(hook, flow)
+}
+
+/// Whether packets of the flow's direction come in where the hook is.
+#[inline(always)]
+pub(super) fn comes_in<A: Family>(hook: Hook, flow: &Flow<A>) -> bool {
+    flow.kind()
+        .is_some_and(|kind| comes_in_at(hook, kind, flow.side()))
 }
 
 /// What a hook leaves to another is that one's to record.

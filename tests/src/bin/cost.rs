@@ -51,7 +51,7 @@ fn main() -> Result<()> {
         println!("{:<42} {:>9} {:>9}", "packet", "median", "fastest");
         for hook in [Hook::UplinkIn, Hook::UplinkXdp, Hook::PortIn] {
             let arrival = if hook == Hook::PortIn { VC1 } else { UP0 };
-            let mut arp = Frame::new(FlowKey::default(), 0).bytes()?;
+            let mut arp = Frame::new(<FlowKey>::default(), 0).bytes()?;
             arp[12..14].copy_from_slice(&[0x08, 0x06]);
             report(
                 &programs,

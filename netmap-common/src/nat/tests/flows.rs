@@ -26,8 +26,8 @@ fn a_flow_is_two_entries_that_point_at_each_other() {
 #[test]
 fn each_direction_counts_its_own_packets_bytes_and_time() {
     let host = Host::with_8080();
-    let question = udp(r(40_000), h(8_080)).payload(&[0; 72]);
-    let answer = udp(c1(80), r(40_000)).payload(&[0; 172]);
+    let question = udp(r(40_000), h(8_080)).payload(&[0; 92 - HEADER]);
+    let answer = udp(c1(80), r(40_000)).payload(&[0; 192 - HEADER]);
     host.send(UPLINK_IN, &question);
     host.send(UPLINK_IN, &question);
     host.tick();
@@ -212,7 +212,7 @@ fn an_entry_that_another_flow_has_taken_since_is_no_twin() {
 }
 
 /// As the daemon does: the number gets a new generation, then a new meaning.
-fn republish(host: &mut Host, id: RuleId, target: core::net::SocketAddrV4) {
+fn republish(host: &mut Host, id: RuleId, target: Socket) {
     host.world.retire(id);
     let rules = host.world.rules.get_mut();
     let rule = rules.get_mut(&id).unwrap();
