@@ -121,11 +121,16 @@ fn sends<E: Env>(env: &E, flow: &Flow<E::Ip>) -> bool {
 /// flow's.
 #[inline(always)]
 const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
-    let from_outside = matches!(
+    matches!(hook, Hook::UplinkIn) == is_from_outside(kind, side)
+}
+
+/// Whether packets of this kind and direction come in by an uplink.
+#[inline(always)]
+pub(super) const fn is_from_outside(kind: Kind, side: Side) -> bool {
+    matches!(
         (kind, side),
         (Kind::Published, Side::Original) | (Kind::Egress, Side::Reply)
-    );
-    matches!(hook, Hook::UplinkIn) == from_outside
+    )
 }
 
 /// Whether it comes by another container's port than the flow's own. What reaches the bridge's hook has passed some port.

@@ -3,7 +3,7 @@
 //! The insert fails where the key exists, so two CPUs cannot both take a port, and the same port serves as many
 //! destinations as there are (endpoint-dependent mapping, RFC 4787, 4.1).
 
-use super::{Datagram, Env, Family, HostSocket, InsertError};
+use super::{Datagram, Env, Family, HostSocket, InsertError, flow::is_from_outside};
 use crate::maps::{
     Flow, FlowKey, Generation, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId, Seconds,
     Side, TcpSeen, Way,
@@ -176,7 +176,16 @@ fn follow_winner<E: Env>(
     if winner.is_none_or(|winner| winner.nonce != nonce) {
         env.remove(&wish.to.reversed(), nonce);
     }
-    wish.to = winner.ok_or(Reason::TableFull)?.to;
+    let winner = winner.ok_or(Reason::TableFull)?;
+    // An entry that does not count where this packet came in is no decision about it.
+    let from_outside = is_from_outside(wish.kind(), Side::Original);
+    let counts = winner
+        .kind()
+        .is_some_and(|kind| is_from_outside(kind, winner.side()) == from_outside);
+    if !counts || winner.way().is_none() {
+        return Err(Reason::SpoofedSource);
+    }
+    wish.to = winner.to;
     Ok(())
 }
 
