@@ -1,13 +1,14 @@
 //! What users write and the kernel tells, with any bytes: nothing of it may panic, and what is accepted at one door is accepted
 //! at the others.
 //!
-//! The first byte of an input chooses the [`Door`].
+//! The first byte of an input chooses the [`Door`]: a digit, from 0 on.
 
 use std::{net::IpAddr, path::Path};
 
 use netmap_user::{
     binding::{Binding, HostPorts},
     cli::{args::Cli, config::Config},
+    host::View,
     spec::{self, PublishSpec},
     testing,
 };
@@ -59,7 +60,8 @@ pub fn run(input: &[u8]) {
     let Some((&number, bytes)) = input.split_first() else {
         return;
     };
-    let Some(door) = Door::ALL.get(usize::from(number) % Door::ALL.len()) else {
+    let number = usize::from(number.wrapping_sub(b'0'));
+    let Some(door) = Door::ALL.get(number % Door::ALL.len()) else {
         return;
     };
     let text = || String::from_utf8_lossy(bytes);
@@ -109,7 +111,10 @@ fn publish(text: &str) {
         }
     }
     if let Ok(bindings) = spec.bind(&targets, &allow) {
-        assert!(!targets.is_empty() || bindings.is_empty(), "published to nowhere: {text}");
+        assert!(
+            !targets.is_empty() || bindings.is_empty(),
+            "published to nowhere: {text}"
+        );
         accepted_everywhere(&bindings, &[]);
     }
 }
@@ -145,11 +150,34 @@ fn netlink(bytes: &[u8]) {
         let length = usize::from(u16::from_be_bytes(*length)).min(tail.len());
         let (datagram, tail) = tail.split_at(length);
         let view = listener.hear(datagram);
-        let both = view.uplinks().iter().any(|uplink| {
-            let interface = view.interfaces.get(uplink);
-            interface.is_none_or(|interface| interface.role != netmap_common::maps::Role::Uplink)
-        });
-        assert!(!both, "an uplink has another role: {view:?}");
+        agrees(listener.hear(datagram), &published);
         rest = tail;
+    }
+}
+
+/// What the maps would hold names nothing that is not there.
+fn agrees(view: &View, published: &[IpAddr]) {
+    let (v4, v6) = (&view.v4, &view.v6);
+    let named = v4
+        .interfaces
+        .keys()
+        .chain(v6.interfaces.keys())
+        .chain(&view.redirects);
+    for index in named {
+        assert!(
+            view.interfaces.contains_key(index),
+            "{index:?} has no hook: {view:?}"
+        );
+    }
+    let placed = v4.endpoints.keys().map(|address| IpAddr::from(*address));
+    for address in placed.chain(v6.endpoints.keys().map(|address| IpAddr::from(*address))) {
+        assert!(
+            published.contains(&address),
+            "{address} is not published: {view:?}"
+        );
+        assert!(
+            !view.unresolved.contains(&address),
+            "{address} has a place and has none: {view:?}"
+        );
     }
 }

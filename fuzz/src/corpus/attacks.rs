@@ -47,7 +47,13 @@ fn sources(book: &mut Book, world: Choices) {
         .at(UPLINK_OUT, &tcp(RST, (C1, 80), (R, 40_000), &[]))
         .at(UPLINK_OUT, &echo(0, C1, R, 7))
         .at(UPLINK_OUT, &tcp(ACK, (C1, 80), (R, 40_000), &[]).with(12, 0x10))
-        .at(UPLINK_OUT, &Packet { protocol: 132, ..udp((C1, 80), (R, 40_000), b"sctp") });
+        .at(
+            UPLINK_OUT,
+            &Packet {
+                protocol: 132,
+                ..udp((C1, 80), (R, 40_000), b"sctp")
+            },
+        );
 }
 
 fn states(book: &mut Book, world: Choices) {
@@ -72,7 +78,7 @@ fn states(book: &mut Book, world: Choices) {
 
 fn malformed(book: &mut Book, world: Choices) {
     let request = tcp(SYN, (R, 40_000), (H, 8_080), &[]);
-    let frame = request.frame(&world);
+    let frame = request.frame(world);
     let with = |at: usize, byte: u8| {
         let mut frame = frame.clone();
         if let Some(place) = frame.get_mut(at) {
@@ -100,9 +106,10 @@ fn malformed(book: &mut Book, world: Choices) {
     pen.at(UPLINK_IN, &udp((R, 40_000), (H, 8_080), b"short").with(5, 7))
         .at(UPLINK_IN, &udp((R, 40_000), (H, 8_080), b"long").with(4, 255));
     // What is padded to Ethernet's least length is not damaged.
-    let mut padded = udp((R, 40_000), (H, 8_080), b"x").frame(&world);
+    let mut padded = udp((R, 40_000), (H, 8_080), b"x").frame(world);
     padded.resize(80, 0xaa);
-    book.scenario("padded", world).step(&Step::Packet(UPLINK_IN, &padded));
+    book.scenario("padded", world)
+        .step(&Step::Packet(UPLINK_IN, &padded));
     let mut arp = frame;
     arp.splice(12..14, [0x08, 0x06]);
     book.scenario("arp", world).step(&Step::Packet(AT_C1, &arp));
@@ -111,16 +118,28 @@ fn malformed(book: &mut Book, world: Choices) {
 fn icmp(book: &mut Book, world: Choices) {
     let unreachable = if world.is_ipv6() { (1, 4) } else { (3, 1) };
     let answer = tcp(ACK, (H, 8_080), (R, 40_000), &[]);
-    let error = answer.error(&world, R, unreachable, 20);
+    let error = answer.error(world, R, unreachable, 20);
     book.scenario("attack-errors", world)
         .at(UPLINK_IN, &error)
         .at(UPLINK_IN, &tcp(SYN, (R, 40_000), (H, 8_080), &[]))
         // About another flow, to another host, about an error, from a container about what is not its own.
-        .at(UPLINK_IN, &tcp(ACK, (H, 8_080), (R, 40_001), &[]).error(&world, R, unreachable, 20))
-        .at(UPLINK_IN, &Packet { dst: GW1, ..error.clone() })
-        .at(UPLINK_IN, &error.error(&world, R, unreachable, 36))
-        .at(UPLINK_IN, &answer.error(&world, R, unreachable, 4))
-        .at(AT_C2, &tcp(ACK, (R, 40_000), (C1, 80), &[]).error(&world, C1, unreachable, 20));
+        .at(
+            UPLINK_IN,
+            &tcp(ACK, (H, 8_080), (R, 40_001), &[]).error(world, R, unreachable, 20),
+        )
+        .at(
+            UPLINK_IN,
+            &Packet {
+                dst: GW1,
+                ..error.clone()
+            },
+        )
+        .at(UPLINK_IN, &error.error(world, R, unreachable, 36))
+        .at(UPLINK_IN, &answer.error(world, R, unreachable, 4))
+        .at(
+            AT_C2,
+            &tcp(ACK, (R, 40_000), (C1, 80), &[]).error(world, C1, unreachable, 20),
+        );
     book.scenario("attack-echo", world)
         .at(UPLINK_IN, &echo(0, R, H, 77))
         .at(UPLINK_IN, &echo(8, R, H, 77))
@@ -134,22 +153,24 @@ fn icmp(book: &mut Book, world: Choices) {
 fn fragments(book: &mut Book, world: Choices) {
     let data = [0xabu8; 64];
     let datagram = udp((R, 40_000), (H, 8_080), &data);
-    let pieces = datagram.cut(&world, 5, &[0, 32]);
+    let pieces = datagram.cut(world, 5, &[0, 32]);
     let mut overlap = pieces.clone();
     for piece in overlap.iter_mut().skip(1) {
         piece.piece = Some((5, 8, false));
     }
-    book.scenario("attack-overlapping-fragments", world).all(UPLINK_IN, &overlap);
+    book.scenario("attack-overlapping-fragments", world)
+        .all(UPLINK_IN, &overlap);
     // An identification that means another datagram.
-    let other = udp((R, 40_000), (H, 9_001), &data).cut(&world, 5, &[0, 32]);
+    let other = udp((R, 40_000), (H, 9_001), &data).cut(world, 5, &[0, 32]);
     book.scenario("attack-reused-identification", world)
         .all(UPLINK_IN, &pieces)
         .all(UPLINK_IN, &other);
     book.scenario("attack-lone-fragment", world)
         .all(UPLINK_IN, pieces.get(1..).unwrap_or_default())
         .all(AT_C1, pieces.get(1..).unwrap_or_default());
-    let tiny = tcp(SYN, (R, 40_000), (H, 8_080), &data).cut(&world, 6, &[0, 8, 16]);
-    book.scenario("attack-tiny-fragments", world).all(UPLINK_IN, &tiny);
+    let tiny = tcp(SYN, (R, 40_000), (H, 8_080), &data).cut(world, 6, &[0, 8, 16]);
+    book.scenario("attack-tiny-fragments", world)
+        .all(UPLINK_IN, &tiny);
 }
 
 fn exhaustion(book: &mut Book, world: Choices) {
@@ -164,7 +185,8 @@ fn exhaustion(book: &mut Book, world: Choices) {
         .at(UPLINK_IN, &tcp(SYN, (R, 40_001), (H, 8_080), &[]))
         .at(UPLINK_IN, &tcp(ACK, (R, 40_000), (H, 8_080), &[]));
     let off = Choices { route: 1, ..world };
-    book.scenario("forwarding-off", off).at(AT_C1, &udp((C1, 5_000), (R, 53), b"?"));
+    book.scenario("forwarding-off", off)
+        .at(AT_C1, &udp((C1, 5_000), (R, 53), b"?"));
     let narrow = Choices { narrow: 1, ..world };
     book.scenario("too-big", narrow)
         .at(UPLINK_IN, &tcp(SYN, (R, 40_000), (H, 8_080), &[]))

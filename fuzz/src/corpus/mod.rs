@@ -77,13 +77,13 @@ impl Pen<'_> {
 
     /// A packet at a place.
     fn at(self, place: Place, packet: &Packet) -> Self {
-        let frame = packet.frame(&self.choices);
+        let frame = packet.frame(self.choices);
         self.step(&Step::Packet(place, &frame))
     }
 
     /// A packet at XDP.
     fn early(self, packet: &Packet) -> Self {
-        let frame = packet.frame(&self.choices);
+        let frame = packet.frame(self.choices);
         self.step(&Step::Early(&frame))
     }
 

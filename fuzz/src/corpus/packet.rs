@@ -80,7 +80,7 @@ impl Packet {
     }
 
     /// An ICMP error about this packet: by whom, type and code, how much of the content is quoted.
-    pub(super) fn error(&self, world: &Choices, from: [u8; 4], (kind, code): (u8, u8), quoted: usize) -> Self {
+    pub(super) fn error(&self, world: Choices, from: [u8; 4], (kind, code): (u8, u8), quoted: usize) -> Self {
         let mut quote = self.datagram(world);
         let header = quote.len() - self.content.len();
         quote.truncate(header + quoted);
@@ -122,9 +122,13 @@ impl Packet {
     }
 
     /// Pieces of it that begin at these offsets, multiples of 8, from 0 on.
-    pub(super) fn cut(&self, world: &Choices, id: u16, starts: &[u16]) -> Vec<Self> {
+    pub(super) fn cut(&self, world: Choices, id: u16, starts: &[u16]) -> Vec<Self> {
         let content = self.summed(world);
-        let ends = starts.iter().skip(1).map(|end| usize::from(*end)).chain([content.len()]);
+        let ends = starts
+            .iter()
+            .skip(1)
+            .map(|end| usize::from(*end))
+            .chain([content.len()]);
         let pieces = starts.iter().zip(ends).map(|(start, end)| {
             let part = content.get(usize::from(*start)..end).unwrap_or_default();
             Self {
@@ -137,15 +141,19 @@ impl Packet {
     }
 
     /// The frame.
-    pub(super) fn frame(&self, world: &Choices) -> Vec<u8> {
-        let ether_type = if world.is_ipv6() { [0x86, 0xdd] } else { [0x08, 0x00] };
+    pub(super) fn frame(&self, world: Choices) -> Vec<u8> {
+        let ether_type = if world.is_ipv6() {
+            [0x86, 0xdd]
+        } else {
+            [0x08, 0x00]
+        };
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
         frame.extend(ether_type);
         frame.extend(self.datagram(world));
         frame
     }
 
-    fn datagram(&self, world: &Choices) -> Vec<u8> {
+    fn datagram(&self, world: Choices) -> Vec<u8> {
         let content = if self.piece.is_some() {
             self.content.clone()
         } else {
@@ -164,7 +172,7 @@ impl Packet {
         let mut header = vec![0x40 | words, 0];
         header.extend(length(usize::from(words) * 4 + content.len()));
         header.extend(id.to_be_bytes());
-        header.extend((offset / 8 | u16::from(more) << 13).to_be_bytes());
+        header.extend(((offset / 8) | (u16::from(more) << 13)).to_be_bytes());
         header.extend([self.ttl, self.protocol, 0, 0]);
         header.extend(self.src);
         header.extend(self.dst);
@@ -182,7 +190,11 @@ impl Packet {
             let [high, low] = id.to_be_bytes();
             chain.push((44, [offset_high, offset_low, 0, 0, high, low]));
         }
-        let numbers: Vec<u8> = chain.iter().map(|(number, _)| *number).chain([self.number()]).collect();
+        let numbers: Vec<u8> = chain
+            .iter()
+            .map(|(number, _)| *number)
+            .chain([self.number()])
+            .collect();
         let mut datagram = vec![0x60, 0, 0, 0];
         datagram.extend(length(chain.len() * 8 + content.len()));
         datagram.extend([numbers.first().copied().unwrap_or(59), self.ttl]);
@@ -202,9 +214,13 @@ impl Packet {
     }
 
     /// The content with its checksum, and ICMP's type as the family has it.
-    fn summed(&self, world: &Choices) -> Vec<u8> {
+    fn summed(&self, world: Choices) -> Vec<u8> {
         let mut content = self.content.clone();
-        let number = if world.is_ipv6() { self.number() } else { self.protocol };
+        let number = if world.is_ipv6() {
+            self.number()
+        } else {
+            self.protocol
+        };
         if world.is_ipv6()
             && self.protocol == ICMP
             && let Some(kind) = content.first_mut()
@@ -250,7 +266,11 @@ fn wide(address: [u8; 4]) -> [u8; 16] {
     prefix.copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0]);
     last.copy_from_slice(&address);
     // Loopback is loopback's own.
-    if address == [127, 0, 0, 1] { std::net::Ipv6Addr::LOCALHOST.octets() } else { wide }
+    if address == [127, 0, 0, 1] {
+        std::net::Ipv6Addr::LOCALHOST.octets()
+    } else {
+        wide
+    }
 }
 
 fn length(bytes: usize) -> [u8; 2] {

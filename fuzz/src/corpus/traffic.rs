@@ -27,7 +27,10 @@ fn published(book: &mut Book, world: Choices) {
         .at(UPLINK_IN, &tcp(SYN, client, service, &[]))
         .answer(AT_C1)
         .at(UPLINK_IN, &tcp(ACK, client, service, &[]))
-        .at(UPLINK_IN, &tcp(ACK | PSH, client, service, b"GET / HTTP/1.0\r\n\r\n"))
+        .at(
+            UPLINK_IN,
+            &tcp(ACK | PSH, client, service, b"GET / HTTP/1.0\r\n\r\n"),
+        )
         .answer(AT_C1)
         .at(UPLINK_IN, &tcp(ACK | FIN, client, service, &[]))
         .answer(AT_C1);
@@ -93,10 +96,7 @@ fn between_containers(book: &mut Book, world: Choices) {
     book.scenario("own-port", world)
         .at(AT_C1, &tcp(SYN, (C1, 40_000), (H, 8_080), &[]))
         .answer(AT_C1);
-    let isolated = Choices {
-        isolated: 3,
-        ..world
-    };
+    let isolated = Choices { isolated: 3, ..world };
     book.scenario("isolated-neighbours", isolated)
         .at(AT_C1B, &tcp(SYN, (C1B, 40_000), (H, 8_080), &[]))
         .answer(AT_C1);
@@ -114,60 +114,97 @@ fn errors(book: &mut Book, world: Choices) {
     let answer = tcp(ACK | PSH, (H, 8_080), (R, 40_000), b"data");
     book.scenario("errors-about-published", world)
         .at(UPLINK_IN, &request)
-        .at(UPLINK_IN, &answer.error(&world, router, too_big, 24))
-        .at(UPLINK_IN, &answer.error(&world, router, expired, 8))
-        .at(UPLINK_IN, &answer.error(&world, R, unreachable, 19))
-        .at(AT_C1, &inside.error(&world, C1, unreachable, 24))
-        .at(AT_C1, &inside.error(&world, C1, problem, 8));
+        .at(UPLINK_IN, &answer.error(world, router, too_big, 24))
+        .at(UPLINK_IN, &answer.error(world, router, expired, 8))
+        .at(UPLINK_IN, &answer.error(world, R, unreachable, 19))
+        .at(AT_C1, &inside.error(world, C1, unreachable, 24))
+        .at(AT_C1, &inside.error(world, C1, problem, 8));
     let plain = udp((H, 5_000), (R, 53), b"query");
     book.scenario("errors-about-egress", world)
         .at(AT_C1, &udp((C1, 5_000), (R, 53), b"query"))
-        .at(UPLINK_IN, &plain.error(&world, R, unreachable, 13))
-        .at(UPLINK_IN, &plain.clone().unchecked().error(&world, R, unreachable, 13))
-        .at(UPLINK_IN, &plain.clone().options(&[1; 8]).error(&world, router, expired, 8))
-        .at(UPLINK_IN, &plain.extensions(&[(60, [1, 4, 0, 0, 0, 0])]).error(&world, router, expired, 8));
+        .at(UPLINK_IN, &plain.error(world, R, unreachable, 13))
+        .at(
+            UPLINK_IN,
+            &plain.clone().unchecked().error(world, R, unreachable, 13),
+        )
+        .at(
+            UPLINK_IN,
+            &plain.clone().options(&[1; 8]).error(world, router, expired, 8),
+        )
+        .at(
+            UPLINK_IN,
+            &plain
+                .extensions(&[(60, [1, 4, 0, 0, 0, 0])])
+                .error(world, router, expired, 8),
+        );
     book.scenario("errors-to-a-neighbour", world)
         .at(AT_C1B, &udp((C1B, 40_000), (H, 8_080), b"ask"))
-        .at(AT_C1, &udp((C1B, 40_000), (C1, 80), b"ask").error(&world, C1, unreachable, 11));
+        .at(
+            AT_C1,
+            &udp((C1B, 40_000), (C1, 80), b"ask").error(world, C1, unreachable, 11),
+        );
 }
 
 fn fragments(book: &mut Book, world: Choices) {
     let data: Vec<u8> = (0..=255).collect();
     let datagram = udp((R, 40_000), (H, 8_080), &data);
-    let pieces = datagram.cut(&world, 0x4242, &[0, 88, 176]);
+    let pieces = datagram.cut(world, 0x4242, &[0, 88, 176]);
     book.scenario("fragments-in", world).all(UPLINK_IN, &pieces);
     let backwards: Vec<_> = pieces.iter().rev().cloned().collect();
     book.scenario("fragments-in-backwards", world)
         .all(UPLINK_IN, &backwards)
         .step(&Step::Tick(31))
         .all(UPLINK_IN, &pieces);
-    let out = udp((C1, 5_000), (R, 53), &data).cut(&world, 0x4242, &[0, 96, 256]);
-    let other = udp((C1B, 5_000), (R, 53), &data).cut(&world, 0x4242, &[0, 96, 256]);
+    let out = udp((C1, 5_000), (R, 53), &data).cut(world, 0x4242, &[0, 96, 256]);
+    let other = udp((C1B, 5_000), (R, 53), &data).cut(world, 0x4242, &[0, 96, 256]);
     book.scenario("fragments-out", world)
         .all(AT_C1, &out)
         .all(AT_C1B, &other);
     // Its last piece has three bytes: less than a pair of ports.
-    let short = udp((R, 40_000), (H, 8_080), data.get(..155).unwrap_or_default()).cut(&world, 7, &[0, 80, 160]);
+    let short =
+        udp((R, 40_000), (H, 8_080), data.get(..155).unwrap_or_default()).cut(world, 7, &[0, 80, 160]);
     book.scenario("fragments-short", world).all(UPLINK_IN, &short);
     let ping = echo(8, C1, R, 77);
-    book.scenario("fragments-of-echo", world).all(AT_C1, &ping.cut(&world, 9, &[0, 8]));
+    book.scenario("fragments-of-echo", world)
+        .all(AT_C1, &ping.cut(world, 9, &[0, 8]));
     // A first piece of a TCP segment, and what follows.
     let segment = tcp(SYN, (R, 40_001), (H, 8_080), &data);
     book.scenario("fragments-of-tcp", world)
-        .all(UPLINK_IN, &segment.cut(&world, 11, &[0, 24]))
-        .all(UPLINK_IN, &segment.cut(&world, 12, &[0, 8]));
+        .all(UPLINK_IN, &segment.cut(world, 11, &[0, 24]))
+        .all(UPLINK_IN, &segment.cut(world, 12, &[0, 8]));
 }
 
 fn headers(book: &mut Book, world: Choices) {
     let (client, service) = ((R, 40_000), (H, 8_080));
     let request = tcp(SYN, client, service, b"options");
     book.scenario("header-options", world)
-        .at(UPLINK_IN, &request.clone().options(&[1; 40]).extensions(&[(0, [5, 2, 0, 0, 1, 0])]))
-        .at(UPLINK_IN, &request.clone().options(&[7, 4, 4, 0]).extensions(&[(0, [1, 4, 0, 0, 0, 0]), (60, [1, 4, 0, 0, 0, 0])]))
+        .at(
+            UPLINK_IN,
+            &request
+                .clone()
+                .options(&[1; 40])
+                .extensions(&[(0, [5, 2, 0, 0, 1, 0])]),
+        )
+        .at(
+            UPLINK_IN,
+            &request
+                .clone()
+                .options(&[7, 4, 4, 0])
+                .extensions(&[(0, [1, 4, 0, 0, 0, 0]), (60, [1, 4, 0, 0, 0, 0])]),
+        )
         // A routing header that has arrived, and one that has not.
-        .at(UPLINK_IN, &request.clone().extensions(&[(43, [4, 0, 0, 0, 0, 0])]))
-        .at(UPLINK_IN, &request.clone().extensions(&[(43, [4, 1, 0, 0, 0, 0])]))
-        .at(UPLINK_IN, &request.clone().extensions(&[(60, [1, 4, 0, 0, 0, 0]); 6]))
+        .at(
+            UPLINK_IN,
+            &request.clone().extensions(&[(43, [4, 0, 0, 0, 0, 0])]),
+        )
+        .at(
+            UPLINK_IN,
+            &request.clone().extensions(&[(43, [4, 1, 0, 0, 0, 0])]),
+        )
+        .at(
+            UPLINK_IN,
+            &request.clone().extensions(&[(60, [1, 4, 0, 0, 0, 0]); 6]),
+        )
         // An "atomic" fragment (RFC 6946).
         .at(UPLINK_IN, &request.extensions(&[(44, [0, 0, 0, 0, 0, 1])]));
     book.scenario("last-hop", world)

@@ -36,7 +36,10 @@ impl Frame {
     /// What an ICMP error quotes, as far as it does.
     pub(super) fn quoted<A: Family>(&self, bytes: &[u8]) -> Option<Self> {
         let (frame, _) = Self::header::<A>(bytes.get(..self.end)?, self.l4 + 8, self.end)?;
-        Some(Self { end: self.end, ..frame })
+        Some(Self {
+            end: self.end,
+            ..frame
+        })
     }
 
     /// A header, and where its datagram says that it ends.

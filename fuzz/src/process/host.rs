@@ -2,7 +2,8 @@
 
 use netmap_common::{
     maps::{
-        Flow, FlowKey, Fragment, FragmentKey, Generation, Hook, IfIndex, Port, Protocol, Reason, RuleId, Seconds,
+        Flow, FlowKey, Fragment, FragmentKey, Generation, Hook, IfIndex, Port, Protocol, Reason, RuleId,
+        Seconds,
     },
     nat::{
         self, Carried, Part, Step as Progress, Verdict,
@@ -25,9 +26,9 @@ pub(super) struct Host<A: Addresses> {
 }
 
 impl<A: Addresses> Host<A> {
-    pub(super) fn new(choices: &Choices) -> Self {
+    pub(super) fn new(choices: Choices) -> Self {
         Self {
-            choices: *choices,
+            choices,
             world: choices.world(),
             last: Vec::new(),
         }
@@ -63,7 +64,10 @@ impl<A: Addresses> Host<A> {
         self.world.redirects = Some(self.choices.redirects());
         let outcome = self.pass((Hook::UplinkIn, UPLINK), true, frame);
         if let Ok(Carried { verdict, .. }) = outcome {
-            assert!(matches!(verdict, Verdict::Peer(_)), "XDP cannot send to {verdict:?}");
+            assert!(
+                matches!(verdict, Verdict::Peer(_)),
+                "XDP cannot send to {verdict:?}"
+            );
         } else {
             promise::nothing_recorded(&before, &self.world.flows.borrow());
         }
@@ -89,7 +93,10 @@ impl<A: Addresses> Host<A> {
         assert_eq!(outcome_of_parts, outcome, "in parts, and as one");
         assert_eq!(by_parts, after, "bytes in parts, and as one: {outcome:?}");
         assert_eq!(copy.flows, self.world.flows, "flows in parts, and as one");
-        assert_eq!(copy.fragments, self.world.fragments, "fragments in parts, and as one");
+        assert_eq!(
+            copy.fragments, self.world.fragments,
+            "fragments in parts, and as one"
+        );
         promise::twins(&before, &self.world.flows.borrow());
         let passage = Passage {
             hook,
@@ -118,22 +125,45 @@ impl<A: Addresses> Host<A> {
 
     /// An entry under the key of the packet that was carried last, or of scene addresses; its numbers are any.
     fn wild(&self, bytes: &[u8]) {
-        let Some(&[protocol, src, dst, to_src, to_dst, ports, way, kind, side, out, from, rule, seen, nonce]) =
-            bytes.first_chunk()
+        let Some(
+            &[
+                protocol,
+                src,
+                dst,
+                to_src,
+                to_dst,
+                ports,
+                way,
+                kind,
+                side,
+                out,
+                from,
+                rule,
+                seen,
+                nonce,
+            ],
+        ) = bytes.first_chunk()
         else {
             return;
         };
         if !self.choices.is_wild() {
             return;
         }
-        let [source, destination, new_source, new_destination] = [1u8, 4, 16, 64].map(|bits| port(ports / bits % 4));
+        let [source, destination, new_source, new_destination] =
+            [1u8, 4, 16, 64].map(|bits| port(ports / bits % 4));
         let protocol = match protocol % 3 {
             0 => Protocol::Tcp,
             1 => Protocol::Udp,
             _ => Protocol::Icmp,
         };
         let key = FlowKey::new(protocol, anybody::<A>(src), source, anybody(dst), destination);
-        let to = FlowKey::new(protocol, anybody::<A>(to_src), new_source, anybody(to_dst), new_destination);
+        let to = FlowKey::new(
+            protocol,
+            anybody::<A>(to_src),
+            new_source,
+            anybody(to_dst),
+            new_destination,
+        );
         let flow = Flow {
             to,
             out: IfIndex(u32::from(out)),
@@ -151,7 +181,8 @@ impl<A: Addresses> Host<A> {
     }
 
     fn wild_fragment(&self, bytes: &[u8]) {
-        let Some(&[src, dst, arrival, number, id, kind, ports, end_high, end, since]) = bytes.first_chunk() else {
+        let Some(&[src, dst, arrival, number, id, kind, ports, end_high, end, since]) = bytes.first_chunk()
+        else {
             return;
         };
         if !self.choices.is_wild() {

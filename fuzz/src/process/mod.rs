@@ -29,9 +29,9 @@ pub type Outcome = Result<Carried, Reason>;
 pub fn run(input: &[u8]) -> Vec<Outcome> {
     let (choices, steps) = Choices::read(input);
     if choices.is_ipv6() {
-        play(Host::<Address6>::new(&choices), steps)
+        play(Host::<Address6>::new(choices), steps)
     } else {
-        play(Host::<Address>::new(&choices), steps)
+        play(Host::<Address>::new(choices), steps)
     }
 }
 

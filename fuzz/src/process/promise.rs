@@ -43,7 +43,11 @@ impl Passage<'_> {
             let quoted = frame.quoted::<A>(before);
             assert!(quoted.is_some(), "the error quotes nothing: {before:02x?}");
             let Some(quoted) = quoted else { return };
-            may_change.extend(header(&quoted).into_iter().filter(|range| range.start != quoted.ttl()));
+            may_change.extend(
+                header(&quoted)
+                    .into_iter()
+                    .filter(|range| range.start != quoted.ttl()),
+            );
             may_change.push(quoted.ports());
             self.keeps_header_sum(&quoted);
             // A TCP header that is cut short has none.
@@ -80,13 +84,26 @@ impl Passage<'_> {
             return;
         };
         let is_container = world.network(source).is_some() && !world.is_local(source);
-        assert!(!(leaves && is_container), "{source} leaves: {:?} {:02x?}", self.outcome, self.before);
-        let Ok(Carried { verdict: Verdict::Peer(_), .. }) = self.outcome else {
+        assert!(
+            !(leaves && is_container),
+            "{source} leaves: {:?} {:02x?}",
+            self.outcome,
+            self.before
+        );
+        let Ok(Carried {
+            verdict: Verdict::Peer(_),
+            ..
+        }) = self.outcome
+        else {
             return;
         };
         let destination = address::<A>(self.after, frame.destination());
         let is_inside = destination.is_some_and(|destination| world.network(destination).is_some());
-        assert!(is_inside, "a container gets what is not its own: {:02x?}", self.after);
+        assert!(
+            is_inside,
+            "a container gets what is not its own: {:02x?}",
+            self.after
+        );
     }
 
     /// Netmap takes one off the time to live where it routes, and never the last.
@@ -106,7 +123,12 @@ impl Passage<'_> {
             return;
         }
         let sum = |bytes: &[u8]| bytes.get(frame.l3..frame.l4).map(|header| residue(&[header]));
-        assert_eq!(sum(self.after), sum(self.before), "IP checksum of {:02x?}", self.before);
+        assert_eq!(
+            sum(self.after),
+            sum(self.before),
+            "IP checksum of {:02x?}",
+            self.before
+        );
     }
 
     /// The transport's checksum. UDP's may be none, and stays none.
@@ -128,7 +150,12 @@ impl Passage<'_> {
             };
             Some(residue(&[pseudo, content]))
         };
-        assert_eq!(sum(self.after), sum(self.before), "checksum at {at} of {:02x?}", self.before);
+        assert_eq!(
+            sum(self.after),
+            sum(self.before),
+            "checksum at {at} of {:02x?}",
+            self.before
+        );
     }
 }
 
@@ -138,7 +165,9 @@ pub(super) fn twins<A: Ip>(before: &BTreeMap<FlowKey<A>, Flow<A>>, after: &BTree
     for (key, flow) in after.iter().filter(|(key, flow)| is_new(key, flow)) {
         let twin = after.get(&flow.twin());
         assert!(
-            twin.is_some_and(|twin| twin.twin() == *key && twin.nonce == flow.nonce && twin.side() != flow.side()),
+            twin.is_some_and(|twin| twin.twin() == *key
+                && twin.nonce == flow.nonce
+                && twin.side() != flow.side()),
             "{key:?} {flow:?} has the twin {twin:?}"
         );
     }

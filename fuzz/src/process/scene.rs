@@ -10,8 +10,8 @@
 
 use netmap_common::{
     maps::{
-        Address, Address6, Endpoint, FlowKey, IfIndex, Interface, Network, Port, PortRange, Protocol, Role, Rule,
-        RuleId, Seconds, Settings, Way,
+        Address, Address6, Endpoint, FlowKey, IfIndex, Interface, Network, Port, PortRange, Protocol, Role,
+        Rule, RuleId, Seconds, Settings, Way,
     },
     nat::{Family, HostSocket, Route, testing::World},
 };
@@ -161,7 +161,7 @@ impl Choices {
     }
 
     /// The tables of such a host.
-    pub(super) fn world<A: Addresses>(&self) -> World<A> {
+    pub(super) fn world<A: Addresses>(self) -> World<A> {
         let mut world = World {
             settings: Settings {
                 netns_cookie: 1,
@@ -170,11 +170,10 @@ impl Choices {
                 ..Settings::default()
             },
             flow_capacity: usize::from(self.capacity),
-            locals: [address::H, address::H2, address::GW1, address::GW2].map(A::of).to_vec(),
-            networks: vec![
-                network(BRIDGE_1, address::GW1),
-                network(BRIDGE_2, address::GW2),
-            ],
+            locals: [address::H, address::H2, address::GW1, address::GW2]
+                .map(A::of)
+                .to_vec(),
+            networks: vec![network(BRIDGE_1, address::GW1), network(BRIDGE_2, address::GW2)],
             route: match self.route % 4 {
                 0 => Some(Route::Out(UPLINK)),
                 1 => Some(Route::ForwardingOff),
@@ -192,7 +191,7 @@ impl Choices {
         world
     }
 
-    fn surround<A: Addresses>(&self, world: &mut World<A>) {
+    fn surround<A: Addresses>(self, world: &mut World<A>) {
         let flags = |bit: u8| {
             if self.isolated & bit == 0 {
                 0
@@ -204,8 +203,14 @@ impl Choices {
         let port = |way, out, bridge, gateway, flags| interface(Role::Port, way, out, bridge, gateway, flags);
         world.interfaces = [
             (UPLINK, uplink),
-            (BRIDGE_1, interface(Role::Bridge, Way::Neigh, BRIDGE_1, BRIDGE_1, address::GW1, 0)),
-            (BRIDGE_2, interface(Role::Bridge, Way::Neigh, BRIDGE_2, BRIDGE_2, address::GW2, 0)),
+            (
+                BRIDGE_1,
+                interface(Role::Bridge, Way::Neigh, BRIDGE_1, BRIDGE_1, address::GW1, 0),
+            ),
+            (
+                BRIDGE_2,
+                interface(Role::Bridge, Way::Neigh, BRIDGE_2, BRIDGE_2, address::GW2, 0),
+            ),
             (C1, port(Way::Peer, C1, BRIDGE_1, address::GW1, flags(1))),
             (C1B, port(Way::Peer, C1B, BRIDGE_1, address::GW1, flags(2))),
             (TAP, port(Way::Neigh, BRIDGE_1, BRIDGE_1, address::GW1, flags(4))),
@@ -213,27 +218,54 @@ impl Choices {
         ]
         .into();
         world.endpoints = [
-            (A::of(address::C1), endpoint(Way::Peer, C1, BRIDGE_1, address::GW1, flags(1))),
-            (A::of(address::C1B), endpoint(Way::Peer, C1B, BRIDGE_1, address::GW1, flags(2))),
-            (A::of(address::TAP), endpoint(Way::Neigh, BRIDGE_1, BRIDGE_1, address::GW1, flags(4))),
-            (A::of(address::C2), endpoint(Way::Peer, C2, BRIDGE_2, address::GW2, flags(8))),
-            (A::of(address::BY_STACK), endpoint(Way::Stack, IfIndex(0), IfIndex(0), address::ANY, 0)),
+            (
+                A::of(address::C1),
+                endpoint(Way::Peer, C1, BRIDGE_1, address::GW1, flags(1)),
+            ),
+            (
+                A::of(address::C1B),
+                endpoint(Way::Peer, C1B, BRIDGE_1, address::GW1, flags(2)),
+            ),
+            (
+                A::of(address::TAP),
+                endpoint(Way::Neigh, BRIDGE_1, BRIDGE_1, address::GW1, flags(4)),
+            ),
+            (
+                A::of(address::C2),
+                endpoint(Way::Peer, C2, BRIDGE_2, address::GW2, flags(8)),
+            ),
+            (
+                A::of(address::BY_STACK),
+                endpoint(Way::Stack, IfIndex(0), IfIndex(0), address::ANY, 0),
+            ),
         ]
         .into();
         let key = |protocol, src, src_port, dst, dst_port| {
             FlowKey::new(protocol, A::of(src), Port(src_port), A::of(dst), Port(dst_port))
         };
         let sockets = [
-            (key(Protocol::Udp, address::R, 53, address::H, 8_080), HostSocket::Connected),
-            (key(Protocol::Udp, address::R, 53, address::H, 40_000), HostSocket::Connected),
-            (key(Protocol::Tcp, address::R, 80, address::H, 40_000), HostSocket::Unconnected),
-            (key(Protocol::Tcp, address::R, 80, address::H, 61_000), HostSocket::Connected),
+            (
+                key(Protocol::Udp, address::R, 53, address::H, 8_080),
+                HostSocket::Connected,
+            ),
+            (
+                key(Protocol::Udp, address::R, 53, address::H, 40_000),
+                HostSocket::Connected,
+            ),
+            (
+                key(Protocol::Tcp, address::R, 80, address::H, 40_000),
+                HostSocket::Unconnected,
+            ),
+            (
+                key(Protocol::Tcp, address::R, 80, address::H, 61_000),
+                HostSocket::Connected,
+            ),
         ];
         world.sockets = chosen(self.sockets, sockets).into_iter().collect();
     }
 
     /// What XDP can send to.
-    pub(super) fn redirects<A: Addresses>(&self) -> Vec<(IfIndex, A)> {
+    pub(super) fn redirects<A: Addresses>(self) -> Vec<(IfIndex, A)> {
         let all = [(C1, address::C1), (C1B, address::C1B), (C2, address::C2)];
         let reached = chosen(!self.unreached, all).into_iter();
         reached.map(|(port, octets)| (port, A::of(octets))).collect()
@@ -300,14 +332,33 @@ fn publish<A: Addresses>(world: &mut World<A>) {
         flags: Rule::ALLOW_LIST,
         ..base(Tcp, address::ANY, 22, address::C1, 22)
     });
-    world.allow.push((limited, A::of([198, 51, 100, 0]), 24 + A::WIDER));
+    world
+        .allow
+        .push((limited, A::of([198, 51, 100, 0]), 24 + A::WIDER));
 }
 
 /// A rule of any bytes: protocol, host, target, length, flags, both ports.
 pub(super) fn rule<A: Addresses>(bytes: &[u8]) -> Option<Rule<A>> {
-    let &[protocol, host, target, length, flags, high, low, target_high, target_low] = bytes.first_chunk()?;
+    let &[
+        protocol,
+        host,
+        target,
+        length,
+        flags,
+        high,
+        low,
+        target_high,
+        target_low,
+    ] = bytes.first_chunk()?;
     let hosts = [address::ANY, address::H, address::H2, address::GW1];
-    let targets = [address::C1, address::C1B, address::TAP, address::C2, address::BY_STACK, address::LOST];
+    let targets = [
+        address::C1,
+        address::C1B,
+        address::TAP,
+        address::C2,
+        address::BY_STACK,
+        address::LOST,
+    ];
     let pick = |from: &[[u8; 4]], number: u8| from.get(usize::from(number) % from.len()).copied();
     Some(Rule {
         host: A::of(pick(&hosts, host)?),
@@ -315,7 +366,12 @@ pub(super) fn rule<A: Addresses>(bytes: &[u8]) -> Option<Rule<A>> {
         host_port: Port(u16::from_be_bytes([high, low])),
         target_port: Port(u16::from_be_bytes([target_high, target_low])),
         length: u16::from(length % 8) + 1,
-        protocol: if protocol & 1 == 0 { Protocol::Tcp } else { Protocol::Udp }.number(),
+        protocol: if protocol & 1 == 0 {
+            Protocol::Tcp
+        } else {
+            Protocol::Udp
+        }
+        .number(),
         flags: flags & Rule::ALLOW_LIST,
         ..Rule::default()
     })
@@ -378,7 +434,13 @@ fn interface<A: Addresses>(
     }
 }
 
-fn endpoint<A: Addresses>(way: Way, out: IfIndex, bridge: IfIndex, gateway: [u8; 4], flags: u8) -> Endpoint<A> {
+fn endpoint<A: Addresses>(
+    way: Way,
+    out: IfIndex,
+    bridge: IfIndex,
+    gateway: [u8; 4],
+    flags: u8,
+) -> Endpoint<A> {
     Endpoint {
         out,
         bridge,

@@ -226,7 +226,9 @@ fn republish(host: &mut Host, id: RuleId, target: core::net::SocketAddrV4) {
 fn a_flow_from_before_a_client_moved_outside_is_not_followed() {
     let mut host = Host::with_8080();
     host.send(C2_PORT, &tcp(SYN, c2(40_000), h(8_080)));
-    host.world.networks.retain(|(_, _, network)| network.bridge == BRIDGE_1);
+    host.world
+        .networks
+        .retain(|(_, _, network)| network.bridge == BRIDGE_1);
     let before = host.world.flows.borrow().clone();
     let request = tcp(SYN, c2(40_000), h(8_080)).bytes();
     let (result, after) = host.run(UPLINK_IN, &request);
