@@ -104,7 +104,12 @@ pub(crate) fn run_one(target: Target, time: Duration) -> anyhow::Result<()> {
         .arg(format!("-max_total_time={}", time.as_secs()))
         .arg(format!("-timeout={PATIENCE}"))
         .arg(format!("-artifact_prefix={failures}"))
-        .args(["-max_len=4096", "-print_final_stats=1", "-verbosity=0"]);
+        .args([
+            "-max_len=4096",
+            "-print_final_stats=1",
+            "-print_funcs=0",
+            "-verbosity=0",
+        ]);
     let dictionary = format!("fuzz/{name}.dict");
     if workspace().join(&dictionary).is_file() {
         engine.arg(format!("-dict={dictionary}"));

@@ -54,7 +54,6 @@ impl Frame {
         let header = bytes.get(l3..l3 + 20)?;
         let length = usize::from(header[0] & 0xf) * 4;
         let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        let total = if total == 0 { end.saturating_sub(l3) } else { total };
         if header[0] >> 4 != 4 || length < 20 || total < length {
             return None;
         }

@@ -182,7 +182,7 @@ fn open<'place, E: Env>(
     if !env.sends(&wish.to, wish.there.way(), wish.there.out) {
         return Err(Reason::LeftToTc);
     }
-    ports::claim(env, datagram, wish)?;
+    ports::claim(env, hook, datagram, wish)?;
     *place = wish.to;
     Ok(Translation {
         to: place,

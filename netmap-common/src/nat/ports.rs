@@ -3,10 +3,10 @@
 //! The insert fails where the key exists, so two CPUs cannot both take a port, and the same port serves as many
 //! destinations as there are (endpoint-dependent mapping, RFC 4787, 4.1).
 
-use super::{Datagram, Env, Family, HostSocket, InsertError, flow::is_from_outside};
+use super::{Datagram, Env, Family, HostSocket, InsertError, flow::comes_in_at};
 use crate::maps::{
-    Flow, FlowKey, Generation, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId, Seconds,
-    Side, TcpSeen, Way,
+    Flow, FlowKey, Generation, Hook, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId,
+    Seconds, Side, TcpSeen, Way,
 };
 
 /// A flow that wants to be, and once claimed, is. Zeros are a value of it: it lies where a program has room.
@@ -119,6 +119,7 @@ const TRIES: u32 = 32;
 #[inline(never)]
 pub(super) fn claim<E: Env>(
     env: &E,
+    hook: Hook,
     datagram: &Datagram<E::Ip>,
     wish: &mut Wish<E::Ip>,
 ) -> Result<(), Reason> {
@@ -138,7 +139,7 @@ pub(super) fn claim<E: Env>(
     }
     match env.insert(&datagram.key, flow) {
         Ok(()) => Ok(()),
-        Err(_) => follow_winner(env, &datagram.key, wish, nonce),
+        Err(_) => follow_winner(env, hook, &datagram.key, wish, nonce),
     }
 }
 
@@ -168,6 +169,7 @@ fn draft_reply<A: Family>(wish: &mut Wish<A>, key: &FlowKey<A>, now: Seconds, no
 #[inline(never)]
 fn follow_winner<E: Env>(
     env: &E,
+    hook: Hook,
     key: &FlowKey<E::Ip>,
     wish: &mut Wish<E::Ip>,
     nonce: u32,
@@ -178,10 +180,9 @@ fn follow_winner<E: Env>(
     }
     let winner = winner.ok_or(Reason::TableFull)?;
     // An entry that does not count where this packet came in is no decision about it.
-    let from_outside = is_from_outside(wish.kind(), Side::Original);
     let counts = winner
         .kind()
-        .is_some_and(|kind| is_from_outside(kind, winner.side()) == from_outside);
+        .is_some_and(|kind| comes_in_at(hook, kind, winner.side()));
     if !counts || winner.way().is_none() {
         return Err(Reason::SpoofedSource);
     }

@@ -236,3 +236,19 @@ fn a_flow_from_before_a_client_moved_outside_is_not_followed() {
     assert_eq!(after, request);
     assert_eq!(*host.world.flows.borrow(), before);
 }
+
+/// Found by fuzzing.
+#[test]
+fn a_flow_between_containers_does_not_leave_by_an_uplink() {
+    let host = Host::with_8080();
+    let request = tcp(SYN, c1b(40_000), h(8_080));
+    let inside = host.send(C1B_PORT, &request).1;
+    let answer = tcp(SYN | ACK, inside.dst, inside.src);
+    let before = host.world.flows.borrow().clone();
+    for packet in [request.bytes(), answer.bytes()] {
+        let (result, after) = host.run(UPLINK_OUT, &packet);
+        assert_eq!(result, Err(Reason::SpoofedSource));
+        assert_eq!(after, packet);
+    }
+    assert_eq!(*host.world.flows.borrow(), before);
+}
