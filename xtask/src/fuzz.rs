@@ -210,7 +210,8 @@ impl Report {
             self.failing = Some(file.to_owned());
         }
         let Some(statistic) = line.strip_prefix("stat::") else {
-            return false;
+            // A dictionary that it recommends, word by word.
+            return line.starts_with("######") || line.starts_with('"') && line.contains("# Uses: ");
         };
         let executions = statistic.strip_prefix("number_of_executed_units:");
         if let Some(executions) = executions.and_then(|number| number.trim().parse().ok()) {
@@ -230,6 +231,7 @@ mod tests {
         assert!(!report.takes("INFO: Seed: 1"));
         assert!(report.takes("stat::number_of_executed_units: 47703"));
         assert!(report.takes("stat::average_exec_per_sec:     6814"));
+        assert!(report.takes("\"\\377\\377\" # Uses: 34"));
         assert_eq!((report.executions, report.failing.as_ref()), (47_703, None));
         assert!(!report.takes(
             "artifact_prefix='fuzz/failures/process/'; Test unit written to fuzz/failures/process/crash-1"
