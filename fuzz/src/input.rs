@@ -149,7 +149,6 @@ fn netlink(bytes: &[u8]) {
     while let Some((length, tail)) = rest.split_first_chunk() {
         let length = usize::from(u16::from_be_bytes(*length)).min(tail.len());
         let (datagram, tail) = tail.split_at(length);
-        let view = listener.hear(datagram);
         agrees(listener.hear(datagram), &published);
         rest = tail;
     }
