@@ -180,8 +180,12 @@ fn follow_winner<E: Env>(
     if winner.is_none_or(|winner| winner.nonce != nonce) {
         env.remove(&wish.to.reversed(), nonce);
     }
-    let counts = |winner: &Flow<E::Ip>| flow::comes_in(hook, winner);
-    wish.to = winner.filter(counts).ok_or(Reason::TableFull)?.to;
+    let winner = winner.ok_or(Reason::TableFull)?;
+    // An entry that does not count where this packet came in is no decision about it.
+    if !flow::comes_in(hook, &winner) {
+        return Err(Reason::SpoofedSource);
+    }
+    wish.to = winner.to;
     Ok(())
 }
 
