@@ -124,12 +124,17 @@ fn sends<E: Env>(env: &E, flow: &Flow<E::Ip>) -> bool {
 /// Whether packets of this kind and direction come in where the hook is. Elsewhere the addresses are forged, or another
 /// flow's.
 #[inline(always)]
-const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
+pub(super) const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
     let from_outside = matches!(
         (kind, side),
-        (Kind::Published, Side::Original) | (Kind::Egress, Side::Reply)
+        (Kind::Published | Kind::Direct, Side::Original) | (Kind::Egress, Side::Reply)
     );
-    matches!(hook, Hook::UplinkIn) == from_outside
+    match hook {
+        Hook::UplinkIn => from_outside,
+        // What goes from one container to another has no business there.
+        Hook::UplinkOut => !from_outside && matches!(kind, Kind::Published | Kind::Direct | Kind::Egress),
+        _ => !from_outside,
+    }
 }
 
 /// Whether it comes by another container's port than the flow's own. What reaches the bridge's hook has passed some port.

@@ -133,12 +133,11 @@ impl Family for Address6 {
     #[inline(always)]
     fn header_sum<P: Packet + ?Sized>(packet: &P, l3: usize) -> Result<u32, Truncated> {
         let header = packet.header::<Ipv6Hdr>(l3)?;
-        let [a, b, c, d] = header.vcf;
-        let [e, f] = header.payload_len;
-        let first = checksum::halves(u32::from_be_bytes([a, b, c, d]));
-        let second = checksum::halves(u32::from_be_bytes([e, f, header.next_hdr, header.hop_limit]));
+        let first = checksum::halves(u32::from_be_bytes(header.vcf));
+        let length = u32::from(u16::from_be_bytes(header.payload_len));
+        let next_and_limit = u32::from(u16::from_be_bytes([header.next_hdr, header.hop_limit]));
         let (src, dst) = addresses(packet, l3)?;
-        Ok(first + second + src.sum() + dst.sum())
+        Ok(first + length + next_and_limit + src.sum() + dst.sum())
     }
 
     #[inline(always)]

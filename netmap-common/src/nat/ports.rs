@@ -66,6 +66,7 @@ impl<A: Family> Wish<A> {
             0 => Kind::Published,
             1 => Kind::Egress,
             2 => Kind::Hairpin,
+            4 => Kind::Direct,
             _ => Kind::OwnPort,
         }
     }
@@ -179,8 +180,12 @@ fn follow_winner<E: Env>(
     if winner.is_none_or(|winner| winner.nonce != nonce) {
         env.remove(&wish.to.reversed(), nonce);
     }
-    let counts = |winner: &Flow<E::Ip>| flow::comes_in(hook, winner);
-    wish.to = winner.filter(counts).ok_or(Reason::TableFull)?.to;
+    let winner = winner.ok_or(Reason::TableFull)?;
+    // An entry that does not count where this packet came in is no decision about it.
+    if !flow::comes_in(hook, &winner) {
+        return Err(Reason::SpoofedSource);
+    }
+    wish.to = winner.to;
     Ok(())
 }
 
@@ -275,7 +280,7 @@ impl Places {
         let settings = env.settings();
         let liked = wish.to.src_port;
         self.owner = match wish.kind() {
-            Kind::Published | Kind::Hairpin => Owner::Client,
+            Kind::Published | Kind::Hairpin | Kind::Direct => Owner::Client,
             Kind::Egress | Kind::OwnPort => Owner::Host,
         };
         let [below, above] = settings.pool;

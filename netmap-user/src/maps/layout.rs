@@ -6,8 +6,8 @@ use aya::maps::{MapData, MapType};
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-        FragmentKey, Hop, IfIndex, Interface, Ip, Limits, Load, Network, NetworkKey, Payer, Rate, Rule,
-        RuleId, Settings, SharedKey, Slot, capacity, name,
+        FragmentKey, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer, Rate, Rule, RuleId,
+        Settings, SharedKey, Slot, capacity, name,
     },
     nat::{self, Wish},
 };

@@ -18,6 +18,9 @@ mod check;
 #[path = "cpu.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod cpu;
+#[path = "direct.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod direct;
 #[path = "echo.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod echo;

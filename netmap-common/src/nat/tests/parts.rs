@@ -192,5 +192,5 @@ fn what_has_the_key_of_another_flows_answers_is_not_handed_on_and_on() {
     let hosts = Hosts::new();
     hosts.show(UPLINK_OUT, &udp(c1b(30_000), c1(80)).bytes());
     let shown = hosts.show(UPLINK_OUT, &udp(c1(80), h(30_000)).bytes());
-    assert_eq!(shown.result, Err(Reason::TableFull));
+    assert_eq!(shown.result, Err(Reason::SpoofedSource));
 }

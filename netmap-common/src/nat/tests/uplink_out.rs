@@ -129,5 +129,5 @@ fn what_has_the_key_of_another_flows_answers_does_not_take_that_flows_mapping() 
     let question = udp(c1b(30_000), c1(80));
     assert_eq!(host.send(UPLINK_OUT, &question).1.src, h(30_000));
     // That flow's answers come in by an uplink.
-    host.refuses(UPLINK_OUT, &udp(c1(80), h(30_000)), Reason::TableFull);
+    host.refuses(UPLINK_OUT, &udp(c1(80), h(30_000)), Reason::SpoofedSource);
 }
