@@ -17,6 +17,8 @@ pub const GATEWAY1: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 1);
 pub const GATEWAY2: Ipv6Addr = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 1);
 /// The container behind published ports, on the first bridge.
 pub const C1: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 2);
+/// Its neighbour on the same bridge.
+pub const C1B: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 3);
 /// The container on the second bridge.
 pub const C2: Ipv6Addr = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 2);
 /// The host's link-local address on its uplink.
@@ -33,18 +35,22 @@ pub fn add(lab: &Lab) -> Result<()> {
          addr add {HOST_LINK}/64 dev up0 nodad\n\
          addr add {GATEWAY1}/64 dev br1 nodad\n\
          addr add {GATEWAY2}/64 dev br2 nodad\n\
-         -6 route add default via {REMOTE} dev up0\n",
+         route add default via {REMOTE} dev up0\n",
     ))?;
     lab.remote.batch(&format!(
         "addr add {REMOTE}/64 dev eth0 nodad\n\
          addr add {REMOTE_LINK}/64 dev eth0 nodad\n\
-         -6 route add fd00:1::/64 via {HOST}\n\
-         -6 route add fd00:2::/64 via {HOST}\n",
+         route add fd00:1::/64 via {HOST}\n\
+         route add fd00:2::/64 via {HOST}\n",
     ))?;
-    for (container, address, gateway) in [(&lab.c1, C1, GATEWAY1), (&lab.c2, C2, GATEWAY2)] {
+    for (container, address, gateway) in [
+        (&lab.c1, C1, GATEWAY1),
+        (&lab.c1b, C1B, GATEWAY1),
+        (&lab.c2, C2, GATEWAY2),
+    ] {
         container.batch(&format!(
             "addr add {address}/64 dev eth0 nodad\n\
-             -6 route add default via {gateway} dev eth0\n",
+             route add default via {gateway} dev eth0\n",
         ))?;
     }
     wait_for("the host routes to its containers", || {

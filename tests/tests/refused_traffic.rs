@@ -8,37 +8,43 @@ use std::{
 use anyhow::{Result, ensure};
 use etherparse::PacketBuilder;
 use netmap_tests::{
-    Options, SILENCE, Scene,
-    refusals::REFUSALS,
-    tcp,
+    Options, SILENCE, Scene, refusals, tcp,
     topology::{HOST, REMOTE},
     wire::Wire,
 };
 
+/// A scene of both families.
+fn scene(options: Options) -> Result<Scene> {
+    Scene::with(Options {
+        ipv6: true,
+        ..options
+    })
+}
+
 #[test]
 fn what_is_not_published_is_dropped_with_offloads() -> Result<()> {
-    let scene = Scene::new()?;
-    REFUSALS.iter().try_for_each(|refusal| refusal.check(&scene))
+    let scene = scene(Options::default())?;
+    refusals::all(&scene).try_for_each(|refusal| refusal.check(&scene))
 }
 
 #[test]
 fn what_is_not_published_is_dropped_without_offloads() -> Result<()> {
-    let scene = Scene::with(Options {
+    let scene = scene(Options {
         offloads: false,
         ..Options::default()
     })?;
-    REFUSALS.iter().try_for_each(|refusal| refusal.check(&scene))
+    refusals::all(&scene).try_for_each(|refusal| refusal.check(&scene))
 }
 
 #[test]
 fn what_is_not_published_is_dropped_with_native_xdp() -> Result<()> {
     for offloads in [true, false] {
-        let scene = Scene::with(Options {
+        let scene = scene(Options {
             offloads,
             native_xdp: true,
             ..Options::default()
         })?;
-        REFUSALS.iter().try_for_each(|refusal| refusal.check(&scene))?;
+        refusals::all(&scene).try_for_each(|refusal| refusal.check(&scene))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: every IPv4 scenario with real traffic, who carried it and which address the container saw.
+//! `cargo xtask demo`: every scenario with real traffic, who carried it and which address the container saw.
 //!
 //! Makes a host, containers and a remote host out of network namespaces, runs netmap in the host, publishes ports with
 //! its command line, and removes all of it at the end, also after Ctrl-C. With `--keep` it stays up until then.
@@ -11,9 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use netmap_tests::{
-    Moved, Scene,
-    refusals::REFUSALS,
-    rows::{self, Outcome, ROWS},
+    Family, Moved, Options, Scene, refusals,
+    rows::{self, Outcome},
     scene::{PUBLISHED, Transport},
     topology::{C1, HOST},
 };
@@ -21,7 +20,7 @@ use netmap_tests::{
 const USAGE: &str = "\
 Usage: cargo xtask demo [--keep]
 
-Sends real traffic through every IPv4 scenario of netmap, in network namespaces of its own.
+Sends real traffic through every scenario of netmap, in network namespaces of its own.
 
   --keep   leave everything up for exploring, until Ctrl-C";
 
@@ -81,7 +80,10 @@ fn demonstrate(keep: bool) -> Result<bool> {
 
     let start = Instant::now();
     println!("Making a host, two bridges, three containers and a remote host out of network namespaces ...");
-    let mut scene = match Scene::new() {
+    let mut scene = match Scene::with(Options {
+        ipv6: true,
+        ..Options::default()
+    }) {
         Ok(scene) => scene,
         Err(error) => return unless_interrupted(Err(error)),
     };
@@ -143,7 +145,7 @@ fn play(scene: &Scene, interrupts: &Receiver<()>) -> Result<u32> {
                 println!("      {error:#}");
             }
         };
-    for row in ROWS {
+    for row in rows::all(scene) {
         for transport in Transport::ALL {
             check(interrupts)?;
             let (over, outcome) = match transport {
@@ -154,10 +156,13 @@ fn play(scene: &Scene, interrupts: &Receiver<()>) -> Result<u32> {
             judge(&row.number.to_string(), row.what, over, Ok(shown), verdict);
         }
     }
-    check(interrupts)?;
-    let (shown, verdict) = told(rows::observe_ping(scene, 7), rows::judge_ping);
-    judge("7", "c1 -> remote", "ping", Ok(shown), verdict);
-    for refusal in REFUSALS {
+    for family in Family::ALL {
+        check(interrupts)?;
+        let outcome = rows::observe_ping(scene, family, 7);
+        let (shown, verdict) = told(outcome, |outcome| rows::judge_ping(family, outcome));
+        judge("7", "c1 -> remote", "ping", Ok(shown), verdict);
+    }
+    for refusal in refusals::all(scene) {
         check(interrupts)?;
         let (by, verdict) = match refusal.observe(scene) {
             Ok(moved) => (
