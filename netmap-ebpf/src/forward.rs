@@ -9,7 +9,7 @@ use netmap_common::{
 use crate::{
     maps::{self, Tables},
     packet::Frame,
-    world::Kernel,
+    world::{Context as _, Kernel},
 };
 
 /// Lets the next program see the packet, then the host. `TC_ACT_OK` would silence other programs.
@@ -62,7 +62,12 @@ fn translate<A: Tables>(ctx: &TcContext, mut frame: Frame, hook: Hook, part: Par
             if hook == Hook::PortIn && reason == Reason::ToHost {
                 frame.set_done(true);
             }
-            leave(&frame, hook, reason)
+            let verdict = leave(&frame, hook, reason);
+            if reason.is_told() && nat::tell(&mut frame, &kernel, hook).is_ok() {
+                maps::count(hook, Reason::Prohibited, datagram_length(&frame));
+                return frame.turn_back(frame.context().arrival());
+            }
+            verdict
         }
     }
 }

@@ -8,7 +8,7 @@ use core::{
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     btf_maps::{
         Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, SkStorage, SockMap,
     },
@@ -19,8 +19,8 @@ use aya_ebpf::{
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-        FragmentKey, Hook, Hop, IfIndex, Interface, Network, NetworkKey, Reason, Rule, RuleId, Settings,
-        SharedKey, Slot, capacity, tail,
+        FragmentKey, Hook, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer, PayerRole,
+        Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity, tail,
     },
     nat::{Family, Here, Part, Rules, Wish, local::Host},
 };
@@ -34,6 +34,8 @@ type Allow<A> = LpmTrie<AllowKey<A>, u8, { capacity::ALLOW }>;
 // Not an LRU: one near its capacity evicts live flows, and one half of a pair at that.
 type Flows<A> = HashMap<FlowKey<A>, Flow<A>, { capacity::FLOWS }>;
 type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, { capacity::FRAGMENTS }>;
+type Loads<A> = LruHashMap<A, Load, { capacity::LOADS }>;
+type Ended<A> = HashMap<Payer<A>, u64, { capacity::ENDED }, SPARSE>;
 type Locals<A> = HashMap<A, IfIndex, { capacity::LOCALS }, SPARSE>;
 type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }>;
 type Interfaces<A> = HashMap<IfIndex, Interface<A>, { capacity::INTERFACES }, SPARSE>;
@@ -57,6 +59,12 @@ pub(crate) trait Tables: Family {
     const FLOWS: &'static Flows<Self>;
     /// [`netmap_common::maps::name::FRAGMENTS`].
     const FRAGMENTS: &'static Fragments<Self>;
+    /// [`netmap_common::maps::name::CONTAINERS`].
+    const CONTAINERS: &'static Loads<Self>;
+    /// [`netmap_common::maps::name::SOURCES`].
+    const SOURCES: &'static Loads<Self>;
+    /// [`netmap_common::maps::name::ENDED`].
+    const ENDED: &'static Ended<Self>;
     /// [`netmap_common::maps::name::LOCALS`].
     const LOCALS: &'static Locals<Self>;
     /// [`netmap_common::maps::name::NETWORKS`].
@@ -93,6 +101,12 @@ static FLOWS: Flows<Address> = Flows::new();
 #[btf_map]
 static FRAGMENTS: Fragments<Address> = Fragments::new();
 #[btf_map]
+static CONTAINERS: Loads<Address> = Loads::new();
+#[btf_map]
+static SOURCES: Loads<Address> = Loads::new();
+#[btf_map]
+static ENDED: Ended<Address> = Ended::new();
+#[btf_map]
 static LOCALS: Locals<Address> = Locals::new();
 #[btf_map]
 static NETWORKS: Networks<Address> = Networks::new();
@@ -116,6 +130,9 @@ impl Tables for Address {
     const ALLOW: &'static Allow<Self> = &ALLOW;
     const FLOWS: &'static Flows<Self> = &FLOWS;
     const FRAGMENTS: &'static Fragments<Self> = &FRAGMENTS;
+    const CONTAINERS: &'static Loads<Self> = &CONTAINERS;
+    const SOURCES: &'static Loads<Self> = &SOURCES;
+    const ENDED: &'static Ended<Self> = &ENDED;
     const LOCALS: &'static Locals<Self> = &LOCALS;
     const NETWORKS: &'static Networks<Self> = &NETWORKS;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES;
@@ -145,6 +162,12 @@ static FLOWS6: Flows<Address6> = Flows::new();
 #[btf_map]
 static FRAGMENTS6: Fragments<Address6> = Fragments::new();
 #[btf_map]
+static CONTAINERS6: Loads<Address6> = Loads::new();
+#[btf_map]
+static SOURCES6: Loads<Address6> = Loads::new();
+#[btf_map]
+static ENDED6: Ended<Address6> = Ended::new();
+#[btf_map]
 static LOCALS6: Locals<Address6> = Locals::new();
 #[btf_map]
 static NETWORKS6: Networks<Address6> = Networks::new();
@@ -170,6 +193,9 @@ impl Tables for Address6 {
     const ALLOW: &'static Allow<Self> = &ALLOW6;
     const FLOWS: &'static Flows<Self> = &FLOWS6;
     const FRAGMENTS: &'static Fragments<Self> = &FRAGMENTS6;
+    const CONTAINERS: &'static Loads<Self> = &CONTAINERS6;
+    const SOURCES: &'static Loads<Self> = &SOURCES6;
+    const ENDED: &'static Ended<Self> = &ENDED6;
     const LOCALS: &'static Locals<Self> = &LOCALS6;
     const NETWORKS: &'static Networks<Self> = &NETWORKS6;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES6;
@@ -192,6 +218,10 @@ impl Tables for Address6 {
 pub(crate) static RESERVED: Array<u64, { capacity::RESERVED }> = Array::new();
 #[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+static LIMITS: Array<Limits, 1> = Array::new();
+#[btf_map]
+static MESSAGES: PerCpuArray<Rate, 1> = PerCpuArray::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<Count, { capacity::COUNTERS }> = PerCpuArray::new();
 #[btf_map]
@@ -331,6 +361,81 @@ pub(crate) fn set_hop<A: Tables>(hop: Hop<A>) {
 #[inline(always)]
 pub(crate) fn settings() -> Settings {
     SETTINGS.get(0).copied().unwrap_or_default()
+}
+
+/// The limits; all zero before the daemon has written them.
+#[inline(always)]
+pub(crate) fn limits() -> Limits {
+    LIMITS.get(0).copied().unwrap_or_default()
+}
+
+/// Whether this CPU may send another message to the sender of a refused packet; if so, it counts.
+#[inline(always)]
+pub(crate) fn may_tell(now: Seconds, most: u32) -> bool {
+    let Some(rate) = MESSAGES.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: a per-CPU value that only this CPU's programs write.
+    let rate = unsafe { &mut *rate };
+    rate.admits(now, most)
+}
+
+/// How many flows somebody has.
+#[inline(always)]
+pub(crate) fn load<A: Tables>(payer: &Payer<A>) -> u64 {
+    let Some(load) = load_of(payer) else {
+        return 0;
+    };
+    // SAFETY: the kernel frees no element while a program runs (RCU).
+    let load = unsafe { *load };
+    // SAFETY: copied before any other map call.
+    load.flows(unsafe { A::ENDED.get(payer) }.copied().unwrap_or_default())
+}
+
+/// Counts another flow of somebody's.
+#[inline(always)]
+pub(crate) fn add_load<A: Tables>(payer: &Payer<A>) {
+    let Some(load) = load_or_new(payer) else { return };
+    // SAFETY: the element lives as long as the program runs (RCU). CPUs that add at once may lose some, until the sweeper
+    // counts: Rust has no adding in one for this target.
+    let load = unsafe { &mut *load };
+    load.opened += 1;
+}
+
+/// Whether somebody may open another flow in this second; if so, it counts.
+#[inline(always)]
+pub(crate) fn may_open<A: Tables>(payer: &Payer<A>, now: Seconds, most: u32) -> bool {
+    let Some(load) = load_or_new(payer) else {
+        return true;
+    };
+    // SAFETY: as above. CPUs that count at once may lose some, and admit a few more than there should be.
+    let rate = unsafe { &mut (*load).rate };
+    rate.admits(now, most)
+}
+
+#[inline(always)]
+fn load_or_new<A: Tables>(payer: &Payer<A>) -> Option<*mut Load> {
+    if let Some(load) = load_of(payer) {
+        return Some(load);
+    }
+    // Another CPU may have been faster. Where there is no memory, nobody is refused for it.
+    let (table, no_exist) = (loads::<A>(payer), u64::from(BPF_NOEXIST));
+    let _there = table.insert(payer.address, Load::default(), no_exist);
+    load_of(payer)
+}
+
+#[inline(always)]
+fn load_of<A: Tables>(payer: &Payer<A>) -> Option<*mut Load> {
+    loads::<A>(payer).get_ptr_mut(payer.address)
+}
+
+#[inline(always)]
+fn loads<A: Tables>(payer: &Payer<A>) -> &'static Loads<A> {
+    if payer.role == PayerRole::Container as u8 {
+        A::CONTAINERS
+    } else {
+        A::SOURCES
+    }
 }
 
 /// The published rules of one family.

@@ -9,12 +9,13 @@ use aya_ebpf::{
     Global,
     bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     helpers::generated::{
-        bpf_l4_csum_replace, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_pull_data,
+        bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_adjust_room,
+        bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_pull_data,
     },
 };
 use netmap_common::{
     maps::{Address6, IfIndex},
-    nat::{Delta, Family as _, Header, L4Change, Packet, Truncated},
+    nat::{Delta, Family as _, Header, L4Change, Packet, Reshape, Truncated},
 };
 
 use crate::{maps, world::Context};
@@ -23,6 +24,9 @@ use crate::{maps, world::Context};
 /// survives from a port's hook to the uplink's.
 #[unsafe(no_mangle)]
 static MARK: Global<u32> = Global::new(1 << 27);
+
+/// `BPF_ADJ_ROOM_MAC` of `linux/bpf.h`: room between the headers of layers 2 and 3.
+const BPF_ADJ_ROOM_MAC: u32 = 1;
 
 /// `PACKET_HOST` of `linux/if_packet.h`.
 const PACKET_HOST: u32 = 0;
@@ -87,6 +91,15 @@ impl Frame {
         self.set_done(true);
         // SAFETY: no parameters are given, so the pointer is not read.
         let verdict = unsafe { bpf_redirect_neigh(out.0, core::ptr::null_mut(), 0, 0) };
+        verdict as i32
+    }
+
+    /// Sends it out of the interface that it came from, to whoever its link-layer addresses say.
+    #[inline(always)]
+    pub(crate) fn turn_back(&mut self, from: IfIndex) -> i32 {
+        self.set_done(true);
+        // SAFETY: takes numbers only.
+        let verdict = unsafe { bpf_redirect(from.0, 0) };
         verdict as i32
     }
 
@@ -162,6 +175,20 @@ impl Frame {
                 u64::from(flags),
             )
         };
+        if failed == 0 { Ok(()) } else { Err(Truncated) }
+    }
+}
+
+impl Reshape for Frame {
+    #[inline(always)]
+    fn reshape(&mut self, length: u32, room: u32) -> Result<(), Truncated> {
+        // SAFETY: the helper checks the length; pointers into the packet are read anew after it.
+        let cut = unsafe { bpf_skb_change_tail(self.skb, length, 0) };
+        if cut != 0 {
+            return Err(Truncated);
+        }
+        // SAFETY: as above.
+        let failed = unsafe { bpf_skb_adjust_room(self.skb, room as i32, BPF_ADJ_ROOM_MAC, 0) };
         if failed == 0 { Ok(()) } else { Err(Truncated) }
     }
 }

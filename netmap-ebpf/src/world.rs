@@ -16,8 +16,8 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{
-        AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, NetworkKey,
-        Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+        AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network,
+        NetworkKey, Payer, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
     },
     nat::{Env, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
 };
@@ -153,6 +153,31 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     #[inline(always)]
     fn settings(&self) -> Settings {
         maps::settings()
+    }
+
+    #[inline(always)]
+    fn limits(&self) -> Limits {
+        maps::limits()
+    }
+
+    #[inline(always)]
+    fn load(&self, payer: &Payer<A>) -> u64 {
+        maps::load(payer)
+    }
+
+    #[inline(always)]
+    fn add_load(&self, payer: &Payer<A>) {
+        maps::add_load(payer);
+    }
+
+    #[inline(always)]
+    fn may_open(&self, payer: &Payer<A>, most: u32) -> bool {
+        maps::may_open(payer, self.now(), most)
+    }
+
+    #[inline(always)]
+    fn may_tell(&self) -> bool {
+        maps::may_tell(self.now(), maps::limits().messages)
     }
 
     #[inline(always)]

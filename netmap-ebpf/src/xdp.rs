@@ -49,6 +49,8 @@ fn translate<A: Tables>(ctx: &XdpContext, mut frame: Frame, part: Part) -> u32 {
         Ok(Step::Next(_)) => XDP_PASS,
         Ok(Step::Done(carried)) => send::<A>(&mut frame, carried),
         Err(reason) => match reason.class() {
+            // TC tells the sender.
+            Class::Dropped if reason.is_told() => XDP_PASS,
             Class::Dropped => drop(&frame, reason),
             Class::Passed | Class::Carried => XDP_PASS,
         },

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use netmap_common::{
+    maps::Seconds,
+    nat::{LifetimeClass, Lifetimes},
+};
 use serde::Deserialize;
 
 /// Where the daemon listens unless told otherwise.
@@ -18,7 +22,7 @@ pub const DEFAULT_MARK_BIT: u8 = 27;
 /// The fewest flow entries that make sense, two a flow.
 pub const MIN_FLOW_ENTRIES: u32 = 64;
 
-/// The most flow entries: the table is allocated beforehand, 2 GiB at this size.
+/// The most flow entries: the tables are allocated beforehand, at this size 2 GiB for IPv4 and 3 GiB for IPv6.
 pub const MAX_FLOW_ENTRIES: u32 = 1 << 24;
 
 /// Everything that the daemon needs to know when it starts.
@@ -40,11 +44,26 @@ pub struct RunOptions {
     /// Whether the host's own processes go straight to containers where they ask for a published port; else the proxy
     /// serves them.
     pub socket_hooks: bool,
-    /// Entries of the flow table, two a flow; none for as many as the table has that is pinned, else
+    /// Entries of each family's flow table, two a flow; none for as many as the tables have that are pinned, else
     /// [`netmap_common::maps::capacity::FLOWS`].
     pub flow_entries: Option<u32>,
     /// Number of the mark's bit, 0 to 31.
     pub mark_bit: u8,
+    /// How much anybody may take.
+    pub shares: Shares,
+    /// How long flows may idle.
+    pub lifetimes: Lifetimes,
+}
+
+/// How much of the flow table one address may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// Flows at once of one container; 0 for any number, none for half of the table.
+    pub container_flows: Option<u32>,
+    /// New flows a second of one container; 0 for any number, which is what none means.
+    pub container_rate: Option<u32>,
+    /// Flows at once of one client outside to published ports; 0 for any number, none for a quarter of the table.
+    pub source_flows: Option<u32>,
 }
 
 impl RunOptions {
@@ -66,6 +85,8 @@ impl Default for RunOptions {
             socket_hooks: true,
             flow_entries: None,
             mark_bit: DEFAULT_MARK_BIT,
+            shares: Shares::default(),
+            lifetimes: Lifetimes::default(),
         }
     }
 }
@@ -94,6 +115,29 @@ pub enum OptionError {
     /// Too many, too few, or no number.
     #[error("{0:?} is not a number of flow entries; give {MIN_FLOW_ENTRIES} to {MAX_FLOW_ENTRIES}")]
     BadFlowEntries(String),
+    /// No class of flows.
+    #[error(
+        "{0:?} is no kind of flow; use {kinds}",
+        kinds = LifetimeClass::ALL.map(LifetimeClass::name).join(", ")
+    )]
+    UnknownTimeout(String),
+    /// No number of seconds.
+    #[error(
+        "{0:?} is not a timeout; give a kind of flow and seconds up to {MAX_TIMEOUT}, as in udp-answered=300"
+    )]
+    BadTimeout(String),
+    /// Too short.
+    #[error("{name} may not be {given}: at least {least} seconds ({why})")]
+    ShortTimeout {
+        /// Of these flows.
+        name: &'static str,
+        /// What was asked for.
+        given: u32,
+        /// What would be taken.
+        least: u32,
+        /// Who says so.
+        why: &'static str,
+    },
     /// No bit of 32.
     #[error("{0:?} is not a bit of the packet mark; give 0 to 31")]
     BadMarkBit(String),
@@ -110,6 +154,58 @@ impl std::str::FromStr for XdpMode {
             _ => Err(OptionError::UnknownXdp(mode.to_owned())),
         }
     }
+}
+
+/// The longest timeout, a year.
+pub const MAX_TIMEOUT: u32 = 31_536_000;
+
+/// How long flows of one kind may idle, as in `udp-answered=300`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout(LifetimeClass, Seconds);
+
+impl Timeout {
+    /// A kind's name and seconds.
+    ///
+    /// # Errors
+    ///
+    /// There is no such kind, no such number, or it is less than RFCs allow.
+    pub fn new(kind: &str, seconds: &str) -> Result<Self, OptionError> {
+        let class = LifetimeClass::ALL.into_iter().find(|class| class.name() == kind);
+        let class = class.ok_or_else(|| OptionError::UnknownTimeout(kind.to_owned()))?;
+        let given = seconds.parse().ok().filter(|seconds| *seconds <= MAX_TIMEOUT);
+        let given = given.ok_or_else(|| OptionError::BadTimeout(format!("{kind}={seconds}")))?;
+        let (Seconds(least), why) = class.floor();
+        if given < least {
+            let name = class.name();
+            return Err(OptionError::ShortTimeout {
+                name,
+                given,
+                least,
+                why,
+            });
+        }
+        Ok(Self(class, Seconds(given)))
+    }
+}
+
+impl std::str::FromStr for Timeout {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<Self, OptionError> {
+        let (kind, seconds) = text
+            .split_once('=')
+            .ok_or_else(|| OptionError::BadTimeout(text.to_owned()))?;
+        Self::new(kind, seconds)
+    }
+}
+
+/// The default lifetimes, and these in their place; the last of a kind counts.
+pub fn lifetimes(timeouts: impl IntoIterator<Item = Timeout>) -> Lifetimes {
+    let mut lifetimes = Lifetimes::default();
+    for Timeout(class, seconds) in timeouts {
+        lifetimes.set(class, seconds);
+    }
+    lifetimes
 }
 
 /// The name of a network interface, one that the kernel would take (`dev_valid_name`).
@@ -204,6 +300,31 @@ mod tests {
                 Err(OptionError::BadInterface(name.into()))
             );
         }
+    }
+
+    #[test]
+    fn a_timeout_below_what_an_rfc_wants_is_refused_with_its_words() {
+        let refused = |text: &str| text.parse::<Timeout>().unwrap_err().to_string();
+        assert_eq!(
+            refused("tcp-established=3600"),
+            "tcp-established may not be 3600: at least 7440 seconds (RFC 5382, REQ-5: not less than 2 hours 4 minutes)"
+        );
+        assert!(refused("udp-answered=119").contains("RFC 4787, REQ-5"));
+        assert!(refused("icmp-echo=59").contains("RFC 5508, REQ-2"));
+        assert!(refused("udp=300").starts_with("\"udp\" is no kind of flow; use tcp-established, tcp-"));
+        for text in [
+            "udp-answered",
+            "udp-answered=",
+            "udp-answered=5m",
+            "udp-answered=31536001",
+        ] {
+            assert!(refused(text).contains("is not a timeout"), "{text}");
+        }
+        let given = ["tcp-established=7440", "udp-answered=200", "udp-answered=120"];
+        let given = lifetimes(given.map(|text| text.parse().unwrap()));
+        assert_eq!(given.of_class(LifetimeClass::TcpEstablished), Seconds(7_440));
+        assert_eq!(given.of_class(LifetimeClass::UdpAnswered), Seconds(120));
+        assert_eq!(given.of_class(LifetimeClass::IcmpEcho), Seconds(60));
     }
 
     #[test]

@@ -53,6 +53,11 @@ struct Daemon {
 impl Netmap {
     /// Runs with `up0` as uplink and both bridges, and waits until it is ready.
     pub fn start(lab: &Lab) -> Result<Self> {
+        Self::start_with_more(lab, &[])
+    }
+
+    /// The same with these arguments too.
+    pub fn start_with_more(lab: &Lab, more: &[&str]) -> Result<Self> {
         let mut arguments = vec!["--uplink", "up0", "--bridge", "br1", "--bridge", "br2"];
         if !lab.options().socket_hooks {
             arguments.push("--no-socket-hooks");
@@ -60,6 +65,7 @@ impl Netmap {
         if lab.options().native_xdp {
             arguments.extend(["--xdp", "native"]);
         }
+        arguments.extend(more);
         let mut netmap = Self::start_with(lab, &arguments)?;
         netmap.merges_uplink_hooks = lab.options().native_xdp;
         Ok(netmap)

@@ -76,7 +76,12 @@ impl Scene {
 
     /// A scene in this lab.
     pub fn in_lab(lab: Lab) -> Result<Self> {
-        let netmap = Netmap::start(&lab)?;
+        Self::with_arguments(lab, &[])
+    }
+
+    /// The same, netmap running with these arguments too.
+    pub fn with_arguments(lab: Lab, arguments: &[&str]) -> Result<Self> {
+        let netmap = Netmap::start_with_more(&lab, arguments)?;
         let mut scene = Self {
             host: netmap.clients(&lab.host)?,
             netmap,

@@ -186,7 +186,8 @@ fn one_socket_may_turn_to_both_families_and_to_the_container_itself() -> Result<
         let (_, from) = socket.recv_from(&mut buffer)?;
         ensure!(from == to.into(), "asked {to}, answered by {from}");
     }
-    for to in [LOCALHOST, mapped, at(C1, 80), PUBLISHED] {
+    // Not to IPv4: the kernel gives such a socket no answers of IPv4 once it has been connected by IPv6.
+    for to in [LOCALHOST, at(C1, 80), PUBLISHED] {
         socket.connect(SocketAddr::from(to))?;
         ensure!(socket.peer_addr()? == to.into(), "{}", socket.peer_addr()?);
         socket.send(b"whoever")?;

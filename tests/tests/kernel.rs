@@ -220,6 +220,8 @@ fn client(number: u32) -> FlowKey {
 /// The host's tables, with the ports that masquerading has by default.
 fn with_default_pool() -> World {
     let mut world = scenery::world();
+    // What is refused is dropped, and the packet with it.
+    world.limits.messages = 0;
     world.settings.pool = [(1_024, 32_767), (61_000, 65_535)].map(|(first, last)| PortRange {
         first: Port(first),
         last: Port(last),

@@ -72,6 +72,8 @@ fn clients_with_link_local_addresses_are_served_and_judged() -> Result<()> {
     let scene = scene()?;
     let remote = &scene.lab.remote;
     let to = |port| ipv6::by_link(remote, "eth0", HOST_LINK, port);
+    // The answers of a large range have a socket an address.
+    scene.netmap.publish("9000-9999:80-1079/udp", C1)?;
     let ((), moved) = scene.netmap.watch(|| {
         for port in [PORT, 8_080] {
             let from = ipv6::by_link(remote, "eth0", REMOTE_LINK, 0)?;
@@ -85,6 +87,7 @@ fn clients_with_link_local_addresses_are_served_and_judged() -> Result<()> {
                 client.ask("from the link")?;
             }
         }
+        udp::request_unconnected(remote, to(9_000)?, "from the link")?;
         Ok(())
     })?;
     moved.ensure_carried_by(&["socket proxied"])?;
@@ -112,8 +115,11 @@ fn clients_with_link_local_addresses_are_served_and_judged() -> Result<()> {
     client.send("not allowed")?;
     ensure!(!matches!(client.receive(SILENCE), Ok(Some(_))));
     // The host itself may always.
-    for transport in Transport::ALL {
-        transport.request(&scene.host, at(HOST, 8_088), "the host itself")?;
+    let own = ipv6::by_link(&scene.lab.host, "up0", HOST_LINK, 8_088)?;
+    for to in [own, at(HOST, 8_088)] {
+        for transport in Transport::ALL {
+            transport.request(&scene.host, to, "the host itself")?;
+        }
     }
     Ok(())
 }
@@ -168,6 +174,11 @@ fn published_ports_are_kept_from_programs_of_either_family() -> Result<()> {
         ensure!(bind("[::1]:20050", true)?.is_none() && bind("0.0.0.0:21050", true)?.is_none());
         ensure!(bind("[::]:20100", false)?.is_none() && bind("[::]:21100", false)?.is_none());
     }
+    let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 8_080));
+    let mut connection = tcp::Client::connect(&scene.host, localhost)?;
+    connection.ask("before")?;
+    let datagrams = udp::Client::connected(&scene.host, localhost)?;
+    datagrams.ask("before")?;
     for transport in Transport::ALL {
         for range in ["127.0.0.1:20000-20099", "[::]:21000-21099"] {
             scene.netmap.unpublish(&format!("{range}/{}", transport.name()))?;
@@ -188,12 +199,11 @@ fn published_ports_are_kept_from_programs_of_either_family() -> Result<()> {
         let bound = listen(&socket, address, Type::STREAM);
         ensure!(bound.is_ok() == is_free, "{address}: {bound:?}");
     }
+    // And nobody who talks to it by IPv4 notices.
+    connection.ask("after")?;
+    datagrams.ask("after")?;
     for transport in Transport::ALL {
-        transport.request(
-            &scene.host,
-            SocketAddr::from((Ipv4Addr::LOCALHOST, 8_080)),
-            "IPv4",
-        )?;
+        transport.request(&scene.host, localhost, "another")?;
     }
     Ok(())
 }
@@ -219,6 +229,33 @@ fn without_its_daemon_the_proxy_refuses_and_afterwards_serves_again() -> Result<
     scene.netmap.run()?;
     for transport in Transport::ALL {
         transport.request(&scene.host, to, "after")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn on_a_host_without_ipv6_it_serves_ipv4_as_ever() -> Result<()> {
+    let lab = Lab::with(Options {
+        socket_hooks: false,
+        ..Options::default()
+    })?;
+    for interface in ["all", "default", "lo"] {
+        lab.host
+            .sysctl(&format!("ipv6/conf/{interface}/disable_ipv6"), "1")?;
+    }
+    let mut scene = Scene::in_lab(lab)?;
+    for _ in ["the first daemon", "the next"] {
+        for address in [Ipv4Addr::LOCALHOST, topology::HOST] {
+            for transport in Transport::ALL {
+                let to = SocketAddr::from((address, 8_080));
+                let (answer, moved) = scene
+                    .netmap
+                    .watch(|| transport.request(&scene.host, to, "IPv4 alone"))?;
+                ensure!(answer.client.ip() == topology::GATEWAY1, "{answer:?}");
+                moved.ensure_carried_by(&["socket proxied"])?;
+            }
+        }
+        scene.netmap.restart()?;
     }
     Ok(())
 }

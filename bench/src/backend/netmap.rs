@@ -26,6 +26,8 @@ pub(crate) struct Features {
     pub(crate) native_xdp: bool,
     /// `--no-socket-hooks`, and so a connect hook.
     pub(crate) connect_hook: bool,
+    /// Limits of one container's flows, and of one client's.
+    limits: bool,
 }
 
 impl Features {
@@ -36,6 +38,7 @@ impl Features {
         Ok(Self {
             native_xdp: help.contains("native"),
             connect_hook: help.contains(NO_SOCKET_HOOKS),
+            limits: help.contains("--max-source-flows"),
         })
     }
 }
@@ -58,6 +61,10 @@ pub(super) fn start(lab: &Lab, backend: Backend, ports: Ports, more: &[&str]) ->
     };
     if backend == Backend::NetmapProxy && Features::of_binary()?.connect_hook {
         arguments.push(NO_SOCKET_HOOKS);
+    }
+    // One container and one client stand for many here.
+    if Features::of_binary()?.limits {
+        arguments.extend(["--max-flows", "0", "--max-source-flows", "0"]);
     }
     arguments.extend(more);
     let mut netmap = Netmap::start_with(lab, &arguments)?;

@@ -9,6 +9,7 @@ mod detour;
 mod endpoint;
 mod flow;
 mod fragment;
+mod limits;
 pub mod name;
 mod pod;
 mod reason;
@@ -21,6 +22,7 @@ pub use detour::{Cookie, Detour, Detours, Place, ROOM};
 pub use endpoint::{Endpoint, Hop, Interface, Network, NetworkKey, NetworkPrefix, Role, Way};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use fragment::{Fragment, FragmentKey};
+pub use limits::{Limits, Load, Payer, Rate, Role as PayerRole};
 pub use reason::{Class, Count, Hook, Reason};
 pub use rule::{AllowKey, AllowPrefix, PortSlots, Rule, SharedKey, Slot};
 pub use settings::{PortRange, Settings};
@@ -124,6 +126,10 @@ pub mod capacity {
     pub const FLOWS: usize = 262_144;
     /// Datagrams in pieces that are on their way at once; the oldest make room.
     pub const FRAGMENTS: usize = 16_384;
+    /// Containers, and as many others, whose flows are counted; who has not opened one for longest makes room.
+    pub const LOADS: usize = 16_384;
+    /// Of both of these, what has ended.
+    pub const ENDED: usize = 4 * LOADS;
     /// Addresses of this host. Of IPv6 every interface has one at least.
     pub const LOCALS: usize = 2 * INTERFACES;
     /// Subnets behind managed bridges.

@@ -28,6 +28,16 @@ pub const CLIENTS: &str = "CLIENTS";
 pub const RESERVED: &str = "RESERVED";
 /// `ARRAY` of one [`super::Settings`].
 pub const SETTINGS: &str = "SETTINGS";
+/// `LRU_HASH` from an address to [`super::Load`]: flows that a container takes.
+pub const CONTAINERS: &str = "CONTAINERS";
+/// The same for who asks published ports from outside.
+pub const SOURCES: &str = "SOURCES";
+/// `HASH` from [`super::Payer`] to `u64`: how many of these have ended.
+pub const ENDED: &str = "ENDED";
+/// `ARRAY` of one [`super::Limits`].
+pub const LIMITS: &str = "LIMITS";
+/// `PERCPU_ARRAY` of one [`super::Rate`]: messages to senders of refused packets.
+pub const MESSAGES: &str = "MESSAGES";
 /// `PERCPU_ARRAY` of [`super::Count`], index [`super::Hook::counter`].
 pub const COUNTERS: &str = "COUNTERS";
 /// `PERCPU_ARRAY` of two `u32`: not 0 while a TC program of this CPU looks for a socket of the host, and a number that the
@@ -57,6 +67,12 @@ pub const ALLOW6: &str = "ALLOW6";
 pub const FLOWS6: &str = "FLOWS6";
 /// [`FRAGMENTS`] of IPv6.
 pub const FRAGMENTS6: &str = "FRAGMENTS6";
+/// [`CONTAINERS`] of IPv6.
+pub const CONTAINERS6: &str = "CONTAINERS6";
+/// [`SOURCES`] of IPv6.
+pub const SOURCES6: &str = "SOURCES6";
+/// [`ENDED`] of IPv6.
+pub const ENDED6: &str = "ENDED6";
 /// [`LOCALS`] of IPv6.
 pub const LOCALS6: &str = "LOCALS6";
 /// [`NETWORKS`] of IPv6.
@@ -77,19 +93,24 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 37] = [
+pub const ALL: [&str; 45] = [
     SLOTS,
     SHARED,
     RULES,
     ALLOW,
     FLOWS,
     FRAGMENTS,
+    CONTAINERS,
+    SOURCES,
+    ENDED,
     LOCALS,
     NETWORKS,
     INTERFACES,
     ENDPOINTS,
     RESERVED,
     SETTINGS,
+    LIMITS,
+    MESSAGES,
     COUNTERS,
     PROBING,
     SOCKETS,
@@ -106,6 +127,9 @@ pub const ALL: [&str; 37] = [
     ALLOW6,
     FLOWS6,
     FRAGMENTS6,
+    CONTAINERS6,
+    SOURCES6,
+    ENDED6,
     LOCALS6,
     NETWORKS6,
     INTERFACES6,
@@ -132,6 +156,12 @@ pub struct Names {
     pub flows: &'static str,
     /// [`FRAGMENTS`].
     pub fragments: &'static str,
+    /// [`CONTAINERS`].
+    pub containers: &'static str,
+    /// [`SOURCES`].
+    pub sources: &'static str,
+    /// [`ENDED`].
+    pub ended: &'static str,
     /// [`LOCALS`].
     pub locals: &'static str,
     /// [`NETWORKS`].
@@ -159,6 +189,9 @@ impl Names {
         allow: ALLOW,
         flows: FLOWS,
         fragments: FRAGMENTS,
+        containers: CONTAINERS,
+        sources: SOURCES,
+        ended: ENDED,
         locals: LOCALS,
         networks: NETWORKS,
         interfaces: INTERFACES,
@@ -176,6 +209,9 @@ impl Names {
         allow: ALLOW6,
         flows: FLOWS6,
         fragments: FRAGMENTS6,
+        containers: CONTAINERS6,
+        sources: SOURCES6,
+        ended: ENDED6,
         locals: LOCALS6,
         networks: NETWORKS6,
         interfaces: INTERFACES6,

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{
     Address, Address6, AllowKey, AllowPrefix, Detour, Detours, Endpoint, Flow, FlowKey, FragmentKey, Hop,
-    Interface, Ip, Network, NetworkKey, NetworkPrefix, Place, Rule, SharedKey,
+    Interface, Ip, Network, NetworkKey, NetworkPrefix, Payer, Place, Rule, SharedKey,
 };
 
 macro_rules! pod {
@@ -45,6 +45,7 @@ pod! {
     Endpoint { out, bridge, gateway, way, flags, pad }
     Hop { out, to, link }
     FragmentKey { src, dst, arrival, id, protocol, pad, pad_word }
+    Payer { address, role, pad }
     Place { address, port, pad }
     Detour { origin, target }
     Detours { 0 }

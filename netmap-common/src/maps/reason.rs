@@ -85,6 +85,8 @@ reasons! {
     IcmpError = 12, "icmp-error";
     /// Translated inside a flow for the host's stack, which answers that its time to live ended or that it is too big.
     HostAnswers = 13, "host-answers";
+    /// An ICMP message, "administratively prohibited", to the sender of a packet that was refused for want of room.
+    Prohibited = 14, "prohibited";
     /// A connection or datagram that the socket hook gave to the proxy.
     Proxied = 16, "proxied";
     /// A connection or datagram of the host that the socket hooks sent straight to the container.
@@ -171,11 +173,29 @@ reasons! {
     TooBigInFlow = 108, "too-big-in-flow";
     /// A fragment that lies over the first one, whose ports were judged.
     FragmentOverlap = 109, "fragment-overlap";
+    /// The container has as many flows as it may (`--max-flows`).
+    ContainerFull = 110, "container-full";
+    /// The container has as many new flows in this second as it may (`--max-new-flows`).
+    ContainerTooFast = 111, "container-too-fast";
+    /// The client outside has as many flows to published ports as it may (`--max-source-flows`).
+    SourceFull = 112, "source-full";
 }
 
 impl Reason {
     /// How many numbers there are, used or not.
     pub const COUNT: usize = 128;
+
+    /// Whether the sender of a packet that is dropped for this is told: there is no room for its flow (RFC 5508, REQ-8).
+    pub const fn is_told(self) -> bool {
+        matches!(
+            self,
+            Self::TableFull
+                | Self::PortsExhausted
+                | Self::ContainerFull
+                | Self::ContainerTooFast
+                | Self::SourceFull
+        )
+    }
 
     /// What became of the packet.
     pub const fn class(self) -> Class {

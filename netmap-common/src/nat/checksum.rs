@@ -67,6 +67,25 @@ pub(super) const fn folded(sum: u32) -> [u8; 2] {
     fold(sum).to_be_bytes()
 }
 
+/// The checksum over such words.
+#[inline(always)]
+pub(super) const fn complement(sum: u32) -> [u8; 2] {
+    (!fold(sum)).to_be_bytes()
+}
+
+/// The number that a checksum field over words of this sum keeps when it is computed anew over the words and itself: twice
+/// the number and the sum make nothing.
+#[inline(always)]
+pub(super) const fn fixed_point(sum: u32) -> u16 {
+    let missing = !fold(sum) as u32;
+    // Half of it, modulo 65,535, which is odd.
+    fold(if missing & 1 == 0 {
+        missing / 2
+    } else {
+        u32::midpoint(missing, 0xffff)
+    })
+}
+
 /// The sum in 16 bits, carries added back in.
 #[inline(always)]
 #[expect(

@@ -4,8 +4,8 @@ use core::ops::{Deref, DerefMut};
 
 use super::{Family, Wish};
 use crate::maps::{
-    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network, Reason, Rule,
-    RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network, Payer,
+    Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Something that is where it stands.
@@ -103,6 +103,21 @@ pub trait Env: Rules {
 
     /// The settings; all zero before the daemon has written them.
     fn settings(&self) -> Settings;
+
+    /// The limits; all zero before the daemon has written them.
+    fn limits(&self) -> Limits;
+
+    /// How many flows somebody has.
+    fn load(&self, payer: &Payer<Self::Ip>) -> u64;
+
+    /// Somebody has another flow.
+    fn add_load(&self, payer: &Payer<Self::Ip>);
+
+    /// Whether somebody may open another flow in this second, of which there are to be so many at most; if so, it counts.
+    fn may_open(&self, payer: &Payer<Self::Ip>, most: u32) -> bool;
+
+    /// Whether another message to the sender of a refused packet may be sent in this second; if so, it counts.
+    fn may_tell(&self) -> bool;
 
     /// The flow entry of `key`, as it was before this packet; the packet is recorded in it if `counts` says so.
     fn touch(

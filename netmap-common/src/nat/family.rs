@@ -9,6 +9,10 @@ pub trait Family: Ip {
     const ETHER_TYPE: [u8; 2];
     /// ICMP's number in the header.
     const ICMP: u8;
+    /// Length of the header without options or extensions, in bytes.
+    const HEADER: usize;
+    /// Type and code of "communication administratively prohibited".
+    const PROHIBITED: [u8; 2];
     /// The ICMP type of an echo request.
     const ECHO_REQUEST: u8;
     /// The ICMP type of an echo reply.
@@ -43,6 +47,18 @@ pub trait Family: Ip {
         new: &FlowKey<Self>,
         decrement: bool,
     ) -> Result<Delta, Truncated>;
+
+    /// Writes a whole header at `l3`, for an ICMP message of so many bytes from `src` to `dst`.
+    fn write<P: Packet + ?Sized>(
+        packet: &mut P,
+        l3: usize,
+        src: Self,
+        dst: Self,
+        content: u16,
+    ) -> Result<(), Truncated>;
+
+    /// The sum over a header at `l3` without extensions, if it is right.
+    fn header_sum<P: Packet + ?Sized>(packet: &P, l3: usize) -> Result<u32, Truncated>;
 
     /// Gives the fragment another identification.
     fn rename<P: Packet + ?Sized>(

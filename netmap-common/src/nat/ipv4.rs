@@ -8,6 +8,9 @@ use crate::maps::{Address, FlowKey};
 impl Family for Address {
     const ETHER_TYPE: [u8; 2] = [0x08, 0x00];
     const ICMP: u8 = 1;
+    const HEADER: usize = Ipv4Hdr::LEN;
+    // RFC 1812, 5.2.7.1.
+    const PROHIBITED: [u8; 2] = [3, 13];
     const ECHO_REQUEST: u8 = 8;
     const ECHO_REPLY: u8 = 0;
     const ICMP_HAS_PSEUDO_HEADER: bool = false;
@@ -84,6 +87,38 @@ impl Family for Address {
         header.dst_addr = new.dst.0.to_be_bytes();
         header.check = delta.applied_to(header.check);
         Ok(addresses)
+    }
+
+    #[inline(always)]
+    fn write<P: Packet + ?Sized>(
+        packet: &mut P,
+        l3: usize,
+        src: Self,
+        dst: Self,
+        content: u16,
+    ) -> Result<(), Truncated> {
+        /// Version 4, five words; "internetwork control" (RFC 1812, 4.3.2.5).
+        const FIRST: u16 = 0x45c0;
+        const TTL: u8 = 64;
+        let length = content.saturating_add(20);
+        let time = u16::from_be_bytes([TTL, Self::ICMP]);
+        let sum = u32::from(FIRST) + u32::from(length) + u32::from(time) + src.sum() + dst.sum();
+        let header = packet.header_mut::<Ipv4Hdr>(l3)?;
+        [header.vihl, header.tos] = FIRST.to_be_bytes();
+        header.tot_len = length.to_be_bytes();
+        header.id = [0; 2];
+        header.frags = [0; 2];
+        [header.ttl, header.proto] = time.to_be_bytes();
+        header.check = checksum::complement(sum);
+        header.src_addr = src.0.to_be_bytes();
+        header.dst_addr = dst.0.to_be_bytes();
+        Ok(())
+    }
+
+    /// Its own checksum makes it nothing (RFC 1071, 1). A header with a wrong one does not get so far through a host.
+    #[inline(always)]
+    fn header_sum<P: Packet + ?Sized>(_packet: &P, _l3: usize) -> Result<u32, Truncated> {
+        Ok(0)
     }
 
     #[inline(always)]

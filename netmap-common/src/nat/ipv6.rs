@@ -5,7 +5,7 @@ use core::hint::black_box;
 use network_types::ip::Ipv6Hdr;
 
 use super::{Delta, Family, Internet, Packet, Truncated, checksum, parse::bytes};
-use crate::maps::{Address6, FlowKey};
+use crate::maps::{Address6, FlowKey, Ip as _};
 
 /// Numbers of extension headers (RFC 8200, 4.1).
 mod extension {
@@ -26,6 +26,9 @@ const EXTENSIONS: usize = 5;
 impl Family for Address6 {
     const ETHER_TYPE: [u8; 2] = [0x86, 0xdd];
     const ICMP: u8 = 58;
+    const HEADER: usize = Ipv6Hdr::LEN;
+    // RFC 4443, 3.1.
+    const PROHIBITED: [u8; 2] = [1, 1];
     const ECHO_REQUEST: u8 = 128;
     const ECHO_REPLY: u8 = 129;
     const ICMP_HAS_PSEUDO_HEADER: bool = true;
@@ -106,6 +109,35 @@ impl Family for Address6 {
         let at = l3 + core::mem::offset_of!(Ipv6Hdr, src_addr);
         let src = replace(packet, Delta::NONE, at, new.src)?;
         replace(packet, src, at + size_of::<Self>(), new.dst)
+    }
+
+    #[inline(always)]
+    fn write<P: Packet + ?Sized>(
+        packet: &mut P,
+        l3: usize,
+        src: Self,
+        dst: Self,
+        content: u16,
+    ) -> Result<(), Truncated> {
+        const HOP_LIMIT: u8 = 64;
+        let header = packet.header_mut::<Ipv6Hdr>(l3)?;
+        header.vcf = [0x60, 0, 0, 0];
+        header.payload_len = content.to_be_bytes();
+        header.next_hdr = Self::ICMP;
+        header.hop_limit = HOP_LIMIT;
+        header.src_addr = src.octets();
+        header.dst_addr = dst.octets();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn header_sum<P: Packet + ?Sized>(packet: &P, l3: usize) -> Result<u32, Truncated> {
+        let header = packet.header::<Ipv6Hdr>(l3)?;
+        let first = checksum::halves(u32::from_be_bytes(header.vcf));
+        let length = u32::from(u16::from_be_bytes(header.payload_len));
+        let next_and_limit = u32::from(u16::from_be_bytes([header.next_hdr, header.hop_limit]));
+        let (src, dst) = addresses(packet, l3)?;
+        Ok(first + length + next_and_limit + src.sum() + dst.sum())
     }
 
     #[inline(always)]

@@ -3,48 +3,156 @@
 use super::tcp::State;
 use crate::maps::{Flow, Ip, Kind, Protocol, Seconds};
 
-const ESTABLISHED: Seconds = Seconds(432_000);
-const TRANSITORY: Seconds = Seconds(240);
-const OPENING_FROM_OUTSIDE: Seconds = Seconds(60);
-const ANSWERED: Seconds = Seconds(300);
-const UNANSWERED: Seconds = Seconds(120);
-const UNANSWERED_FROM_OUTSIDE: Seconds = Seconds(30);
-const ECHO: Seconds = Seconds(60);
+/// A kind of flow that has a lifetime of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Class {
+    /// TCP that both sides have acknowledged, and not both ended.
+    TcpEstablished = 0,
+    /// TCP that a container opens, and closed or reset TCP.
+    TcpTransitory = 1,
+    /// TCP that somebody outside opens.
+    TcpOpeningFromOutside = 2,
+    /// UDP that was answered.
+    UdpAnswered = 3,
+    /// UDP to the outside that was not.
+    UdpUnanswered = 4,
+    /// UDP to a published port that was not.
+    UdpUnansweredFromOutside = 5,
+    /// An echo request and its answers.
+    IcmpEcho = 6,
+}
 
-/// Every lifetime that a flow can have, the shortest first. Without a packet a flow's lifetime does not change, so it ends
-/// when one of these has passed and at no other time.
-pub const LIFETIMES: [Seconds; 6] = [
-    UNANSWERED_FROM_OUTSIDE,
-    ECHO,
-    UNANSWERED,
-    TRANSITORY,
-    ANSWERED,
-    ESTABLISHED,
-];
+impl Class {
+    /// Every class, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::TcpEstablished,
+        Self::TcpTransitory,
+        Self::TcpOpeningFromOutside,
+        Self::UdpAnswered,
+        Self::UdpUnanswered,
+        Self::UdpUnansweredFromOutside,
+        Self::IcmpEcho,
+    ];
 
-/// How long a flow may be idle, from its two entries.
+    /// Its name in options.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TcpEstablished => "tcp-established",
+            Self::TcpTransitory => "tcp-transitory",
+            Self::TcpOpeningFromOutside => "tcp-opening-from-outside",
+            Self::UdpAnswered => "udp-answered",
+            Self::UdpUnanswered => "udp-unanswered",
+            Self::UdpUnansweredFromOutside => "udp-unanswered-from-outside",
+            Self::IcmpEcho => "icmp-echo",
+        }
+    }
+
+    /// The least that is sensible, and who says so.
+    pub const fn floor(self) -> (Seconds, &'static str) {
+        match self {
+            Self::TcpEstablished => (Seconds(7_440), "RFC 5382, REQ-5: not less than 2 hours 4 minutes"),
+            Self::TcpTransitory => (Seconds(240), "RFC 5382, REQ-5: not less than 4 minutes"),
+            Self::UdpAnswered | Self::UdpUnanswered => {
+                (Seconds(120), "RFC 4787, REQ-5: not less than two minutes")
+            }
+            Self::IcmpEcho => (Seconds(60), "RFC 5508, REQ-2: not less than 60 seconds"),
+            Self::TcpOpeningFromOutside | Self::UdpUnansweredFromOutside => (
+                Seconds(10),
+                "RFC 6298, 2.1: an answer may be sent a third time by then",
+            ),
+        }
+    }
+
+    /// Whether its flows may go sooner where the table is nearly full: not those that somebody relies on.
+    const fn gives_way(self) -> bool {
+        !matches!(self, Self::TcpEstablished)
+    }
+
+    fn of<A: Ip>(original: &Flow<A>, reply: &Flow<A>) -> Self {
+        let answered = reply.packets > 0;
+        match Protocol::from_number(original.to.protocol) {
+            Some(Protocol::Tcp) => match State::of(original.tcp, reply.tcp) {
+                State::Established => Self::TcpEstablished,
+                State::Opening if original.kind() == Some(Kind::Published) => Self::TcpOpeningFromOutside,
+                State::Opening | State::Closed | State::Reset => Self::TcpTransitory,
+            },
+            Some(Protocol::Udp) if answered => Self::UdpAnswered,
+            Some(Protocol::Udp) if original.kind() == Some(Kind::Egress) => Self::UdpUnanswered,
+            Some(Protocol::Udp) => Self::UdpUnansweredFromOutside,
+            Some(Protocol::Icmp) | None => Self::IcmpEcho,
+        }
+    }
+}
+
+/// How long flows of each class may be idle.
 ///
-/// | flow | seconds | source |
+/// | class | seconds by default | source |
 /// |---|---|---|
-/// | TCP, established | 432,000 | as the kernel's own NAT; RFC 5382, REQ-5 wants 7,440 at least |
-/// | TCP, opening from outside | 60 | opened by anybody: a flood must not fill the table |
-/// | TCP, opening from a container, closed or reset | 240 | RFC 5382, REQ-5: "transitory"; RFC 6888, REQ-8: ports rest 120 |
-/// | UDP, answered | 300 | RFC 4787, REQ-5: "five minutes or more is RECOMMENDED" |
-/// | UDP, not answered, to the outside | 120 | RFC 4787, REQ-5: not less than two minutes |
-/// | UDP, not answered, to a published port | 30 | opened by anybody: a flood must not fill the table |
-/// | ICMP echo | 60 | RFC 5508, REQ-2 |
-pub fn lifetime<A: Ip>(original: &Flow<A>, reply: &Flow<A>) -> Seconds {
-    let answered = reply.packets > 0;
-    match Protocol::from_number(original.to.protocol) {
-        Some(Protocol::Tcp) => match State::of(original.tcp, reply.tcp) {
-            State::Established => ESTABLISHED,
-            State::Opening if original.kind() == Some(Kind::Published) => OPENING_FROM_OUTSIDE,
-            State::Opening | State::Closed | State::Reset => TRANSITORY,
-        },
-        Some(Protocol::Udp) if answered => ANSWERED,
-        Some(Protocol::Udp) if original.kind() == Some(Kind::Egress) => UNANSWERED,
-        Some(Protocol::Udp) => UNANSWERED_FROM_OUTSIDE,
-        Some(Protocol::Icmp) | None => ECHO,
+/// | `tcp-established` | 432,000 | as the kernel's own NAT; RFC 5382, REQ-5 wants 7,440 at least |
+/// | `tcp-transitory` | 240 | RFC 5382, REQ-5: "transitory"; RFC 6888, REQ-8: ports rest 120 |
+/// | `tcp-opening-from-outside` | 60 | opened by anybody: a flood must not fill the table |
+/// | `udp-answered` | 300 | RFC 4787, REQ-5: "five minutes or more is RECOMMENDED" |
+/// | `udp-unanswered` | 120 | RFC 4787, REQ-5: not less than two minutes |
+/// | `udp-unanswered-from-outside` | 30 | opened by anybody: a flood must not fill the table |
+/// | `icmp-echo` | 60 | RFC 5508, REQ-2 |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes([Seconds; Class::ALL.len()]);
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self([432_000, 240, 60, 300, 120, 30, 60].map(Seconds))
+    }
+}
+
+impl Lifetimes {
+    /// The lifetime of a class.
+    pub fn of_class(&self, class: Class) -> Seconds {
+        self.0.get(class as usize).copied().unwrap_or_default()
+    }
+
+    /// Sets it. Whether it is sensible is for [`Class::floor`] to say.
+    pub fn set(&mut self, class: Class, lifetime: Seconds) {
+        if let Some(place) = self.0.get_mut(class as usize) {
+            *place = lifetime;
+        }
+    }
+
+    /// How long a flow may be idle, from its two entries.
+    pub fn of<A: Ip>(&self, original: &Flow<A>, reply: &Flow<A>) -> Seconds {
+        self.of_class(Class::of(original, reply))
+    }
+
+    /// All of them. Without a packet a flow's lifetime does not change, so it ends when one of these has passed and at no
+    /// other time.
+    pub const fn all(&self) -> [Seconds; Class::ALL.len()] {
+        self.0
+    }
+
+    /// The shortest: no flow ends sooner.
+    pub fn shortest(&self) -> Seconds {
+        self.0.into_iter().min().unwrap_or_default()
+    }
+
+    /// How much is left of lifetimes where the table is so full, both in hundredths: from 80 up they shrink, to a quarter
+    /// when it is full.
+    pub fn left_at(fill: u32) -> u32 {
+        const BEGIN: u32 = 80;
+        const FULL: u32 = 100;
+        const LEAST: u32 = 25;
+        let over = fill.clamp(BEGIN, FULL) - BEGIN;
+        100 - over * (100 - LEAST) / (FULL - BEGIN)
+    }
+
+    /// These where so much of them is left, in hundredths. Established connections live as long as ever.
+    #[must_use]
+    pub fn shrunk_to(&self, percent: u32) -> Self {
+        let mut shrunk = *self;
+        for class in Class::ALL.into_iter().filter(|class| class.gives_way()) {
+            let lifetime = u64::from(self.of_class(class).0) * u64::from(percent) / 100;
+            shrunk.set(class, Seconds(u32::try_from(lifetime).unwrap_or(u32::MAX).max(1)));
+        }
+        shrunk
     }
 }
 

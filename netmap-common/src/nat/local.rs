@@ -37,7 +37,7 @@ pub trait Caller<A> {
 /// Where a socket goes that asks for `to`; `None` leaves it alone.
 ///
 /// Left alone is, beside what is not published: a socket of another network namespace, whose 127.0.0.1 is its own; the
-/// daemon's own; one bound to 127.0.0.0/8 or ::1, which no container could answer, or to an interface, which need not
+/// daemon's own; one bound to 127.0.0.0/8 or `::1`, which no container could answer, or to an interface, which need not
 /// lead to the container; addresses that mean something together with an interface only; a container that the host does
 /// not see, or of the other family; a port that another program of this host has. An allow-list does not apply: it is for
 /// other hosts.

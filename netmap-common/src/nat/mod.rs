@@ -17,7 +17,9 @@ mod icmp;
 mod ipv4;
 mod ipv6;
 mod lifetime;
+mod limits;
 pub mod local;
+mod message;
 mod packet;
 mod parse;
 mod policy;
@@ -35,7 +37,8 @@ pub use checksum::Delta;
 pub use env::{Env, Here, HostSocket, InsertError, Route, Rules};
 pub use family::Family;
 pub use forward::{Carried, Verdict};
-pub use lifetime::{LIFETIMES, lifetime, state_name};
+pub use lifetime::{Class as LifetimeClass, Lifetimes, state_name};
+pub use message::{Reshape, tell};
 pub use packet::{Header, L4Change, Packet, Truncated};
 pub use parse::{Datagram, Internet};
 pub use ports::Wish;
@@ -182,7 +185,9 @@ fn open<'place, E: Env>(
     if !env.sends(&wish.to, wish.there.way(), wish.there.out) {
         return Err(Reason::LeftToTc);
     }
+    limits::admit(env, datagram, wish)?;
     ports::claim(env, datagram, wish)?;
+    limits::count(env, datagram, wish);
     *place = wish.to;
     Ok(Translation {
         to: place,

@@ -4,11 +4,13 @@ use core::cell::{Cell, RefCell};
 use std::{collections::BTreeMap, vec::Vec};
 
 use super::{
-    Env, Family, Header, Here, HostSocket, InsertError, L4Change, Packet, Route, Rules, Truncated, Wish,
+    Env, Family, Header, Here, HostSocket, InsertError, L4Change, Packet, Reshape, Route, Rules, Truncated,
+    Wish,
 };
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip, Network, Port,
-    PortSlots, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip, Limits, Load,
+    Network, Payer, Port, PortSlots, Protocol, Rate, Reason, Rule, RuleId, Seconds, Seen, Settings,
+    SharedKey, Slot, Way,
 };
 
 /// Tables, clock and surroundings of a host.
@@ -20,6 +22,12 @@ pub struct World<A: Ip = Address> {
     pub now: Cell<Seconds>,
     /// Settings.
     pub settings: Settings,
+    /// Limits.
+    pub limits: Limits,
+    /// What everybody has opened; nothing ends here.
+    pub loads: RefCell<BTreeMap<Payer<A>, Load>>,
+    /// Messages of this second.
+    pub messages: Cell<Rate>,
     /// Flow entries.
     pub flows: RefCell<BTreeMap<FlowKey<A>, Flow<A>>>,
     /// Datagrams that come in pieces.
@@ -169,6 +177,30 @@ impl<A: Family> Env for World<A> {
         self.settings
     }
 
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn load(&self, payer: &Payer<A>) -> u64 {
+        self.loads.borrow().get(payer).map_or(0, |load| load.flows(0))
+    }
+
+    fn add_load(&self, payer: &Payer<A>) {
+        self.loads.borrow_mut().entry(*payer).or_default().opened += 1;
+    }
+
+    fn may_open(&self, payer: &Payer<A>, most: u32) -> bool {
+        let mut loads = self.loads.borrow_mut();
+        loads.entry(*payer).or_default().rate.admits(self.now.get(), most)
+    }
+
+    fn may_tell(&self) -> bool {
+        let mut rate = self.messages.get();
+        let may = rate.admits(self.now.get(), self.limits.messages);
+        self.messages.set(rate);
+        may
+    }
+
     fn touch(&self, key: &FlowKey<A>, seen: Seen, counts: impl FnOnce(&Flow<A>) -> bool) -> Option<Flow<A>> {
         let mut flows = self.flows.borrow_mut();
         let flow = flows.get_mut(key)?;
@@ -268,6 +300,43 @@ impl<A: Family> Env for World<A> {
 
     fn fits(&self, out: IfIndex) -> bool {
         !self.narrow.contains(&out)
+    }
+}
+
+impl Packet for Vec<u8> {
+    fn length(&self) -> u32 {
+        self.as_slice().length()
+    }
+
+    fn is_vlan_tagged(&self) -> bool {
+        self.as_slice().is_vlan_tagged()
+    }
+
+    fn require(&mut self, length: usize) -> Result<(), Truncated> {
+        self.as_mut_slice().require(length)
+    }
+
+    fn header<T: Header>(&self, offset: usize) -> Result<&T, Truncated> {
+        self.as_slice().header(offset)
+    }
+
+    fn header_mut<T: Header>(&mut self, offset: usize) -> Result<&mut T, Truncated> {
+        self.as_mut_slice().header_mut(offset)
+    }
+
+    fn update_l4_checksum(&mut self, offset: usize, change: L4Change) -> Result<(), Truncated> {
+        self.as_mut_slice().update_l4_checksum(offset, change)
+    }
+}
+
+impl Reshape for Vec<u8> {
+    fn reshape(&mut self, length: u32, room: u32) -> Result<(), Truncated> {
+        const ETHERNET: usize = 14;
+        let length = usize::try_from(length).or(Err(Truncated))?;
+        self.require(length.max(ETHERNET))?;
+        self.truncate(length);
+        self.splice(ETHERNET..ETHERNET, (0..room).map(|_| 0));
+        Ok(())
     }
 }
 

@@ -112,6 +112,7 @@ fn status() -> DaemonStatus {
         uptime_seconds: 7,
         xdp: Vec::new(),
         attachments: Vec::new(),
+        lifetimes_percent: 100,
         missing_interfaces: vec!["br9".to_owned()],
         unresolved_containers: Vec::new(),
     }

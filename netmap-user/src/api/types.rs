@@ -52,10 +52,19 @@ pub struct DaemonStatus {
     /// How each uplink runs XDP.
     #[serde(default)]
     pub xdp: Vec<UplinkXdp>,
+    /// How much is left of the lifetimes of flows that are no established connections, in hundredths: less than 100 where
+    /// the flow table is nearly full.
+    #[serde(default = "whole")]
+    pub lifetimes_percent: u32,
     /// Interfaces that were asked for and are not there.
     pub missing_interfaces: Vec<String>,
     /// Published containers whose place is not known: the proxy serves them.
     pub unresolved_containers: Vec<std::net::IpAddr>,
+}
+
+/// What a daemon means that says nothing of lifetimes.
+const fn whole() -> u32 {
+    100
 }
 
 /// How an uplink runs XDP.

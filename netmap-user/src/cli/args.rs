@@ -1,7 +1,7 @@
 //! What can be written on the command line.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use netmap_common::maps::{Kind, Protocol};
 use super::help;
 use crate::{
     binding::HostPorts,
-    options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, InterfaceName, XdpMode},
+    options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, InterfaceName, Timeout, XdpMode},
     spec::{self, PublishSpec},
 };
 
@@ -116,12 +116,27 @@ pub struct RunArgs {
     /// Carry this host's own connections to published ports by the socket proxy only
     #[arg(long)]
     pub no_socket_hooks: bool,
-    /// Size of the flow table, two entries a flow [default: 262144, or as it is already]
+    /// Size of either family's flow table, two entries a flow [default: 262144, or as it is already]
     #[arg(long, value_name = "N", value_parser = options::parse_flow_entries)]
     pub flow_entries: Option<u32>,
     /// The bit of the packet mark that netmap may use, 0 to 31 [default: 27]
     #[arg(long, value_name = "N", value_parser = options::parse_mark_bit)]
     pub mark_bit: Option<u8>,
+    /// How long flows of a kind may idle, in seconds; may be given several times. Kinds: tcp-established, tcp-transitory,
+    /// tcp-opening-from-outside, udp-answered, udp-unanswered, udp-unanswered-from-outside, icmp-echo. Less than the RFCs
+    /// want is refused
+    #[arg(long = "timeout", value_name = "KIND=SECONDS", value_delimiter = ',')]
+    pub timeouts: Vec<Timeout>,
+    /// Flows that one container may have at once; 0 for any number [default: half of the flow table's]
+    #[arg(long, value_name = "N")]
+    pub max_flows: Option<u32>,
+    /// Flows that one container may open in a second; 0 for any number [default: 0]
+    #[arg(long, value_name = "N")]
+    pub max_new_flows: Option<u32>,
+    /// Flows that one client outside may have to published ports at once; 0 for any number [default: a quarter of the flow
+    /// table's]
+    #[arg(long, value_name = "N")]
+    pub max_source_flows: Option<u32>,
 }
 
 /// `netmap publish`.
@@ -198,7 +213,7 @@ pub struct FlowsArgs {
     pub kind: Option<KindName>,
     /// Only flows that have this address on either side, before or after translation
     #[arg(long, value_name = "IP", value_parser = spec::parse_address)]
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
 }
 
 /// `netmap stats`.

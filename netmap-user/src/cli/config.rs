@@ -1,6 +1,7 @@
 //! `netmap run`'s configuration file.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr as _,
@@ -9,7 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::args::{Instance, RunArgs};
-use crate::options::{self, InterfaceName, OptionError, RunOptions, XdpMode};
+use crate::options::{self, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode};
 
 /// What the file may say. Everything is optional, nothing else is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -36,6 +37,15 @@ pub struct Config {
     /// Number of the mark's bit.
     #[serde(deserialize_with = "mark_bit")]
     pub mark_bit: Option<u8>,
+    /// How long flows of a kind may idle, in seconds.
+    #[serde(deserialize_with = "timeouts")]
+    pub timeouts: Vec<Timeout>,
+    /// Flows that one container may have at once.
+    pub max_flows: Option<u32>,
+    /// Flows that one container may open in a second.
+    pub max_new_flows: Option<u32>,
+    /// Flows that one client outside may have to published ports at once.
+    pub max_source_flows: Option<u32>,
 }
 
 /// Why a configuration file is refused.
@@ -90,6 +100,12 @@ impl Config {
             socket_hooks: !args.no_socket_hooks && self.socket_hooks.unwrap_or(default.socket_hooks),
             flow_entries: args.flow_entries.or(self.flow_entries),
             mark_bit: args.mark_bit.or(self.mark_bit).unwrap_or(default.mark_bit),
+            lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
+            shares: Shares {
+                container_flows: args.max_flows.or(self.max_flows),
+                container_rate: args.max_new_flows.or(self.max_new_flows),
+                source_flows: args.max_source_flows.or(self.max_source_flows),
+            },
         }
     }
 }
@@ -104,6 +120,14 @@ fn flow_entries<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::E
 
 fn mark_bit<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u8>, D::Error> {
     checked::<i64, _, _>(value, options::parse_mark_bit)
+}
+
+fn timeouts<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<Timeout>, D::Error> {
+    let timeouts = BTreeMap::<String, i64>::deserialize(value)?;
+    let timeouts = timeouts
+        .iter()
+        .map(|(kind, seconds)| Timeout::new(kind, &seconds.to_string()));
+    timeouts.collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
 /// A value under the same check as its flag.
@@ -143,6 +167,10 @@ mod tests {
         socket_hooks = false
         flow_entries = 1000
         mark_bit = 3
+        timeouts = { udp-answered = 200, tcp-established = 7440 }
+        max_flows = 7
+        max_new_flows = 8
+        max_source_flows = 0
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -167,6 +195,15 @@ mod tests {
             socket_hooks: false,
             flow_entries: Some(1000),
             mark_bit: 3,
+            lifetimes: options::lifetimes([
+                "udp-answered=200".parse().unwrap(),
+                "tcp-established=7440".parse().unwrap(),
+            ]),
+            shares: Shares {
+                container_flows: Some(7),
+                container_rate: Some(8),
+                source_flows: Some(0),
+            },
         };
         assert_eq!(options, expected);
     }
@@ -211,7 +248,8 @@ mod tests {
         assert_eq!(
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
-             `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`"
+             `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `timeouts`, `max_flows`, `max_new_flows`, \
+             `max_source_flows`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),

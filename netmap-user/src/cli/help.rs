@@ -107,7 +107,7 @@ Examples:
   netmap ports --json | jq '.ports[] | select(.proxied)'";
 
 pub(super) const FLOWS: &str = "\
-    Lists flows as they are read from the table, in no order: the packet that opened each as it came \
+    Lists flows as they are read from the tables, IPv4's first, in no order: the packet that opened each as it came \
     (ORIGINAL), and as it went on (TRANSLATED). Packets and bytes are original/reply. With --limit, the \
     one that had a packet last comes first.\n\n\
     Kinds: published (from outside to a published port), egress (from a container to the outside), \
@@ -120,6 +120,7 @@ Examples:
   netmap flows --limit 20
   netmap flows --protocol udp --kind egress
   netmap flows --address 203.0.113.9
+  netmap flows --address 2001:db8::9
   netmap flows --json | jq .total";
 
 pub(super) const STATS: &str = "\
@@ -133,14 +134,16 @@ Examples:
   netmap stats --json | jq '.counters[] | select(.class == \"dropped\")'";
 
 pub(super) const STATUS: &str = "\
-    Tells whether the daemon runs, what is attached to which interface and how, how full the tables are, \
-    which interfaces are missing, and which published containers have no place that netmap knows (the \
-    proxy serves those).";
+    Tells whether the daemon runs, what is attached to which interface and how, how full the tables are \
+    (IPv6 has its own: flows6, ..), by which address each uplink carries IPv4 and IPv6 if it does, which \
+    interfaces are missing, and which published containers have no place that netmap knows (the proxy \
+    serves those).";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   netmap status
-  netmap status --json | jq .daemon.running";
+  netmap status --json | jq .daemon.running
+  netmap status --json | jq '.uplinks[] | select(.ipv6 == null) | .interface'";
 
 pub(super) const DOWN: &str = "\
     Stops the daemon if it runs, detaches every program and removes all pins and the socket. Published \

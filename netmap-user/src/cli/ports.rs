@@ -7,14 +7,14 @@ use std::{
 };
 
 use ipnet::IpNet;
-use netmap_common::maps::{Flow, Generation, Protocol, Rule, RuleId, Seconds, Side};
+use netmap_common::maps::{Address, Address6, Flow, Generation, Protocol, Rule, RuleId, Seconds, Side};
 use serde::Serialize;
 
 use super::{
     args::{Instance, ListArgs},
     failure::Failure,
     output,
-    read::{self, Tables},
+    read::{self, Entries, Tables},
 };
 use crate::{
     binding::{Bracketed, nobody},
@@ -68,11 +68,11 @@ pub(super) fn command(args: &ListArgs, instance: &Instance, out: &mut impl Write
 /// A table cannot be read.
 pub fn rows(tables: &impl Tables) -> anyhow::Result<Vec<PortRow>> {
     let (mut flows, mut flows6) = (Openers::default(), Openers::default());
-    tables.each_entry(&mut |_, flow| {
+    Entries::<Address>::each_entry(tables, &mut |_, flow| {
         flows.count(flow);
         Ok(())
     })?;
-    tables.each_entry6(&mut |_, flow| {
+    Entries::<Address6>::each_entry(tables, &mut |_, flow| {
         flows6.count(flow);
         Ok(())
     })?;

@@ -2,16 +2,22 @@
 
 mod pinned;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use netmap_common::maps::{Address6, Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds};
+use netmap_common::maps::{Address, Address6, Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds};
 use serde::Serialize;
 
-use crate::{api::types::Attachment, maps::MapsError};
+use crate::{
+    api::types::Attachment,
+    maps::{Family, MapsError},
+};
 
 /// The kernel's tables, as a snapshot that may be torn: packets go on while it is read.
-pub trait Tables: Entries {
+pub trait Tables: Entries<Address> + Entries<Address6> {
     /// Every live rule of IPv4.
     fn rules(&self) -> anyhow::Result<Vec<(RuleId, Rule)>>;
     /// Every live rule of IPv6.
@@ -24,23 +30,34 @@ pub trait Tables: Entries {
     fn counters(&self) -> anyhow::Result<Vec<(Hook, Reason, Count)>>;
     /// How full the tables are, for `netmap status`.
     fn usage(&self) -> anyhow::Result<Vec<TableUse>>;
+    /// Every uplink.
+    fn uplinks(&self) -> anyhow::Result<Vec<Uplink>>;
     /// Every program that is attached.
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>>;
     /// Now, on the clock that rules and flows are stamped with.
     fn now(&self) -> Seconds;
 }
 
-/// What is done with an entry of IPv6's flow table.
-pub type Visit6<'visit> = dyn FnMut(&FlowKey<Address6>, &Flow<Address6>) -> anyhow::Result<()> + 'visit;
+/// What is done with an entry of a flow table; an error ends the walk.
+pub type Visit<'walk, A> = dyn FnMut(&FlowKey<A>, &Flow<A>) -> anyhow::Result<()> + 'walk;
 
-/// The flow table, which may be too large to be held.
-pub trait Entries {
+/// One family's flow table, which may be too large to be held.
+pub trait Entries<A: Family> {
     /// Shows every entry, two a flow, in no order and none twice, until `visit` fails.
-    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()>;
-    /// Shows every entry of IPv6's table likewise.
-    fn each_entry6(&self, visit: &mut Visit6<'_>) -> anyhow::Result<()>;
+    fn each_entry(&self, visit: &mut Visit<'_, A>) -> anyhow::Result<()>;
     /// The entry at a key.
-    fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>>;
+    fn entry(&self, key: &FlowKey<A>) -> anyhow::Result<Option<Flow<A>>>;
+}
+
+/// An uplink with the addresses that containers have outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Uplink {
+    /// The uplink.
+    pub interface: String,
+    /// Its address of IPv4; without one, IPv4 is not carried there.
+    pub ipv4: Option<IpAddr>,
+    /// Its address of IPv6; without one, IPv6 is not carried there.
+    pub ipv6: Option<IpAddr>,
 }
 
 /// How full a table is.

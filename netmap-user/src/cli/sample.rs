@@ -2,12 +2,12 @@
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use netmap_common::maps::{
-    Address6, Count, Flow, FlowKey, Generation, Hook, Kind, Port, Protocol, Reason, Rule, RuleId, Seconds,
-    Side, TcpSeen, Way,
+    Address, Address6, Count, Flow, FlowKey, Generation, Hook, Kind, Port, Protocol, Reason, Rule, RuleId,
+    Seconds, Side, TcpSeen, Way,
 };
 
-use super::read::{Entries, TableUse, Tables, Visit6};
-use crate::api::types::Attachment;
+use super::read::{Entries, TableUse, Tables, Uplink, Visit};
+use crate::{api::types::Attachment, maps::Family};
 
 /// When the tables are read.
 pub(super) const NOW: Seconds = Seconds(1_000);
@@ -21,7 +21,12 @@ fn key(protocol: Protocol, src: (&str, u16), dst: (&str, u16)) -> FlowKey {
 }
 
 /// Both entries of a flow that turns `from` into `to`.
-fn twins(from: FlowKey, to: FlowKey, original: Flow, reply: Flow) -> [(FlowKey, Flow); 2] {
+fn twins<A: Family>(
+    from: FlowKey<A>,
+    to: FlowKey<A>,
+    original: Flow<A>,
+    reply: Flow<A>,
+) -> [(FlowKey<A>, Flow<A>); 2] {
     let original = Flow { to, ..original };
     let reply = Flow {
         to: from.reversed(),
@@ -36,7 +41,7 @@ fn twins(from: FlowKey, to: FlowKey, original: Flow, reply: Flow) -> [(FlowKey, 
     [(from, original), (to.reversed(), reply)]
 }
 
-/// What the flow table holds.
+/// What IPv4's flow table holds.
 pub(super) fn entries() -> Vec<(FlowKey, Flow)> {
     let published = twins(
         key(Protocol::Tcp, ("203.0.113.9", 41_000), ("198.51.100.1", 8080)),
@@ -91,37 +96,100 @@ pub(super) fn entries() -> Vec<(FlowKey, Flow)> {
     [reply, half, original].into_iter().chain(published).collect()
 }
 
-impl Entries for Vec<(FlowKey, Flow)> {
-    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// What IPv6's holds: a hairpin through the range, with answers.
+pub(super) fn entries6() -> Vec<(FlowKey<Address6>, Flow<Address6>)> {
+    let key = |src, dst: (&str, u16)| {
+        let address = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().into();
+        FlowKey::new(
+            Protocol::Tcp,
+            address(src),
+            Port(41_000),
+            address(dst.0),
+            Port(dst.1),
+        )
+    };
+    let hairpin = twins(
+        key("fd00::3", ("2001:db8::1", 8081)),
+        key("fd00::3", ("fd00::2", 81)),
+        Flow {
+            way: Way::Peer as u8,
+            kind: Kind::Hairpin as u8,
+            rule: RuleId(2),
+            generation: Generation(4),
+            nonce: 79,
+            tcp: TcpSeen(0x12),
+            created: Seconds(990),
+            last_seen: Seconds(995),
+            packets: 5,
+            bytes: 500,
+            ..bytemuck::Zeroable::zeroed()
+        },
+        Flow {
+            way: Way::Peer as u8,
+            tcp: TcpSeen(0x12),
+            last_seen: Seconds(995),
+            packets: 4,
+            bytes: 4_000,
+            ..bytemuck::Zeroable::zeroed()
+        },
+    );
+    hairpin.to_vec()
+}
+
+/// What both flow tables hold.
+#[derive(Clone, Default)]
+pub(super) struct FlowTables {
+    pub(super) v4: Vec<(FlowKey, Flow)>,
+    pub(super) v6: Vec<(FlowKey<Address6>, Flow<Address6>)>,
+}
+
+impl<A: Family> Entries<A> for Vec<(FlowKey<A>, Flow<A>)> {
+    fn each_entry(&self, visit: &mut Visit<'_, A>) -> anyhow::Result<()> {
         self.iter().try_for_each(|(key, flow)| visit(key, flow))
     }
 
-    fn each_entry6(&self, _: &mut Visit6<'_>) -> anyhow::Result<()> {
-        Ok(())
-    }
-
-    fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
+    fn entry(&self, key: &FlowKey<A>) -> anyhow::Result<Option<Flow<A>>> {
         Ok(self.iter().find(|(known, _)| known == key).map(|(_, flow)| *flow))
     }
 }
 
-impl Entries for Sample {
-    fn each_entry(&self, visit: &mut dyn FnMut(&FlowKey, &Flow) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        entries().each_entry(visit)
+impl Entries<Address> for FlowTables {
+    fn each_entry(&self, visit: &mut Visit<'_, Address>) -> anyhow::Result<()> {
+        self.v4.each_entry(visit)
     }
 
-    /// A hairpin through the range.
-    fn each_entry6(&self, visit: &mut Visit6<'_>) -> anyhow::Result<()> {
-        let flow = Flow {
-            rule: RuleId(2),
-            generation: Generation(4),
-            ..Flow::default()
-        };
-        visit(&FlowKey::default(), &flow)
+    fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
+        self.v4.entry(key)
+    }
+}
+
+impl Entries<Address6> for FlowTables {
+    fn each_entry(&self, visit: &mut Visit<'_, Address6>) -> anyhow::Result<()> {
+        self.v6.each_entry(visit)
+    }
+
+    fn entry(&self, key: &FlowKey<Address6>) -> anyhow::Result<Option<Flow<Address6>>> {
+        self.v6.entry(key)
+    }
+}
+
+impl Entries<Address> for Sample {
+    fn each_entry(&self, visit: &mut Visit<'_, Address>) -> anyhow::Result<()> {
+        entries().each_entry(visit)
     }
 
     fn entry(&self, key: &FlowKey) -> anyhow::Result<Option<Flow>> {
         entries().entry(key)
+    }
+}
+
+impl Entries<Address6> for Sample {
+    fn each_entry(&self, visit: &mut Visit<'_, Address6>) -> anyhow::Result<()> {
+        entries6().each_entry(visit)
+    }
+
+    fn entry(&self, key: &FlowKey<Address6>) -> anyhow::Result<Option<Flow<Address6>>> {
+        entries6().entry(key)
     }
 }
 
@@ -199,7 +267,26 @@ impl Tables for Sample {
             entries,
             capacity,
         };
-        Ok(vec![table("flows", 5, 262_144), table("rules", 2, 65_535)])
+        Ok(vec![
+            table("flows", 5, 262_144),
+            table("rules", 2, 65_535),
+            table("flows6", 2, 262_144),
+        ])
+    }
+
+    fn uplinks(&self) -> anyhow::Result<Vec<Uplink>> {
+        Ok(vec![
+            Uplink {
+                interface: "eth0".to_owned(),
+                ipv4: Some("198.51.100.1".parse()?),
+                ipv6: Some("2001:db8::1".parse()?),
+            },
+            Uplink {
+                interface: "eth1".to_owned(),
+                ipv4: Some("192.0.2.1".parse()?),
+                ipv6: None,
+            },
+        ])
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {

@@ -1,4 +1,4 @@
-//! `netmap status`: what runs, what is attached, how full the tables are.
+//! `netmap status`: what runs, what is attached, how full the tables are, what is carried where.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use super::{
     args::{Instance, ListArgs},
     failure::Failure,
     output, publish,
-    read::{self, ReadError, TableUse, Tables},
+    read::{self, ReadError, TableUse, Tables, Uplink},
 };
 use crate::api::{
     client::{Client, ClientError},
@@ -36,10 +36,15 @@ pub struct Status {
     pub pin_dir: String,
     /// Every program that is attached.
     pub attachments: Vec<Attachment>,
+    /// Which families each uplink carries, by its addresses.
+    pub uplinks: Vec<Uplink>,
     /// How each uplink runs XDP, and why not: the daemon knows the reasons.
     pub xdp: Vec<UplinkXdp>,
     /// How full the tables are, by name; empty when nothing is attached.
     pub tables: BTreeMap<&'static str, TableUse>,
+    /// How much is left of the lifetimes of flows that are no established connections, in hundredths: less than 100 where
+    /// the flow table is nearly full. The daemon knows.
+    pub lifetimes_percent: Option<u32>,
     /// Interfaces that were asked for and are not there. The daemon knows.
     pub missing_interfaces: Vec<String>,
     /// Published containers whose place is not known: the proxy serves them. The daemon knows.
@@ -106,8 +111,10 @@ pub fn gather(
         },
         pin_dir: pin_dir.display().to_string(),
         attachments: Vec::new(),
+        uplinks: tables.map(Tables::uplinks).transpose()?.unwrap_or_default(),
         xdp: Vec::new(),
         tables: usage.into_iter().map(|table| (table.name, table)).collect(),
+        lifetimes_percent: None,
         missing_interfaces: Vec::new(),
         unresolved_containers: Vec::new(),
     };
@@ -124,6 +131,7 @@ pub fn gather(
     };
     status.attachments = answer.attachments;
     status.xdp = answer.xdp;
+    status.lifetimes_percent = Some(answer.lifetimes_percent);
     status.missing_interfaces = answer.missing_interfaces;
     status.unresolved_containers = answer.unresolved_containers;
     Ok(status)
@@ -165,6 +173,15 @@ pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<(
     for (name, table) in &status.tables {
         writeln!(out, "{name:<10}  {} of {} entries", table.entries, table.capacity)?;
     }
+    for uplink in &status.uplinks {
+        writeln!(out, "uplink      {} {}", uplink.interface, carried(uplink))?;
+    }
+    if let Some(percent) = status.lifetimes_percent.filter(|percent| *percent < 100) {
+        writeln!(
+            out,
+            "lifetimes   at {percent} %, but for established connections: the flow table is nearly full"
+        )?;
+    }
     for uplink in &status.xdp {
         let why = uplink
             .reason
@@ -202,6 +219,16 @@ pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<(
     )
 }
 
+/// By which addresses containers are outside, and what is not carried for want of one.
+fn carried(uplink: &Uplink) -> String {
+    let family = |name, address: Option<IpAddr>| match address {
+        Some(address) => format!("{name} as {address}"),
+        None => format!("{name} not carried: it has no address"),
+    };
+    let (ipv4, ipv6) = (family("IPv4", uplink.ipv4), family("IPv6", uplink.ipv6));
+    format!("{ipv4}; {ipv6}")
+}
+
 fn daemon(daemon: &Daemon) -> String {
     let (Some(pid), Some(uptime)) = (daemon.pid, daemon.uptime_seconds) else {
         let state = if daemon.running {
@@ -237,6 +264,7 @@ mod tests {
                 mode: "off".to_owned(),
                 reason: Some("veth is no physical network card".to_owned()),
             }],
+            lifetimes_percent: 63,
             missing_interfaces: vec!["br9".to_owned()],
             unresolved_containers: vec!["172.30.1.9".parse().unwrap()],
         }
@@ -252,9 +280,11 @@ mod tests {
             r#"{"version":""#,
             concat!(
                 r#"","daemon":{"running":true,"pid":42,"uptime_seconds":3723,"version":"0.0.9"},"pin_dir":"/pins","#,
-                r#""attachments":[],"xdp":[{"interface":"eth0","mode":"off","#,
+                r#""attachments":[],"uplinks":[{"interface":"eth0","ipv4":"198.51.100.1","ipv6":"2001:db8::1"},"#,
+                r#"{"interface":"eth1","ipv4":"192.0.2.1","ipv6":null}],"xdp":[{"interface":"eth0","mode":"off","#,
                 r#""reason":"veth is no physical network card"}],"tables":{"flows":{"entries":5,"capacity":262144},"#,
-                r#""rules":{"entries":2,"capacity":65535}},"missing_interfaces":["br9"],"#,
+                r#""flows6":{"entries":2,"capacity":262144},"#,
+                r#""rules":{"entries":2,"capacity":65535}},"lifetimes_percent":63,"missing_interfaces":["br9"],"#,
                 r#""unresolved_containers":["172.30.1.9"]}"#,
                 "\n"
             )
@@ -263,6 +293,10 @@ mod tests {
         let text = rendered(&status, false);
         assert!(
             text.contains("xdp         eth0 off: veth is no physical network card\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("lifetimes   at 63 %, but for established connections"),
             "{text}"
         );
         assert!(
@@ -282,13 +316,18 @@ mod tests {
         assert!(rendered(&status, true).contains(concat!(
             r#""daemon":{"running":false,"pid":null,"uptime_seconds":null,"version":null}"#,
             r#","pin_dir":"/pins","attachments":[{"interface":"eth0","role":"uplink","hook":"ingress","mode":"tcx"}]"#,
+            r#","uplinks":[{"interface":"eth0","ipv4":"198.51.100.1","ipv6":"2001:db8::1"},"#,
+            r#"{"interface":"eth1","ipv4":"192.0.2.1","ipv6":null}]"#,
             r#","xdp":[{"interface":"eth0","mode":"off","reason":null}]"#,
         )));
         let text = rendered(&status, false);
         assert!(
             text.contains("not running")
                 && text.contains("xdp         eth0 off\n")
-                && text.contains("flows       5 of 262144 entries"),
+                && text.contains("flows       5 of 262144 entries")
+                && text.contains("flows6      2 of 262144 entries")
+                && text.contains("uplink      eth0 IPv4 as 198.51.100.1; IPv6 as 2001:db8::1\n")
+                && text.contains("uplink      eth1 IPv4 as 192.0.2.1; IPv6 not carried: it has no address\n"),
             "{text}"
         );
         assert!(text.ends_with("eth0       uplink  ingress  tcx\n"), "{text}");
@@ -297,7 +336,7 @@ mod tests {
     #[test]
     fn nothing_at_all_is_told_too() {
         let status = gather(Path::new("/pins"), false, None, None::<&Sample>).unwrap();
-        assert!(rendered(&status, true).contains(r#""attachments":[],"xdp":[],"tables":{},"#));
+        assert!(rendered(&status, true).contains(r#""attachments":[],"uplinks":[],"xdp":[],"tables":{},"#));
         assert!(rendered(&status, false).ends_with("nothing is attached\n"));
     }
 }

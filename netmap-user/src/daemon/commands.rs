@@ -121,6 +121,7 @@ impl Daemon {
             uptime_seconds: self.started.elapsed().as_secs(),
             xdp: self.accelerator.status(view, &attachments),
             attachments: attachments.iter().map(Attachment::from).collect(),
+            lifetimes_percent: self.sweeper.lifetimes_left(),
             missing_interfaces: view.missing.clone(),
             unresolved_containers: view.unresolved.clone(),
         }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::{Daemon, SOCKET_MARK, down, ports, topology::Topology, xdp::Accelerator};
+use super::{Daemon, SOCKET_MARK, down, limits, ports, topology::Topology, xdp::Accelerator};
 use crate::{
     binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -50,6 +50,7 @@ impl Daemon {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
         ports::write_settings(&mut maps, SOCKET_MARK)?;
+        limits::write(&mut maps, options.shares)?;
         ports::refresh(&mut maps, &publisher)?;
         let locals = Arc::new(ArcSwap::default());
         let proxy = start_proxy(Arc::clone(&locals))?;
@@ -70,7 +71,7 @@ impl Daemon {
             reservations,
             locals,
             stray_containers: BTreeSet::new(),
-            sweeper: Sweeper::default(),
+            sweeper: Sweeper::new(options.lifetimes),
             next_slice: Instant::now(),
             purge: Purge::default(),
             started: Instant::now(),

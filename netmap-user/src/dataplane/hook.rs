@@ -70,8 +70,12 @@ impl TcHook {
     }
 }
 
-/// The interface's name at this moment, [`DataplaneError::Missing`] when there is no such interface.
-pub(super) fn interface_name(interface: IfIndex) -> Result<String, DataplaneError> {
+/// The interface's name at this moment.
+///
+/// # Errors
+///
+/// [`DataplaneError::Missing`] when there is no such interface.
+pub fn interface_name(interface: IfIndex) -> Result<String, DataplaneError> {
     match if_indextoname(interface.0) {
         // nix 0.31 takes the null pointer of "no such index" for success.
         Ok(name) if name.is_empty() => Err(DataplaneError::Missing { interface }),

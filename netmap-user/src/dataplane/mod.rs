@@ -44,7 +44,7 @@ use crate::maps::Pins;
 pub use attachment::{Attachment, Mode, Place, attachments};
 pub use down::{Removed, down};
 pub use error::DataplaneError;
-pub use hook::Direction;
+pub use hook::{Direction, interface_name};
 pub use programs::{ProgramStats, program_stats};
 pub use sockets::CURRENT_NETNS;
 
@@ -116,7 +116,7 @@ impl Dataplane {
     ///
     /// [`DataplaneError::Missing`] when there is no such interface (any more), which is not worth a word.
     pub fn attach(&mut self, interface: IfIndex, role: Role) -> Result<Vec<Attachment>, DataplaneError> {
-        hook::interface_name(interface)?;
+        interface_name(interface)?;
         if role != Role::Uplink {
             self.detach_xdp(interface)?;
         }
@@ -128,7 +128,7 @@ impl Dataplane {
             .iter()
             .map(|hook| self.attach_hook(interface, hook))
             .collect::<Result<_, _>>()
-            .map_err(|error| match hook::interface_name(interface) {
+            .map_err(|error| match interface_name(interface) {
                 // Whatever went wrong, this is why.
                 Err(missing @ DataplaneError::Missing { .. }) => missing,
                 _ => error,
@@ -274,7 +274,7 @@ impl Dataplane {
     /// Forgets interfaces that are gone.
     fn prune(&mut self) -> Result<(), DataplaneError> {
         for interface in self.interfaces()? {
-            if hook::interface_name(interface).is_err() {
+            if interface_name(interface).is_err() {
                 self.detach(interface)?;
             }
         }

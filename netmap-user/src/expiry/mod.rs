@@ -7,17 +7,20 @@
 //! flow never goes for the sake of a new one.
 //!
 //! No packet waits for this: the data path translates by an entry that is there, however old. So a flow ends when the
-//! sweeper comes by: not before its [`lifetime`](netmap_common::nat::lifetime), and a lap later at the most.
+//! sweeper comes by: not before its [lifetime](Lifetimes), and a lap later at the most. Where a table is nearly full, lifetimes
+//! shrink, but for those of established connections.
 
 mod pace;
+mod pressure;
 mod purge;
 mod slice;
+mod tally;
 mod verdict;
 mod walk;
 
 use std::time::Duration;
 
-use netmap_common::maps::Seconds;
+use netmap_common::{maps::Seconds, nat::Lifetimes};
 
 pub use self::purge::{Gone, Purge};
 use self::{
@@ -70,10 +73,20 @@ pub struct Sweeper {
 
 impl Default for Sweeper {
     fn default() -> Self {
+        Self::new(Lifetimes::default())
+    }
+}
+
+impl Sweeper {
+    /// Ends flows that idle for longer than these.
+    pub fn new(lifetimes: Lifetimes) -> Self {
         Self {
             walk: Walk::new(SLICE),
             pace: Pace::default(),
-            lap: Lap::default(),
+            lap: Lap {
+                lifetimes,
+                ..Lap::default()
+            },
             began: None,
             swept: Swept::default(),
         }
@@ -81,6 +94,11 @@ impl Default for Sweeper {
 }
 
 impl Sweeper {
+    /// How much is left of lifetimes, in hundredths: less than 100 where a table is nearly full.
+    pub fn lifetimes_left(&self) -> u32 {
+        self.walk.left()
+    }
+
     /// Ends, in the next slice of a table, what is idle for longer than its lifetime, and what belongs to a rule that is
     /// no longer published.
     ///
@@ -89,7 +107,9 @@ impl Sweeper {
     /// What bpf(2) fails with. The next slice begins a lap.
     pub fn slice(&mut self, maps: &mut Maps, now: Seconds) -> Result<Slice, MapsError> {
         let began = thread_time();
-        let swept = self.sweep(maps, now).inspect_err(|_| *self = Self::default())?;
+        let swept = self
+            .sweep(maps, now)
+            .inspect_err(|_| *self = Self::new(self.lap.lifetimes))?;
         self.swept += swept;
         let lap = self.walk.is_at_end().then(|| {
             self.walk.rewind();
@@ -105,8 +125,8 @@ impl Sweeper {
     fn sweep(&mut self, maps: &mut Maps, now: Seconds) -> Result<Swept, MapsError> {
         self.began.get_or_insert(now);
         match self.walk.next() {
-            Next::V4(cursor) => slice::sweep(&mut maps.v4, cursor, self.lap, now),
-            Next::V6(cursor) => slice::sweep(&mut maps.v6, cursor, self.lap, now),
+            Next::V4(part) => slice::sweep(&mut maps.v4, part, self.lap, now),
+            Next::V6(part) => slice::sweep(&mut maps.v6, part, self.lap, now),
         }
     }
 }

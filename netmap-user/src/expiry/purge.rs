@@ -1,13 +1,16 @@
 //! Ends flows that lead where nothing is any more.
 
-use netmap_common::maps::{Address6, Flow, FlowKey};
+use netmap_common::{
+    maps::{Address6, Flow, FlowKey},
+    nat::Lifetimes,
+};
 
 use super::{
     Swept, slice,
     verdict::{Verdict, judge},
-    walk::{Next, Walk},
+    walk::{Next, Part, Walk},
 };
-use crate::maps::{Family, FamilyMaps, FlowCursor, Maps, MapsError, now};
+use crate::maps::{Family, FamilyMaps, Maps, MapsError, now};
 
 /// How many entries a slice has: about a millisecond's work. Most are not looked at twice.
 const SLICE: usize = 4_096;
@@ -72,8 +75,8 @@ impl Purge {
     /// What bpf(2) fails with. It is not running then.
     pub fn slice(&mut self, maps: &mut Maps, gone: &Gone<'_>) -> Result<Option<usize>, MapsError> {
         let swept = match self.walk.next() {
-            Next::V4(cursor) => purge(&mut maps.v4, cursor, gone.v4),
-            Next::V6(cursor) => purge(&mut maps.v6, cursor, gone.v6),
+            Next::V4(part) => purge(&mut maps.v4, part, gone.v4),
+            Next::V6(part) => purge(&mut maps.v6, part, gone.v6),
         }
         .inspect_err(|_| self.state = State::Idle)?;
         self.ended += swept.ended + swept.orphans;
@@ -92,7 +95,7 @@ impl Purge {
 
 fn purge<A: Family>(
     maps: &mut FamilyMaps<A>,
-    cursor: &mut FlowCursor<A>,
+    Part { cursor, tally, .. }: &mut Part<A>,
     is_gone: &dyn Fn(&FlowKey<A>, &Flow<A>) -> bool,
 ) -> Result<Swept, MapsError> {
     let mut swept = Swept::default();
@@ -102,13 +105,14 @@ fn purge<A: Family>(
             // Under the same key there may be another flow by now.
             let verdict = |flow: &Flow<A>, twin: Option<&Flow<A>>| {
                 if is_gone(key, flow) {
-                    judge(key, flow, twin, true, now())
+                    judge(key, flow, twin, true, &Lifetimes::default(), now())
                 } else {
                     Verdict::Keep
                 }
             };
-            slice::end(maps, key, verdict, &mut swept)?;
+            slice::end(maps, key, verdict, tally, &mut swept)?;
         }
     }
+    tally.tell(&mut maps.loads)?;
     Ok(swept)
 }

@@ -6,36 +6,50 @@ use netmap_common::maps::{Flow, FlowKey, Generation, RuleId, Seconds};
 
 use super::{
     Swept,
+    tally::Tally,
     verdict::{Lap, Verdict, judge},
+    walk::Part,
 };
-use crate::maps::{Family, FamilyMaps, FlowCursor, MapsError, Rules};
+use crate::maps::{Family, FamilyMaps, MapsError, Rules};
 
 /// Ends what is over in the next slice.
 pub(super) fn sweep<A: Family>(
     maps: &mut FamilyMaps<A>,
-    cursor: &mut FlowCursor<A>,
+    Part {
+        cursor,
+        tally,
+        pressure,
+    }: &mut Part<A>,
     lap: Lap,
     now: Seconds,
 ) -> Result<Swept, MapsError> {
+    let lap = pressure.applied_to(lap, maps.flows.capacity()?);
     maps.flows.read(cursor)?;
     let mut rules = Published::default();
     let mut swept = Swept::default();
     for (key, flow) in cursor.entries() {
         swept.entries += 1;
+        tally.see(key, flow);
         let is_stale = rules.is_stale(&maps.rules, flow)?;
         if !is_stale && !lap.looks_at(key, flow, now) {
             continue;
         }
         let twin = maps.flows.get(&flow.twin())?;
-        if judge(key, flow, twin.as_ref(), is_stale, now) == Verdict::Keep {
+        if judge(key, flow, twin.as_ref(), is_stale, &lap.lifetimes, now) == Verdict::Keep {
             continue;
         }
         // Read a moment ago: what has had a packet since stays, and so does a later flow under the same key.
         let again = |current: &Flow<A>, twin: Option<&Flow<A>>| {
             let is_stale = is_stale && (current.rule, current.generation) == (flow.rule, flow.generation);
-            judge(key, current, twin, is_stale, now)
+            judge(key, current, twin, is_stale, &lap.lifetimes, now)
         };
-        end(maps, key, again, &mut swept)?;
+        end(maps, key, again, tally, &mut swept)?;
+    }
+    tally.tell(&mut maps.loads)?;
+    pressure.add(swept);
+    if cursor.is_at_end() {
+        pressure.end_lap();
+        tally.settle(&mut maps.loads)?;
     }
     Ok(swept)
 }
@@ -45,6 +59,7 @@ pub(super) fn end<A: Family>(
     maps: &mut FamilyMaps<A>,
     key: &FlowKey<A>,
     verdict: impl FnOnce(&Flow<A>, Option<&Flow<A>>) -> Verdict,
+    tally: &mut Tally<A>,
     swept: &mut Swept,
 ) -> Result<(), MapsError> {
     let Some(flow) = maps.flows.get(key)? else {
@@ -54,12 +69,18 @@ pub(super) fn end<A: Family>(
     match verdict(&flow, twin.as_ref()) {
         Verdict::Keep => {}
         Verdict::Over => {
-            maps.flows.remove(key)?;
-            maps.flows.remove(&flow.twin())?;
+            if maps.flows.remove(key)? {
+                tally.end(key, &flow);
+            }
+            if let (true, Some(twin)) = (maps.flows.remove(&flow.twin())?, twin) {
+                tally.end(&flow.twin(), &twin);
+            }
             swept.ended += 1;
         }
         Verdict::Orphan => {
-            maps.flows.remove(key)?;
+            if maps.flows.remove(key)? {
+                tally.end(key, &flow);
+            }
             swept.orphans += 1;
         }
     }

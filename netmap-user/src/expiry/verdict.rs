@@ -2,11 +2,11 @@
 
 use netmap_common::{
     maps::{Flow, FlowKey, Ip, Seconds, Side},
-    nat::{LIFETIMES, lifetime},
+    nat::Lifetimes,
 };
 
-/// No flow ends sooner.
-const SHORTEST: Seconds = LIFETIMES[0];
+/// A flow is born answers first: so long a half may wait for its twin.
+const YOUNG: Seconds = Seconds(30);
 /// Of this many laps, one looks at an entry whatever its age.
 const LAPS: u32 = 16;
 
@@ -17,6 +17,8 @@ pub(super) struct Lap {
     pub(super) number: u32,
     /// When the one before began, if there was one.
     pub(super) previous: Option<Seconds>,
+    /// How long flows live.
+    pub(super) lifetimes: Lifetimes,
 }
 
 impl Lap {
@@ -27,7 +29,7 @@ impl Lap {
     /// looks at all, and each looks at some: those that have lost their twin otherwise than by age.
     pub(super) fn looks_at<A: Ip>(self, key: &FlowKey<A>, flow: &Flow<A>, now: Seconds) -> bool {
         let idle = now.since(flow.last_seen);
-        if idle < SHORTEST {
+        if idle < self.lifetimes.shortest() {
             return false;
         }
         let Some(previous) = self.previous else {
@@ -38,7 +40,7 @@ impl Lap {
         let ports = u32::from(key.src_port.0 ^ key.dst_port.0);
         let words = key.src.words().into_iter().chain(key.dst.words());
         let [spread, ..] = words.fold(ports, |sum, word| sum ^ word).to_le_bytes();
-        LIFETIMES.iter().any(has_come_of_age) || u32::from(spread) % LAPS == self.number % LAPS
+        self.lifetimes.all().iter().any(has_come_of_age) || u32::from(spread) % LAPS == self.number % LAPS
     }
 }
 
@@ -53,36 +55,38 @@ pub(super) enum Verdict {
     Orphan,
 }
 
-/// Of the entry at `key`, from what is at its twin's key. `ends` if its rule or way is gone.
+/// Of the entry at `key`, from what is at its twin's key. `ends` if its rule or way is gone; else it may idle for
+/// `lifetimes`.
 pub(super) fn judge<A: Ip>(
     key: &FlowKey<A>,
     flow: &Flow<A>,
     twin: Option<&Flow<A>>,
     ends: bool,
+    lifetimes: &Lifetimes,
     now: Seconds,
 ) -> Verdict {
     match twin {
         Some(twin) if twin.nonce == flow.nonce && twin.twin() == *key => {
-            if ends || is_idle(flow, twin, now) {
+            if ends || is_idle(flow, twin, lifetimes, now) {
                 Verdict::Over
             } else {
                 Verdict::Keep
             }
         }
         // A flow is born answers first: a young half may be about to get its twin.
-        _ if ends || now.since(flow.created) >= SHORTEST => Verdict::Orphan,
+        _ if ends || now.since(flow.created) >= YOUNG => Verdict::Orphan,
         _ => Verdict::Keep,
     }
 }
 
-fn is_idle<A: Ip>(flow: &Flow<A>, twin: &Flow<A>, now: Seconds) -> bool {
+fn is_idle<A: Ip>(flow: &Flow<A>, twin: &Flow<A>, lifetimes: &Lifetimes, now: Seconds) -> bool {
     let (original, reply) = if flow.side() == Side::Original {
         (flow, twin)
     } else {
         (twin, flow)
     };
     let last_seen = original.last_seen.max(reply.last_seen);
-    now.since(last_seen) >= lifetime(original, reply)
+    now.since(last_seen) >= lifetimes.of(original, reply)
 }
 
 #[cfg(test)]
@@ -132,7 +136,7 @@ mod tests {
         } else {
             KEY.reversed()
         };
-        judge(&key, flow, twin, false, Seconds(now))
+        judge(&key, flow, twin, false, &Lifetimes::default(), Seconds(now))
     }
 
     #[test]
@@ -160,10 +164,11 @@ mod tests {
                 // Not this key's turn.
                 number: 1,
                 previous,
+                lifetimes: Lifetimes::default(),
             };
             lap.looks_at(&KEY, &flow, Seconds(now))
         };
-        for lifetime in LIFETIMES.map(|lifetime| lifetime.0) {
+        for lifetime in Lifetimes::default().all().map(|lifetime| lifetime.0) {
             let over = 1_000 + lifetime;
             assert!(looks(Some(Seconds(over - 1)), over));
             assert!(!looks(Some(Seconds(over)), over + 5), "{lifetime}");
@@ -181,6 +186,7 @@ mod tests {
             let lap = Lap {
                 number: *number,
                 previous: Some(Seconds(2_000)),
+                lifetimes: Lifetimes::default(),
             };
             lap.looks_at(&KEY, &flow, Seconds(2_005))
         });
@@ -190,7 +196,9 @@ mod tests {
     #[test]
     fn what_leads_nowhere_ends_at_once_and_with_its_own_twin_only() {
         let (original, reply) = twins(100, 1);
-        let gone = |twin: Option<&Flow>, now| judge(&KEY, &original, twin, true, Seconds(now));
+        let gone = |twin: Option<&Flow>, now| {
+            judge(&KEY, &original, twin, true, &Lifetimes::default(), Seconds(now))
+        };
         assert_eq!(gone(Some(&reply), 100), Verdict::Over);
         let another = Flow { nonce: 6, ..reply };
         assert_eq!(gone(Some(&another), 100), Verdict::Orphan);

@@ -2,32 +2,44 @@
 
 use netmap_common::maps::{Address, Address6};
 
-use crate::maps::FlowCursor;
+use super::{pressure::Pressure, tally::Tally};
+use crate::maps::{Family, FlowCursor};
 
 /// IPv4's table is gone over first, then IPv6's: a lap is one of both.
 #[derive(Debug)]
 pub(super) struct Walk {
-    v4: FlowCursor<Address>,
-    v6: FlowCursor<Address6>,
+    v4: Part<Address>,
+    v6: Part<Address6>,
+}
+
+/// A place in one family's table.
+#[derive(Debug)]
+pub(super) struct Part<A: Family> {
+    /// How far it is read.
+    pub(super) cursor: FlowCursor<A>,
+    /// Whose flows were seen and ended.
+    pub(super) tally: Tally<A>,
+    /// How full it is.
+    pub(super) pressure: Pressure,
 }
 
 /// The table that has the next slice.
 pub(super) enum Next<'walk> {
-    V4(&'walk mut FlowCursor<Address>),
-    V6(&'walk mut FlowCursor<Address6>),
+    V4(&'walk mut Part<Address>),
+    V6(&'walk mut Part<Address6>),
 }
 
 impl Walk {
     /// At the start, with so many entries a slice.
     pub(super) fn new(slice: usize) -> Self {
         Self {
-            v4: FlowCursor::new(slice),
-            v6: FlowCursor::new(slice),
+            v4: Part::new(slice),
+            v6: Part::new(slice),
         }
     }
 
     pub(super) fn next(&mut self) -> Next<'_> {
-        if self.v4.is_at_end() {
+        if self.v4.cursor.is_at_end() {
             Next::V6(&mut self.v6)
         } else {
             Next::V4(&mut self.v4)
@@ -36,12 +48,27 @@ impl Walk {
 
     /// Whether nothing follows what was read last.
     pub(super) fn is_at_end(&self) -> bool {
-        self.v4.is_at_end() && self.v6.is_at_end()
+        self.v4.cursor.is_at_end() && self.v6.cursor.is_at_end()
+    }
+
+    /// How much is left of lifetimes, in hundredths, where the table is fuller.
+    pub(super) fn left(&self) -> u32 {
+        self.v4.pressure.left().min(self.v6.pressure.left())
     }
 
     /// Back to the start.
     pub(super) fn rewind(&mut self) {
-        self.v4.rewind();
-        self.v6.rewind();
+        self.v4.cursor.rewind();
+        self.v6.cursor.rewind();
+    }
+}
+
+impl<A: Family> Part<A> {
+    fn new(slice: usize) -> Self {
+        Self {
+            cursor: FlowCursor::new(slice),
+            tally: Tally::default(),
+            pressure: Pressure::default(),
+        }
     }
 }

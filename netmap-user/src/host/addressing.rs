@@ -27,10 +27,20 @@ pub struct HostAddress<A: Family> {
     pub secondary: bool,
     /// Scope "global": may be seen outside of its link. Unique local addresses (RFC 4193) are, too.
     pub global: bool,
-    /// Nobody answers at it yet: whether another host has it is still being asked, or was answered (IPv6, RFC 4862, 5.4).
-    pub tentative: bool,
-    /// To be used for nothing new (`IFA_F_DEPRECATED`). IPv4 does not mind.
-    pub deprecated: bool,
+    /// How far it can be used.
+    pub standing: Standing,
+}
+
+/// How far an address of the host can be used (RFC 4862, 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// For anything.
+    Preferred,
+    /// For nothing new (`IFA_F_DEPRECATED`). IPv4 does not mind.
+    Deprecated,
+    /// Not at all: whether another host has it is still being asked, or was answered (`IFA_F_TENTATIVE`,
+    /// `IFA_F_DADFAILED`). The host does not answer at it.
+    Tentative,
 }
 
 /// What the kernel knows about an address on a link. An entry that is being resolved is no entry.
@@ -80,6 +90,13 @@ pub struct Addressing<A: Family> {
     pub neighbours: BTreeMap<(IfIndex, A), Neighbour>,
     /// Whether the host forwards (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
     pub forwarding: bool,
+}
+
+impl<A: Family> HostAddress<A> {
+    /// Whether the host answers at it.
+    pub fn is_verified(&self) -> bool {
+        self.standing != Standing::Tentative
+    }
 }
 
 impl<A: Family> Addressing<A> {

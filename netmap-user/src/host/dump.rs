@@ -1,6 +1,6 @@
 //! Asks the kernel for everything at once.
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use futures_util::StreamExt as _;
 use netlink_packet_route::{
@@ -10,12 +10,11 @@ use netlink_packet_route::{
     neighbour::NeighbourMessage,
     route::{RouteHeader, RouteMessage},
 };
+use netmap_common::maps::{Address, Address6};
 use rtnetlink::{
     Handle,
     packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
 };
-
-use netmap_common::maps::{Address, Address6};
 
 use super::{HostError, event::Event, family::HostFamily, snapshot::Snapshot};
 
@@ -41,6 +40,9 @@ pub(super) async fn snapshot(mut handle: Handle) -> Result<Snapshot, HostError> 
 }
 
 async fn family<A: HostFamily>(handle: &mut Handle, snapshot: &mut Snapshot) -> Result<(), HostError> {
+    if A::IS_OPTIONAL && !Path::new(A::FORWARDING).exists() {
+        return Ok(());
+    }
     let mut own = list(handle, "addresses", &addresses(A::NUMBER)).await?;
     if A::NEWEST_FIRST {
         // As they came.
@@ -62,7 +64,7 @@ fn take(snapshot: &mut Snapshot, events: Vec<Event>) {
     }
 }
 
-/// Whether this namespace forwards; not knowing means no. A kernel without the family has no such file.
+/// Whether this namespace forwards; not knowing means no.
 pub(super) fn forwarding<A: HostFamily>() -> bool {
     fs::read_to_string(A::FORWARDING).is_ok_and(|value| !matches!(value.trim(), "0" | ""))
 }

@@ -16,7 +16,7 @@ use netmap_common::maps::{Address, Address6, IfIndex};
 use rtnetlink::packet_core::{NLM_F_REPLACE, Nla as _};
 
 use super::{
-    addressing::{DefaultRoute, Hop, HostAddress, Neighbour},
+    addressing::{DefaultRoute, Hop, HostAddress, Neighbour, Standing},
     family::HostFamily,
     snapshot::{Link, LinkKind, Mac, Peer, Station},
 };
@@ -225,14 +225,21 @@ fn address_of<A: HostFamily>(message: &AddressMessage) -> Option<(IfIndex, HostA
     let is_optimistic = message.attributes.iter().any(|attribute| {
         matches!(attribute, AddressAttribute::Flags(flags) if flags.contains(AddressFlags::Optimistic))
     });
+    // An optimistic address is in use while it is verified (RFC 4429, 3.3).
+    let is_tentative = has(AddressHeaderFlags::Tentative) && !is_optimistic;
+    let standing = if is_tentative || has(AddressHeaderFlags::Dadfailed) {
+        Standing::Tentative
+    } else if has(AddressHeaderFlags::Deprecated) {
+        Standing::Deprecated
+    } else {
+        Standing::Preferred
+    };
     let address = HostAddress {
         address,
         subnet: A::Net::around(remote.unwrap_or(address), message.header.prefix_len)?,
         secondary: has(AddressHeaderFlags::Secondary),
         global: message.header.scope == AddressScope::Universe,
-        // An optimistic address is in use while it is verified (RFC 4429, 3.3).
-        tentative: has(AddressHeaderFlags::Dadfailed) || has(AddressHeaderFlags::Tentative) && !is_optimistic,
-        deprecated: has(AddressHeaderFlags::Deprecated),
+        standing,
     };
     Some((IfIndex(message.header.index), address))
 }

@@ -3,7 +3,7 @@
 use netlink_packet_route::AddressFamily;
 use netmap_common::maps::{Address, Address6};
 
-use super::addressing::HostAddress;
+use super::addressing::{HostAddress, Standing};
 use crate::maps::Family;
 
 /// An address family of the host.
@@ -13,6 +13,10 @@ pub trait HostFamily: Family {
 
     /// Where the kernel says whether the host forwards.
     const FORWARDING: &'static str;
+
+    /// A kernel may have been booted without it (`ipv6.disable=1`): then it has no such file, and takes questions about
+    /// the family for ones about all.
+    const IS_OPTIONAL: bool;
 
     /// A new address comes before the others in the kernel's list, not behind them.
     const NEWEST_FIRST: bool;
@@ -34,6 +38,7 @@ pub trait HostFamily: Family {
 impl HostFamily for Address {
     const NUMBER: AddressFamily = AddressFamily::Inet;
     const FORWARDING: &'static str = "/proc/sys/net/ipv4/ip_forward";
+    const IS_OPTIONAL: bool = false;
     const NEWEST_FIRST: bool = false;
     const HAS_LINK_LOCAL_NETWORKS: bool = true;
     const ROUTES_ARE_HOPS: bool = false;
@@ -47,6 +52,7 @@ impl HostFamily for Address {
 impl HostFamily for Address6 {
     const NUMBER: AddressFamily = AddressFamily::Inet6;
     const FORWARDING: &'static str = "/proc/sys/net/ipv6/conf/all/forwarding";
+    const IS_OPTIONAL: bool = true;
     const NEWEST_FIRST: bool = true;
     const HAS_LINK_LOCAL_NETWORKS: bool = false;
     const ROUTES_ARE_HOPS: bool = true;
@@ -56,16 +62,16 @@ impl HostFamily for Address6 {
     /// keeps flows longer.
     fn source_rank(own: &HostAddress<Self>) -> Option<u8> {
         let rules = [
-            (own.deprecated, 4),
+            (own.standing == Standing::Deprecated, 4),
             (is_unique_local(own.address), 2),
             (own.secondary, 1),
         ];
         let rank = rules.into_iter().filter(|(applies, _)| *applies);
-        (own.global && !own.tentative).then(|| rank.map(|(_, weight)| weight).sum())
+        (own.global && own.is_verified()).then(|| rank.map(|(_, weight)| weight).sum())
     }
 }
 
-/// fc00::/7 (RFC 4193, 3.1), which nobody far can answer.
+/// `fc00::/7` (RFC 4193, 3.1), which nobody far can answer.
 const fn is_unique_local(address: Address6) -> bool {
     let [first, ..] = address.0;
     first >> 25 == 0xfc >> 1

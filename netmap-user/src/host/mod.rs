@@ -33,7 +33,7 @@ use netmap_common::maps::{Address, Address6, IfIndex};
 use rtnetlink::Handle;
 use tokio::{task::JoinSet, time::Instant};
 
-pub use addressing::{Addressing, DefaultRoute, Hop, HostAddress, Neighbour};
+pub use addressing::{Addressing, DefaultRoute, Hop, HostAddress, Neighbour, Standing};
 pub use place::Place;
 pub use role::Selection;
 pub use snapshot::{Link, LinkKind, Mac, Peer, Snapshot, Station};

@@ -19,7 +19,7 @@ pub struct FamilyView<A: Family> {
     /// Every address of this host, those of the loopback interface included, and an interface that has it.
     pub locals: BTreeMap<A, IfIndex>,
     /// Subnets behind managed bridges. A single address (/32, /128) is no subnet, and neither is what every link has
-    /// (fe80::/10).
+    /// (`fe80::/10`).
     pub networks: BTreeMap<A::Net, Network<A>>,
     /// Uplinks, managed bridges and the ports of those, also where they have no address of the family.
     pub interfaces: BTreeMap<IfIndex, Interface<A>>,
@@ -80,7 +80,7 @@ pub(super) fn flags(link: &Link) -> u8 {
 fn locals<A: Family>(addressing: &Addressing<A>) -> BTreeMap<A, IfIndex> {
     let mut locals = BTreeMap::new();
     for (index, addresses) in &addressing.addresses {
-        for own in addresses.iter().filter(|own| !own.tentative) {
+        for own in addresses.iter().filter(|own| own.is_verified()) {
             locals.entry(own.address).or_insert(*index);
         }
     }
@@ -92,7 +92,7 @@ fn networks<A: HostFamily>(addressing: &Addressing<A>, roles: &Roles) -> BTreeMa
     for bridge in &roles.bridges {
         // A bridge without a carrier verifies no address: its subnet is behind it all the same.
         let mut addresses = addressing.addresses_of(*bridge).to_vec();
-        addresses.sort_by_key(|own| own.tentative);
+        addresses.sort_by_key(|own| !own.is_verified());
         for own in &addresses {
             if u32::from(own.subnet.bits()) == A::BITS || is_every_links(own) {
                 continue;
@@ -159,7 +159,7 @@ fn behind_bridge<A: HostFamily>(
 ) -> Interface<A> {
     let (way, out) = way_to(index, link, bridge);
     let own = addressing.addresses_of(bridge).iter();
-    let own = own.filter(|own| !own.tentative && !is_every_links(own));
+    let own = own.filter(|own| own.is_verified() && !is_every_links(own));
     let address = own.min_by_key(|own| A::source_rank(own).unwrap_or(u8::MAX));
     Interface {
         role: role as u8,

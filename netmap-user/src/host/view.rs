@@ -189,7 +189,7 @@ fn elsewhere<A: HostFamily>(addressing: &Addressing<A>, address: A) -> Option<En
     let is_every_links = !A::HAS_LINK_LOCAL_NETWORKS && address.is_link_local();
     let ordinary =
         address != A::ANY && !address.is_loopback() && !address.is_multicast_or_reserved() && !is_every_links;
-    (addressing.forwarding && ordinary).then(|| Endpoint {
+    (addressing.forwarding && ordinary).then_some(Endpoint {
         out: IfIndex(0),
         bridge: IfIndex(0),
         gateway: A::ANY,

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{Debug, Display},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -10,7 +10,7 @@ use netmap_common::maps::{
     Address, Address6, Cookie, Detour, Endpoint, IfIndex, Interface, Ip, RuleId, SharedKey,
 };
 
-use super::{Allow, DetourStorage, Flows, Maps, MapsError, Networks, Pins, Rules, Slots, Table};
+use super::{Allow, DetourStorage, Flows, Loads, MapsError, Networks, Pins, Rules, Slots, Table};
 
 /// An address family with its subnets.
 pub trait Family: Ip {
@@ -24,9 +24,6 @@ pub trait Family: Ip {
     fn target(container: IpAddr) -> Option<Self> {
         Self::from_ip(container)
     }
-
-    /// The family's maps.
-    fn of(maps: &Maps) -> &FamilyMaps<Self>;
 }
 
 /// A subnet of either family.
@@ -59,10 +56,6 @@ impl Family for Address {
             IpAddr::V6(_) => None,
         }
     }
-
-    fn of(maps: &Maps) -> &FamilyMaps<Self> {
-        &maps.v4
-    }
 }
 
 impl Family for Address6 {
@@ -81,10 +74,6 @@ impl Family for Address6 {
             IpAddr::V6(address) => Some(address.into()),
         }
     }
-
-    fn of(maps: &Maps) -> &FamilyMaps<Self> {
-        &maps.v6
-    }
 }
 
 impl Subnet for Ipv4Net {
@@ -98,7 +87,7 @@ impl Subnet for Ipv4Net {
     }
 
     fn contains(self, address: Address) -> bool {
-        Self::contains(&self, &std::net::Ipv4Addr::from(address))
+        Self::contains(&self, &Ipv4Addr::from(address))
     }
 
     fn around(address: Address, bits: u8) -> Option<Self> {
@@ -125,7 +114,7 @@ impl Subnet for Ipv6Net {
     }
 
     fn contains(self, address: Address6) -> bool {
-        Self::contains(&self, &std::net::Ipv6Addr::from(address))
+        Self::contains(&self, &Ipv6Addr::from(address))
     }
 
     fn around(address: Address6, bits: u8) -> Option<Self> {
@@ -153,6 +142,8 @@ pub struct FamilyMaps<A: Family> {
     pub allow: Allow<A>,
     /// What is being translated.
     pub flows: Flows<A>,
+    /// Whose flows these are, in numbers.
+    pub loads: Loads<A>,
     /// This host's addresses, and the interface that has each.
     pub locals: Table<A, IfIndex>,
     /// Subnets behind managed bridges.
@@ -176,6 +167,7 @@ impl<A: Family> FamilyMaps<A> {
             rules: Rules::open(pins)?,
             allow: Allow::open(pins)?,
             flows: Flows::open(pins)?,
+            loads: Loads::open(pins)?,
             locals: Table::open(pins, names.locals)?,
             networks: Networks::open(pins)?,
             interfaces: Table::open(pins, names.interfaces)?,

@@ -6,8 +6,8 @@ use aya::maps::{MapData, MapType};
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-        FragmentKey, Hop, IfIndex, Interface, Network, NetworkKey, Rule, RuleId, Settings, SharedKey, Slot,
-        capacity, name,
+        FragmentKey, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer, Rate, Rule, RuleId,
+        Settings, SharedKey, Slot, capacity, name,
     },
     nat::{self, Wish},
 };
@@ -80,6 +80,12 @@ impl Layout {
                 flags: 0,
                 ..Self::sparse::<FragmentKey<A>, Fragment>(capacity::FRAGMENTS)
             },
+            _ if name == names.containers || name == names.sources => Self {
+                kind: MapType::LruHash,
+                flags: 0,
+                ..Self::sparse::<A, Load>(capacity::LOADS)
+            },
+            _ if name == names.ended => Self::sparse::<Payer<A>, u64>(capacity::ENDED),
             _ if name == names.locals => Self::sparse::<A, IfIndex>(capacity::LOCALS),
             _ if name == names.networks => Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS),
             _ if name == names.interfaces => Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES),
@@ -104,6 +110,11 @@ impl Layout {
         match name {
             name::RESERVED => Self::array::<u64>(capacity::RESERVED),
             name::SETTINGS => Self::array::<Settings>(1),
+            name::LIMITS => Self::array::<Limits>(1),
+            name::MESSAGES => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<Rate>(1)
+            },
             name::COUNTERS => Self {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<Count>(capacity::COUNTERS)
@@ -116,8 +127,7 @@ impl Layout {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<FlowKey<Address6>>(1)
             },
-            name::TAILS => Self::programs(capacity::TAILS),
-            name::TAILS_XDP => Self::programs(capacity::TAILS),
+            name::TAILS | name::TAILS_XDP => Self::programs(capacity::TAILS),
             name::REDIRECTS => Self {
                 kind: MapType::DevMapHash,
                 key: size_of::<IfIndex>(),
@@ -255,6 +265,15 @@ mod tests {
              needs Array(131072 entries, keys of 4 bytes, values of 4 bytes, flags 0x0); `netmap down` removes it, and \
              all flows with it"
         );
+    }
+
+    #[test]
+    fn the_size_of_a_flow_table_is_the_users_choice_in_both_families() {
+        let chosen = Entries::Exactly(64);
+        for map in name::ALL {
+            let is_flows = map == name::FLOWS || map == name::FLOWS6;
+            assert_eq!(Layout::of(map, chosen).entries == chosen, is_flows, "{map}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod error;
 mod family;
 mod flows;
 mod layout;
+mod loads;
 mod networks;
 mod pins;
 mod redirects;
@@ -25,7 +26,7 @@ mod table;
 use std::path::Path;
 
 use aya::maps::{Map, MapData};
-use netmap_common::maps::{Address, Address6, Settings, name};
+use netmap_common::maps::{Address, Address6, Limits, Settings, name};
 
 pub use allow::Allow;
 pub use cells::Cells;
@@ -36,6 +37,7 @@ pub use error::MapsError;
 pub use family::{Family, FamilyMaps, Subnet};
 pub use flows::{FlowCursor, Flows};
 pub use layout::{Entries, Layout, LayoutMismatch};
+pub use loads::Loads;
 pub use networks::Networks;
 pub use pins::Pins;
 pub use redirects::Redirects;
@@ -57,6 +59,8 @@ pub struct Maps {
     pub reserved: Reserved,
     /// What may change while programs run.
     settings: Cells<Settings>,
+    /// How much anybody may take.
+    limits: Cells<Limits>,
     /// What became of packets.
     pub counters: Counters,
     /// The proxy's sockets.
@@ -79,6 +83,7 @@ impl Maps {
             v6: FamilyMaps::open(&pins)?,
             reserved: Reserved::open(&pins)?,
             settings: Cells::open(&pins, name::SETTINGS)?,
+            limits: Cells::open(&pins, name::LIMITS)?,
             counters: Counters::open(&pins)?,
             sockets: Sockets::open(&pins)?,
             redirects: Redirects::open(&pins)?,
@@ -101,6 +106,24 @@ impl Maps {
     /// What bpf(2) fails with.
     pub fn set_settings(&mut self, settings: Settings) -> Result<(), MapsError> {
         self.settings.set(0, settings)
+    }
+
+    /// The limits.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn limits(&self) -> Result<Limits, MapsError> {
+        self.limits.get(0)
+    }
+
+    /// Replaces the limits.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn set_limits(&mut self, limits: Limits) -> Result<(), MapsError> {
+        self.limits.set(0, limits)
     }
 }
 

@@ -28,6 +28,13 @@ impl<K: Pod, V: Pod> Table<K, V> {
         Ok(Self { name, map })
     }
 
+    /// The same where the least used entry makes room.
+    pub(super) fn open_lru(pins: &Pins, name: &'static str) -> Result<Self, MapsError> {
+        let map = super::open(pins, name, Map::LruHashMap)?;
+        let map = HashMap::try_from(map).map_err(|error| MapsError::opening(&pins.map(name), name, error))?;
+        Ok(Self { name, map })
+    }
+
     /// The value at `key`.
     ///
     /// # Errors

@@ -141,7 +141,7 @@ fn open(address: SocketAddr, kind: Type, Mark(mark): Mark) -> io::Result<Socket>
 }
 
 /// Lets it have no other family's packets, and its address whether the host has it or not: without IPv6 on its loopback
-/// interface (`disable_ipv6`) there is no ::1, nor anybody who could be kept waiting.
+/// interface (`disable_ipv6`) there is no `::1`, nor anybody who could be kept waiting.
 fn set_lone(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

@@ -7,16 +7,13 @@ use netmap_common::maps::{Address, Address6, Ip as _};
 
 use super::SpecError;
 
-/// Any IPv4 address.
+/// Any address.
 ///
 /// # Errors
 ///
-/// No IPv4 address.
-pub fn parse_address(text: &str) -> Result<Ipv4Addr, SpecError> {
-    match parse_ip(text)? {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(SpecError::WrongFamily(text.to_owned())),
-    }
+/// No address.
+pub fn parse_address(text: &str) -> Result<IpAddr, SpecError> {
+    parse_ip(text)
 }
 
 /// A container's address behind `--to`.

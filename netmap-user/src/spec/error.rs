@@ -47,9 +47,6 @@ pub enum SpecError {
     /// No prefix.
     #[error("{0:?} is not a network; write ADDRESS/LENGTH, as in 10.0.0.0/8 or fd00::/8")]
     BadNetwork(String),
-    /// IPv6 where IPv4 is meant.
-    #[error("{0} is an IPv6 address; give an IPv4 address")]
-    WrongFamily(String),
     /// IPv6 without brackets in front of a port.
     #[error("{0} is an IPv6 address; write it in brackets, as in [{0}]:8080")]
     Unbracketed(Ipv6Addr),

@@ -8,6 +8,7 @@
 
 mod adoption;
 mod clsact;
+mod families;
 mod lab;
 mod publish;
 mod refusal;

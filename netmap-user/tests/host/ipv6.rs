@@ -169,7 +169,7 @@ fn an_address_counts_once_it_is_verified() {
         let tentative = |host: &Host| {
             let own = host.snapshot().v6.addresses_of(up).iter();
             own.filter(|own| own.address == six("2001:db8:50::3"))
-                .any(|own| own.tentative)
+                .any(|own| !own.is_verified())
         };
         let deadline = Instant::now() + PATIENCE;
         while !tentative(&host) {

@@ -31,6 +31,7 @@ fn lost_events_end_in_a_right_view() {
         assert_eq!(host.snapshot().v4.addresses, fresh.snapshot().v4.addresses);
         assert_eq!(host.snapshot().links, fresh.snapshot().links);
         assert_eq!(host.snapshot().v4.routes, fresh.snapshot().v4.routes);
+        assert_eq!(host.snapshot().v6.routes, fresh.snapshot().v6.routes);
     });
 }
 

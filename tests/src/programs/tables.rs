@@ -11,8 +11,8 @@ use aya::{
 use bytemuck::{Pod, cast};
 use netmap_common::{
     maps::{
-        AllowKey, Count, Endpoint, Flow, FlowKey, Hook, Interface, Network, NetworkKey, Port, Reason, Rule,
-        RuleId, Settings, SharedKey, capacity, name,
+        AllowKey, Count, Endpoint, Flow, FlowKey, Hook, Interface, Limits, Network, NetworkKey, Port, Reason,
+        Rule, RuleId, Settings, SharedKey, capacity, name,
     },
     nat::{Env as _, testing::World},
 };
@@ -39,6 +39,8 @@ impl Tables {
     pub(super) fn fill(ebpf: &mut Ebpf, world: &World) -> Result<Self> {
         surroundings(ebpf, world)?;
         published(ebpf, world)?;
+        let mut limits: Cells<{ size_of::<Limits>() }> = take(ebpf, name::LIMITS)?;
+        limits.set(0, cast::<_, [u8; size_of::<Limits>()]>(world.limits), 0)?;
         let mut tables = Self {
             flows: take(ebpf, name::FLOWS)?,
             rules: take(ebpf, name::RULES)?,

@@ -109,6 +109,10 @@ fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
         // Of IPv6 alone.
         Reason::LinkLocal,
         Reason::OtherFamily,
+        // Nobody has a limit there: flows do not end as the daemon ends them.
+        Reason::ContainerFull,
+        Reason::ContainerTooFast,
+        Reason::SourceFull,
         // Would be a fault.
         Reason::RewriteFailed,
     ];

@@ -54,15 +54,20 @@ impl<'scenery> Worlds<'scenery> {
             fragment.since = self.host.now.get();
         }
 
-        let (carried, expected) = on_the_host(&self.host, hook, *mark, frame);
+        let (carried, told, expected) = on_the_host(&self.host, hook, *mark, frame);
         let reason = carried.map_or_else(|reason| reason, |carried| carried.reason);
-        let is_left = hook == Hook::UplinkXdp && reason.class() == Class::Passed;
+        let is_left = hook == Hook::UplinkXdp && (reason.class() == Class::Passed || reason.is_told());
         if is_left {
             self.left += 1;
         } else {
             let (packets, bytes) = self.counted.entry((hook, reason)).or_default();
             *packets += 1;
             *bytes += frame.len() as u64 - 14;
+        }
+        if told {
+            let (packets, bytes) = self.counted.entry((hook, Reason::Prohibited)).or_default();
+            *packets += 1;
+            *bytes += expected.frame.len() as u64 - 14;
         }
 
         let found = self.kernel.run(hook, interface, *mark, frame)?;
@@ -213,13 +218,13 @@ fn no_ipv6(world: &World) -> World<Address6> {
     }
 }
 
-/// What the programs do around the NAT.
+/// What the programs do around the NAT, and whether they told the sender of a refused packet.
 fn on_the_host(
     world: &World,
     hook: Hook,
     mark: u32,
     frame: &[u8],
-) -> (Result<nat::Carried, Reason>, Outcome) {
+) -> (Result<nat::Carried, Reason>, bool, Outcome) {
     let mut frame = frame.to_vec();
     if hook == Hook::UplinkXdp {
         let carried = match family(&frame) {
@@ -228,14 +233,14 @@ fn on_the_host(
         };
         let verdict = match carried {
             Ok(_) => XDP_REDIRECT,
-            Err(reason) if reason.class() == Class::Dropped => XDP_DROP,
+            Err(reason) if reason.class() == Class::Dropped && !reason.is_told() => XDP_DROP,
             Err(_) => XDP_PASS,
         };
         if carried.is_ok() {
             frame[..6].copy_from_slice(&C1_MAC);
             frame[6..12].copy_from_slice(&BR1_MAC);
         }
-        return (carried, Outcome { verdict, mark, frame });
+        return (carried, false, Outcome { verdict, mark, frame });
     }
     let done = matches!(hook, Hook::UplinkOut | Hook::BridgeIn) && mark & MARK != 0;
     let carried = match family(&frame) {
@@ -243,7 +248,9 @@ fn on_the_host(
         Family::V4 => nat::process(frame.as_mut_slice(), world, hook),
         Family::V6 => nat::process(frame.as_mut_slice(), &no_ipv6(world), hook),
     };
+    let told = carried.is_err_and(Reason::is_told) && nat::tell(&mut frame, world, hook).is_ok();
     let (verdict, mark) = match carried {
+        Err(_) if told => (REDIRECT, mark | MARK),
         Ok(carried) => match carried.verdict {
             Verdict::Peer(_) => (REDIRECT, 0),
             Verdict::Neigh(_) => (REDIRECT, mark | MARK),
@@ -254,7 +261,7 @@ fn on_the_host(
         Err(Reason::Done) if hook == Hook::BridgeIn => (NEXT, mark & !MARK),
         Err(_) => (NEXT, mark),
     };
-    (carried, Outcome { verdict, mark, frame })
+    (carried, told, Outcome { verdict, mark, frame })
 }
 
 /// A flow without what must differ: chance and clock.

@@ -1,6 +1,8 @@
 use super::*;
 use crate::maps::{Address, Port, PortSlots, Rule, RuleId, SharedKey, Slot};
 
+mod ipv6;
+
 const HOST: Address = Address(0xc0a8_3202);
 const LOCALHOST: Address = Address(0x7f00_0001);
 const C1: Address = Address(0xac1e_0102);

@@ -13,8 +13,8 @@ use std::{
 use super::{Place, Sample, check};
 use crate::{
     maps::{
-        Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Network,
-        Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+        Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
+        Network, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
     },
     nat::{Carried, Env, Here, HostSocket, InsertError, Route, Rules, Wish, testing::World},
 };
@@ -205,6 +205,21 @@ impl Env for Cpu<'_> {
     }
     fn settings(&self) -> Settings {
         self.read(Env::settings)
+    }
+    fn limits(&self) -> Limits {
+        self.read(Env::limits)
+    }
+    fn load(&self, payer: &Payer) -> u64 {
+        self.read(|world| world.load(payer))
+    }
+    fn add_load(&self, payer: &Payer) {
+        self.read(|world| world.add_load(payer));
+    }
+    fn may_open(&self, payer: &Payer, most: u32) -> bool {
+        self.read(|world| world.may_open(payer, most))
+    }
+    fn may_tell(&self) -> bool {
+        self.read(Env::may_tell)
     }
     fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow> {
         self.step(|world| world.touch(key, seen, counts))

@@ -1,7 +1,7 @@
 //! How long flows live idle, by what their packets were.
 
 use super::*;
-use crate::nat::{lifetime, state_name};
+use crate::nat::{LifetimeClass as Class, Lifetimes, state_name};
 
 /// A step of a flow: packets of the one who opened it, and of the other.
 enum Step {
@@ -27,7 +27,10 @@ fn connection(steps: &[Step], seconds: u32, state: &str) {
 fn judged(host: &Host, protocol: Protocol, request: &Sample, answer: &Sample) -> (u32, &'static str) {
     let original = host.entry(protocol, request).unwrap();
     let reply = host.entry(protocol, answer).unwrap();
-    (lifetime(&original, &reply).0, state_name(&original, &reply))
+    (
+        Lifetimes::default().of(&original, &reply).0,
+        state_name(&original, &reply),
+    )
 }
 
 const OPEN: [Step; 3] = [Out(SYN), Back(SYN | ACK), Out(ACK)];
@@ -168,4 +171,28 @@ fn a_ping_lives_a_minute() {
     );
     host.send(UPLINK_IN, &answer);
     assert_eq!(judged(&host, Protocol::Icmp, &request, &answer), (60, "answered"));
+}
+
+#[test]
+fn where_the_table_is_nearly_full_all_but_established_connections_live_shorter() {
+    let usual = Lifetimes::default();
+    assert_eq!(
+        [0, 50, 80, 90, 100, 250].map(Lifetimes::left_at),
+        [100, 100, 100, 63, 25, 25]
+    );
+    let at = |percent| usual.shrunk_to(percent).all().map(|lifetime| lifetime.0);
+    assert_eq!(usual.shrunk_to(100), usual);
+    assert_eq!(at(50), [432_000, 120, 30, 150, 60, 15, 30]);
+    assert_eq!(at(25), [432_000, 60, 15, 75, 30, 7, 15]);
+}
+
+#[test]
+fn no_lifetime_is_shorter_by_default_than_the_rfcs_want() {
+    for class in Class::ALL {
+        assert!(
+            Lifetimes::default().of_class(class) >= class.floor().0,
+            "{}",
+            class.name()
+        );
+    }
 }

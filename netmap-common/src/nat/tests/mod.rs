@@ -15,6 +15,8 @@ mod fragments;
 mod hairpin;
 mod icmp;
 mod lifetime;
+mod limits;
+mod message;
 mod off_the_wire;
 mod own_port;
 mod parse;

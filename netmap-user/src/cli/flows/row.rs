@@ -1,14 +1,14 @@
 //! One flow, as it is printed.
 
-use std::{fmt, io, io::Write, net::Ipv4Addr};
+use std::{fmt, io, io::Write, net::IpAddr};
 
 use netmap_common::{
-    maps::{Flow, FlowKey, Kind, Protocol, RuleId, Seconds, Way},
+    maps::{Flow, FlowKey, Ip, Kind, Protocol, RuleId, Seconds, Way},
     nat::state_name,
 };
 use serde::Serialize;
 
-use crate::cli::output;
+use crate::{binding::Bracketed, cli::output};
 
 /// One flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,11 +45,11 @@ pub struct FlowRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Ends {
     /// Source address.
-    pub src: Ipv4Addr,
+    pub src: IpAddr,
     /// Source port, or the identifier of an ICMP echo request.
     pub sport: u16,
     /// Destination address.
-    pub dst: Ipv4Addr,
+    pub dst: IpAddr,
     /// Destination port, or the identifier of an ICMP echo reply.
     pub dport: u16,
 }
@@ -58,7 +58,7 @@ const UNKNOWN: &str = "unknown";
 
 impl FlowRow {
     /// The flow of two twins, the original one found under `key`.
-    pub fn new(key: FlowKey, original: &Flow, reply: &Flow, now: Seconds) -> Self {
+    pub fn new<A: Ip>(key: FlowKey<A>, original: &Flow<A>, reply: &Flow<A>, now: Seconds) -> Self {
         Self {
             protocol: Protocol::from_number(key.protocol).map_or(UNKNOWN, Protocol::name),
             kind: original.kind().map_or(UNKNOWN, Kind::name),
@@ -115,7 +115,8 @@ pub(super) fn write_header(out: &mut impl Write) -> io::Result<()> {
     line.write(out)
 }
 
-/// Where columns begin. 43 characters hold any two addresses with ports but the longest, which move the rest.
+/// Where columns begin. 43 characters hold any two addresses of IPv4 with ports but the longest; what is longer, as of
+/// IPv6, moves the rest.
 const COLUMNS: [usize; 9] = [0, 7, 18, 31, 76, 121, 128, 138, 155];
 
 /// A line of the table, made from left to right without a text a cell: there may be millions.
@@ -153,8 +154,8 @@ impl Line {
     }
 }
 
-impl From<FlowKey> for Ends {
-    fn from(key: FlowKey) -> Self {
+impl<A: Ip> From<FlowKey<A>> for Ends {
+    fn from(key: FlowKey<A>) -> Self {
         Self {
             src: key.src.into(),
             sport: key.src_port.0,
@@ -166,6 +167,7 @@ impl From<FlowKey> for Ends {
 
 impl fmt::Display for Ends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}->{}:{}", self.src, self.sport, self.dst, self.dport)
+        let (src, dst) = (Bracketed(self.src), Bracketed(self.dst));
+        write!(f, "{src}:{}->{dst}:{}", self.sport, self.dport)
     }
 }

@@ -3,16 +3,21 @@ use netmap_common::maps::{Flow, FlowKey, RuleId, Seconds, Side};
 use super::list;
 use crate::cli::{
     args::{FlowsArgs, KindName, ProtocolName},
-    sample::{NOW, entries},
+    sample::{FlowTables, NOW, Sample, entries, entries6},
 };
 
-fn listed(entries: &Vec<(FlowKey, Flow)>, args: &FlowsArgs) -> String {
+fn listed(entries: &[(FlowKey, Flow)], args: &FlowsArgs) -> String {
+    let v4 = entries.to_vec();
+    listed_of(&FlowTables { v4, v6: Vec::new() }, args)
+}
+
+fn listed_of(tables: &FlowTables, args: &FlowsArgs) -> String {
     let mut out = Vec::new();
-    list(entries, NOW, args, &mut out).unwrap();
+    list(tables, NOW, args, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
-fn json(entries: &Vec<(FlowKey, Flow)>, args: &FlowsArgs) -> String {
+fn json(entries: &[(FlowKey, Flow)], args: &FlowsArgs) -> String {
     let json = true;
     listed(entries, &FlowsArgs { json, ..args.clone() })
 }
@@ -48,7 +53,7 @@ fn json_has_every_key_and_the_flows_in_the_order_of_the_table() {
 
 #[test]
 fn no_flows_are_an_empty_list() {
-    let value: serde_json::Value = serde_json::from_str(&json(&Vec::new(), &FlowsArgs::default())).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json(&[], &FlowsArgs::default())).unwrap();
     assert_eq!(value, serde_json::json!({"flows": [], "total": 0, "entries": 0}));
 }
 
@@ -138,6 +143,61 @@ fn the_table_has_a_line_a_flow() {
     assert_eq!(lines[3], "2 of 2 flows, 5 entries in the table");
 }
 
+const HAIRPIN: &str = concat!(
+    r#"{"protocol":"tcp","kind":"hairpin","way":"peer","state":"established","#,
+    r#""original":{"src":"fd00::3","sport":41000,"dst":"2001:db8::1","dport":8081},"#,
+    r#""translated":{"src":"fd00::3","sport":41000,"dst":"fd00::2","dport":81},"#,
+    r#""age_seconds":10,"idle_seconds":5,"packets_original":5,"bytes_original":500,"#,
+    r#""packets_reply":4,"bytes_reply":4000,"rule":2}"#
+);
+
+fn both() -> FlowTables {
+    FlowTables {
+        v4: entries(),
+        v6: entries6(),
+    }
+}
+
+#[test]
+fn both_families_are_one_list() {
+    let args = FlowsArgs {
+        json: true,
+        ..FlowsArgs::default()
+    };
+    let expected =
+        format!("{{\"flows\":[\n{EGRESS},\n{PUBLISHED},\n{HAIRPIN}\n],\"total\":3,\"entries\":7}}\n");
+    assert_eq!(listed_of(&both(), &args), expected);
+    let latest = FlowsArgs {
+        json: true,
+        ..limited(2)
+    };
+    let expected = format!("{{\"flows\":[\n{PUBLISHED},\n{HAIRPIN}\n],\"total\":3,\"entries\":7}}\n");
+    assert_eq!(listed_of(&both(), &latest), expected);
+}
+
+#[test]
+fn an_address_of_one_family_chooses_flows_of_that_family() {
+    for (address, line) in [("fd00::2", HAIRPIN), ("192.0.2.53", EGRESS)] {
+        let args = FlowsArgs {
+            json: true,
+            address: Some(address.parse().unwrap()),
+            ..FlowsArgs::default()
+        };
+        let expected = format!("{{\"flows\":[\n{line}\n],\"total\":1,\"entries\":7}}\n");
+        assert_eq!(listed_of(&both(), &args), expected);
+    }
+}
+
+#[test]
+fn addresses_of_ipv6_stand_in_brackets_before_their_ports() {
+    let text = listed_of(&both(), &FlowsArgs::default());
+    let line = text.lines().find(|line| line.contains("hairpin")).unwrap();
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(words[3], "[fd00::3]:41000->[2001:db8::1]:8081");
+    assert_eq!(words[4], "[fd00::3]:41000->[fd00::2]:81");
+    assert!(text.ends_with("3 of 3 flows, 7 entries in the table\n"), "{text}");
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_ends_the_walk() {
     struct Full(usize);
@@ -155,7 +215,7 @@ fn a_reader_that_has_seen_enough_ends_the_walk() {
         json: true,
         ..FlowsArgs::default()
     };
-    let error = list(&entries(), Seconds(0), &args, &mut Full(2)).unwrap_err();
+    let error = list(&Sample, Seconds(0), &args, &mut Full(2)).unwrap_err();
     let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     assert_eq!(kind, Some(std::io::ErrorKind::BrokenPipe));
 }

@@ -10,7 +10,7 @@ use netmap_common::maps::{Interface, Ip as _, Network};
 
 use super::*;
 use crate::host::{
-    addressing::{DefaultRoute, Hop, HostAddress, Neighbour},
+    addressing::{DefaultRoute, Hop, HostAddress, Neighbour, Standing},
     change::Change,
     event::{Event, FamilyEvent},
     snapshot::{Link, LinkKind, Mac, Peer, Station},
@@ -48,8 +48,7 @@ fn own(address: Ipv4Addr, length: u8) -> HostAddress<Address> {
         subnet: Ipv4Net::new(address, length).unwrap().trunc(),
         secondary: false,
         global: true,
-        tentative: false,
-        deprecated: false,
+        standing: Standing::Preferred,
     }
 }
 

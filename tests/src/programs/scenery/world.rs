@@ -26,6 +26,7 @@ fn surround(world: &mut World) {
         pool: [range(1_024, 1_031), range(61_000, 61_003)],
         ..Settings::default()
     };
+    world.limits.messages = u32::MAX;
     world.locals = vec![HOST, HOST2, HOST3, GATEWAY1, GATEWAY2, GATEWAY3];
     world.networks = networks();
     world.reserved = vec![

@@ -22,8 +22,7 @@ fn own6(text: &str) -> HostAddress<Address6> {
         subnet: net.trunc(),
         secondary: false,
         global: !address.is_link_local() && !address.is_loopback(),
-        tentative: false,
-        deprecated: false,
+        standing: Standing::Preferred,
     }
 }
 
@@ -78,7 +77,7 @@ fn view6(snapshot: &Snapshot) -> FamilyView<Address6> {
 fn every_verified_address_is_local() {
     let mut snapshot = dual();
     let unverified = HostAddress {
-        tentative: true,
+        standing: Standing::Tentative,
         ..own6("2001:db8:50::9/64")
     };
     snapshot.apply(has(UP, unverified));
@@ -122,7 +121,7 @@ fn networks_are_global_and_unique_local_subnets() {
 fn a_bridge_that_verifies_its_address_has_its_network_already() {
     let mut snapshot = dual();
     let unverified = |text| HostAddress {
-        tentative: true,
+        standing: Standing::Tentative,
         ..own6(text)
     };
     snapshot.apply(has(BRIDGE, unverified("fd00:2::1/64")));
@@ -170,12 +169,12 @@ fn masquerading_takes_the_address_that_the_kernel_would() {
         ..own
     };
     let deprecated = |own| HostAddress {
-        deprecated: true,
+        standing: Standing::Deprecated,
         ..own
     };
     expect(own6("fe80::2/64"), "::");
     let unverified = HostAddress {
-        tentative: true,
+        standing: Standing::Tentative,
         ..own6("2001:db8:50::1/64")
     };
     expect(unverified, "::");

@@ -1,0 +1,143 @@
+//! How much of the host anybody may take: flows at once, new flows a second, messages about refusals.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Address, FlowKey, Ip, Kind, Seconds};
+
+/// Limits, written by the daemon.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Limits {
+    /// ICMP messages a second and CPU to senders of refused packets; 0 for none.
+    pub messages: u32,
+    /// Flows at once of one container's address; 0 for any number.
+    pub container_flows: u32,
+    /// New flows a second of one container's address; 0 for any number.
+    pub container_rate: u32,
+    /// Flows at once that one outside address opens to published ports; 0 for any number.
+    pub source_flows: u32,
+}
+
+/// Whose share of the table a flow takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Role {
+    /// A container: as client, or as what is published to the outside.
+    Container = 0,
+    /// Somebody outside who asks published ports.
+    Source = 1,
+}
+
+/// Who takes a flow's share of the table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Payer<A: Ip = Address> {
+    /// Its address.
+    pub address: A,
+    /// [`Role`] number.
+    pub role: u8,
+    /// Zero.
+    pub pad: [u8; 3],
+}
+
+impl<A: Ip> Payer<A> {
+    /// A container, or somebody outside.
+    pub const fn new(role: Role, address: A) -> Self {
+        Self {
+            address,
+            role: role as u8,
+            pad: [0; 3],
+        }
+    }
+
+    /// The container that pays for a flow whose opening packet `from` becomes `to`. A flow between containers is the
+    /// client's.
+    pub const fn container(kind: Kind, from: &FlowKey<A>, to: &FlowKey<A>) -> Self {
+        let address = match kind {
+            Kind::Published => to.dst,
+            Kind::Egress | Kind::Hairpin | Kind::OwnPort => from.src,
+        };
+        Self::new(Role::Container, address)
+    }
+
+    /// Who outside pays for it too.
+    pub const fn source(kind: Kind, from: &FlowKey<A>) -> Option<Self> {
+        match kind {
+            Kind::Published => Some(Self::new(Role::Source, from.src)),
+            Kind::Egress | Kind::Hairpin | Kind::OwnPort => None,
+        }
+    }
+}
+
+/// What somebody has opened, written by packets. What has ended since is the daemon's to write, in another map: neither can
+/// lose what the other counts.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Load {
+    /// Flows opened ever.
+    pub opened: u64,
+    /// New flows of this second.
+    pub rate: Rate,
+}
+
+impl Load {
+    /// How many flows there are, `ended` of those opened being over. The daemon may be ahead of packets where an entry had
+    /// to make room and came back.
+    #[inline(always)]
+    pub const fn flows(self, ended: u64) -> u64 {
+        self.opened.saturating_sub(ended)
+    }
+}
+
+/// How often something has happened in this second.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Rate {
+    /// The second.
+    pub second: Seconds,
+    /// How often.
+    pub count: u32,
+}
+
+impl Rate {
+    /// Counts one more, if that is no more than `most` a second.
+    #[inline(always)]
+    pub fn admits(&mut self, now: Seconds, most: u32) -> bool {
+        if self.second != now {
+            *self = Self {
+                second: now,
+                count: 0,
+            };
+        }
+        let has_room = self.count < most;
+        if has_room {
+            self.count += 1;
+        }
+        has_room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_ended_counts_no_more_and_never_below_nothing() {
+        let load = |opened| Load {
+            opened,
+            ..Load::default()
+        };
+        assert_eq!([load(7).flows(5), load(7).flows(7), load(0).flows(5)], [2, 0, 0]);
+    }
+
+    #[test]
+    fn so_many_a_second_and_none_saved_up() {
+        let mut rate = Rate::default();
+        let mut admitted = |now| (0..5).filter(|_| rate.admits(Seconds(now), 3)).count();
+        assert_eq!(
+            [admitted(7), admitted(7), admitted(8), admitted(100)],
+            [3, 0, 3, 3]
+        );
+        assert!(!Rate::default().admits(Seconds(0), 0));
+    }
+}
