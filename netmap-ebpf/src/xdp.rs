@@ -46,6 +46,11 @@ fn translate<A: Tables>(ctx: &XdpContext, mut frame: Frame, part: Part) -> u32 {
             maps::go_on_xdp(ctx, Part::Open);
             XDP_PASS
         }
+        // With the flow that it has just opened.
+        Ok(Step::Next(Part::Known)) => {
+            maps::go_on_xdp(ctx, Part::Known);
+            XDP_PASS
+        }
         Ok(Step::Next(_)) => XDP_PASS,
         Ok(Step::Done(carried)) => send::<A>(&mut frame, carried),
         Err(reason) => match reason.class() {

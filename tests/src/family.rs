@@ -18,6 +18,8 @@ pub enum Family {
 pub enum Place {
     /// The remote host.
     Remote,
+    /// Its second address, in labs made with [`Options::second_remote`](crate::Options).
+    Remote2,
     /// The host, on its uplink.
     Host,
     /// The host's own loopback address.
@@ -43,6 +45,7 @@ impl Family {
         match self {
             Self::V4 => IpAddr::V4(match place {
                 Place::Remote => topology::REMOTE,
+                Place::Remote2 => topology::REMOTE2,
                 Place::Host => topology::HOST,
                 Place::Localhost => Ipv4Addr::LOCALHOST,
                 Place::Gateway1 => topology::GATEWAY1,
@@ -53,6 +56,7 @@ impl Family {
             }),
             Self::V6 => IpAddr::V6(match place {
                 Place::Remote => ipv6::REMOTE,
+                Place::Remote2 => ipv6::REMOTE2,
                 Place::Host => ipv6::HOST,
                 Place::Localhost => Ipv6Addr::LOCALHOST,
                 Place::Gateway1 => ipv6::GATEWAY1,

@@ -9,6 +9,8 @@ use crate::{Lab, Namespace, wait_for};
 
 /// The remote host's address.
 pub const REMOTE: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x50, 0, 0, 0, 0, 0, 3);
+/// The remote host's second address, there with [`Options::second_remote`](crate::Options::second_remote).
+pub const REMOTE2: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x50, 0, 0, 0, 0, 0, 4);
 /// The host's address on its uplink.
 pub const HOST: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x50, 0, 0, 0, 0, 0, 2);
 /// The first bridge's address.
@@ -28,7 +30,8 @@ pub const REMOTE_LINK: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x5003
 
 /// Gives them to the machines of `lab`, which the host routes between.
 pub fn add(lab: &Lab) -> Result<()> {
-    lab.host.sysctl("ipv6/conf/all/forwarding", "1")?;
+    let forwarding = if lab.options().forwarding { "1" } else { "0" };
+    lab.host.sysctl("ipv6/conf/all/forwarding", forwarding)?;
     // Nobody else has these addresses, so that nobody need be asked.
     lab.host.batch(&format!(
         "addr add {HOST}/64 dev up0 nodad\n\
@@ -37,8 +40,15 @@ pub fn add(lab: &Lab) -> Result<()> {
          addr add {GATEWAY2}/64 dev br2 nodad\n\
          route add default via {REMOTE} dev up0\n",
     ))?;
+    // Deprecated: only who binds it sends from it.
+    let second = if lab.options().second_remote {
+        format!("addr add {REMOTE2}/64 dev eth0 nodad preferred_lft 0\n")
+    } else {
+        String::new()
+    };
     lab.remote.batch(&format!(
         "addr add {REMOTE}/64 dev eth0 nodad\n\
+         {second}\
          addr add {REMOTE_LINK}/64 dev eth0 nodad\n\
          route add fd00:1::/64 via {HOST}\n\
          route add fd00:2::/64 via {HOST}\n",
