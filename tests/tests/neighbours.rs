@@ -81,6 +81,27 @@ fn neighbours_find_each_other_and_are_seen_with_their_own_link_addresses() -> Re
 }
 
 #[test]
+fn a_container_verifies_a_neighbour_with_its_link_local_address() -> Result<()> {
+    let scene = scene()?;
+    let lab = &scene.lab;
+    let ((), moved) = scene.netmap.watch(|| {
+        for (container, neighbour, address) in [(&lab.c1b, &lab.c1, C1), (&lab.c1, &lab.c1b, C1B)] {
+            let link = mac(neighbour, "eth0")?;
+            container.batch(&format!(
+                "neigh replace {address} lladdr {link} nud probe dev eth0\n"
+            ))?;
+            wait_for("the neighbour answers", || {
+                let shown = container.line(&format!("ip -6 neigh show to {address}"))?;
+                Ok(shown.contains("REACHABLE").then_some(()))
+            })?;
+        }
+        Ok(())
+    })?;
+    moved.ensure_includes(&["port-in other-icmp"])?;
+    moved.ensure_dropped_by(&[])
+}
+
+#[test]
 fn an_address_that_a_neighbour_has_already_is_noticed() -> Result<()> {
     let scene = scene()?;
     let lab = &scene.lab;
