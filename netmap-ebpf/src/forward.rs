@@ -63,7 +63,9 @@ fn translate<A: Tables>(ctx: &TcContext, mut frame: Frame, hook: Hook, part: Par
                 frame.set_done(true);
             }
             let verdict = leave(&frame, hook, reason);
-            if reason.is_told() && nat::tell(&mut frame, &kernel, hook).is_ok() {
+            // Only what would open a flow is told; the other parts have not the stack for it.
+            let may_tell = matches!(part, Part::Whole | Part::Open);
+            if may_tell && reason.is_told() && nat::tell(&mut frame, &kernel, hook).is_ok() {
                 maps::count(hook, Reason::Prohibited, datagram_length(&frame));
                 return frame.turn_back(frame.context().arrival());
             }

@@ -53,6 +53,79 @@ pub struct RunOptions {
     pub shares: Shares,
     /// How long flows may idle.
     pub lifetimes: Lifetimes,
+    /// Who may go straight to containers' addresses.
+    pub direct: Direct,
+}
+
+/// Who outside may go straight to containers' own addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Direct {
+    /// In the order given: the last one that is about a bridge counts.
+    pub rules: Vec<DirectRule>,
+    /// Uplinks that bridges may trust.
+    pub trusted: Vec<InterfaceName>,
+}
+
+impl Direct {
+    /// Who may go to containers of this bridge.
+    pub fn mode_of(&self, bridge: &str) -> DirectMode {
+        let is_about = |rule: &&DirectRule| rule.bridge.as_ref().is_none_or(|name| name.as_str() == bridge);
+        let rule = self.rules.iter().rev().find(is_about);
+        rule.map_or(DirectMode::Deny, |rule| rule.mode)
+    }
+
+    /// Whether bridges may trust this uplink.
+    pub fn trusts(&self, uplink: &str) -> bool {
+        self.trusted.iter().any(|name| name.as_str() == uplink)
+    }
+}
+
+/// Who outside may go straight to the containers of one bridge, or of all, as in `br0=allow`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DirectRule {
+    /// The bridge; none for all.
+    pub bridge: Option<InterfaceName>,
+    /// Who.
+    pub mode: DirectMode,
+}
+
+/// Who outside may go straight to containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DirectMode {
+    /// Nobody.
+    #[default]
+    Deny,
+    /// Who comes by a trusted uplink.
+    Trusted,
+    /// Everybody.
+    Allow,
+}
+
+impl std::str::FromStr for DirectRule {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<Self, OptionError> {
+        let (bridge, mode) = match text.split_once('=') {
+            Some((bridge, mode)) => (Some(bridge.parse()?), mode),
+            None => (None, text),
+        };
+        let mode = match mode {
+            "deny" => DirectMode::Deny,
+            "trusted" => DirectMode::Trusted,
+            "allow" => DirectMode::Allow,
+            _ => return Err(OptionError::BadDirect(text.to_owned())),
+        };
+        Ok(Self { bridge, mode })
+    }
+}
+
+impl TryFrom<String> for DirectRule {
+    type Error = OptionError;
+
+    fn try_from(text: String) -> Result<Self, OptionError> {
+        text.parse()
+    }
 }
 
 /// How much of the flow table one address may take.
@@ -87,6 +160,7 @@ impl Default for RunOptions {
             mark_bit: DEFAULT_MARK_BIT,
             shares: Shares::default(),
             lifetimes: Lifetimes::default(),
+            direct: Direct::default(),
         }
     }
 }
@@ -115,6 +189,11 @@ pub enum OptionError {
     /// Too many, too few, or no number.
     #[error("{0:?} is not a number of flow entries; give {MIN_FLOW_ENTRIES} to {MAX_FLOW_ENTRIES}")]
     BadFlowEntries(String),
+    /// Nobody, everybody, or trusted ones.
+    #[error(
+        "{0:?} does not say who may go straight to containers; use deny, allow, trusted, or BRIDGE=allow"
+    )]
+    BadDirect(String),
     /// No class of flows.
     #[error(
         "{0:?} is no kind of flow; use {kinds}",
@@ -300,6 +379,24 @@ mod tests {
                 Err(OptionError::BadInterface(name.into()))
             );
         }
+    }
+
+    #[test]
+    fn the_last_word_about_a_bridge_counts() {
+        let direct = Direct {
+            rules: ["br0=deny", "trusted", "br1=allow"]
+                .map(|text| text.parse().unwrap())
+                .into(),
+            trusted: vec!["eth0".parse().unwrap()],
+        };
+        let modes = ["br0", "br1", "br2"].map(|bridge| direct.mode_of(bridge));
+        assert_eq!(
+            modes,
+            [DirectMode::Trusted, DirectMode::Allow, DirectMode::Trusted]
+        );
+        assert!(direct.trusts("eth0") && !direct.trusts("eth1"));
+        assert_eq!(Direct::default().mode_of("br0"), DirectMode::Deny);
+        assert!("br0=perhaps".parse::<DirectRule>().is_err() && "=allow".parse::<DirectRule>().is_err());
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub struct Interface<A: Ip = Address> {
     pub role: u8,
     /// [`Way`] number by which packets reach what is behind it.
     pub way: u8,
-    /// [`Interface::ISOLATED`].
+    /// [`Interface::ISOLATED`], [`Interface::TRUSTED`].
     pub flags: u8,
     /// Zero.
     pub pad: u8,
@@ -74,6 +74,18 @@ impl Interface {
     pub const ISOLATED: u8 = 1;
 }
 
+impl<A: Ip> Interface<A> {
+    /// The uplink is one that bridges may trust ([`Network::DIRECT_TRUSTED`]).
+    pub const TRUSTED: u8 = 2;
+}
+
+impl<A: Ip> Network<A> {
+    /// Packets from outside may go straight to containers' addresses.
+    pub const DIRECT: u32 = 1;
+    /// The same for those by a trusted uplink.
+    pub const DIRECT_TRUSTED: u32 = 2;
+}
+
 /// A subnet behind a managed bridge.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +94,7 @@ pub struct Network<A: Ip = Address> {
     pub bridge: IfIndex,
     /// The bridge's address in this subnet.
     pub gateway: A,
-    /// Zero; room for the network's policy.
+    /// [`Network::DIRECT`] or [`Network::DIRECT_TRUSTED`].
     pub flags: u32,
 }
 

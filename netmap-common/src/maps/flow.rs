@@ -66,6 +66,8 @@ pub enum Kind {
     Hairpin = 2,
     /// From a container to a published port with the gateway as source: its own port, or an isolated neighbour's.
     OwnPort = 3,
+    /// From outside straight to a container's address: nothing is translated.
+    Direct = 4,
 }
 
 impl Kind {
@@ -76,6 +78,7 @@ impl Kind {
             1 => Some(Self::Egress),
             2 => Some(Self::Hairpin),
             3 => Some(Self::OwnPort),
+            4 => Some(Self::Direct),
             _ => None,
         }
     }
@@ -87,6 +90,7 @@ impl Kind {
             Self::Egress => "egress",
             Self::Hairpin => "hairpin",
             Self::OwnPort => "own-port",
+            Self::Direct => "direct",
         }
     }
 }

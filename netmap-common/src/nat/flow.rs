@@ -123,7 +123,7 @@ fn sends<E: Env>(env: &E, flow: &Flow<E::Ip>) -> bool {
 const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
     let from_outside = matches!(
         (kind, side),
-        (Kind::Published, Side::Original) | (Kind::Egress, Side::Reply)
+        (Kind::Published | Kind::Direct, Side::Original) | (Kind::Egress, Side::Reply)
     );
     matches!(hook, Hook::UplinkIn) == from_outside
 }

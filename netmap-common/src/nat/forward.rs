@@ -128,6 +128,8 @@ const fn reason(kind: Kind, side: Side, on_stack: bool) -> Reason {
         (Kind::Egress, Side::Reply, false) => Reason::EgressReply,
         (Kind::Hairpin, Side::Original, _) => Reason::HairpinIn,
         (Kind::Hairpin, Side::Reply, _) => Reason::HairpinReply,
+        (Kind::Direct, Side::Original, _) => Reason::DirectIn,
+        (Kind::Direct, Side::Reply, _) => Reason::DirectReply,
         (Kind::OwnPort, Side::Original, _) => Reason::OwnPortIn,
         (Kind::OwnPort, Side::Reply, _) => Reason::OwnPortReply,
         (Kind::Published, Side::Original, true) => Reason::StackPublishedIn,

@@ -74,7 +74,9 @@ impl Class {
         match Protocol::from_number(original.to.protocol) {
             Some(Protocol::Tcp) => match State::of(original.tcp, reply.tcp) {
                 State::Established => Self::TcpEstablished,
-                State::Opening if original.kind() == Some(Kind::Published) => Self::TcpOpeningFromOutside,
+                State::Opening if matches!(original.kind(), Some(Kind::Published | Kind::Direct)) => {
+                    Self::TcpOpeningFromOutside
+                }
                 State::Opening | State::Closed | State::Reset => Self::TcpTransitory,
             },
             Some(Protocol::Udp) if answered => Self::UdpAnswered,

@@ -6,6 +6,7 @@
 //! names a kernel or a map: packets come through [`Packet`], everything else through [`Env`].
 
 mod checksum;
+mod direct;
 mod dnat;
 mod early;
 mod env;
@@ -181,7 +182,10 @@ fn open<'place, E: Env>(
     let mut room = env.room()?;
     let wish = &mut *room;
     wish.is_blank = is_blank;
-    decide(env, hook, datagram, wish)?;
+    match decide(env, hook, datagram, wish) {
+        Err(Reason::DirectAccess) if hook == Hook::UplinkIn => direct::decide(env, datagram, wish)?,
+        decided => decided?,
+    }
     if !env.sends(&wish.to, wish.there.way(), wish.there.out) {
         return Err(Reason::LeftToTc);
     }

@@ -66,6 +66,7 @@ impl<A: Family> Wish<A> {
             0 => Kind::Published,
             1 => Kind::Egress,
             2 => Kind::Hairpin,
+            4 => Kind::Direct,
             _ => Kind::OwnPort,
         }
     }
@@ -271,7 +272,7 @@ impl Places {
         let settings = env.settings();
         let liked = wish.to.src_port;
         self.owner = match wish.kind() {
-            Kind::Published | Kind::Hairpin => Owner::Client,
+            Kind::Published | Kind::Hairpin | Kind::Direct => Owner::Client,
             Kind::Egress | Kind::OwnPort => Owner::Host,
         };
         let [below, above] = settings.pool;

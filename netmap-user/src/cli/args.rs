@@ -12,7 +12,7 @@ use netmap_common::maps::{Kind, Protocol};
 use super::help;
 use crate::{
     binding::HostPorts,
-    options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, InterfaceName, Timeout, XdpMode},
+    options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode},
     spec::{self, PublishSpec},
 };
 
@@ -122,6 +122,13 @@ pub struct RunArgs {
     /// The bit of the packet mark that netmap may use, 0 to 31 [default: 27]
     #[arg(long, value_name = "N", value_parser = options::parse_mark_bit)]
     pub mark_bit: Option<u8>,
+    /// Who outside may go straight to containers' own addresses: deny, allow, trusted (by --trusted uplinks only), or the same
+    /// of one bridge; may be given several times, the last one about a bridge counts [default: deny]
+    #[arg(long, value_name = "[BRIDGE=]MODE")]
+    pub direct: Vec<DirectRule>,
+    /// Uplink that --direct trusted means; may be given several times
+    #[arg(long, value_name = "IF")]
+    pub trusted: Vec<InterfaceName>,
     /// How long flows of a kind may idle, in seconds; may be given several times. Kinds: tcp-established, tcp-transitory,
     /// tcp-opening-from-outside, udp-answered, udp-unanswered, udp-unanswered-from-outside, icmp-echo. Less than the RFCs
     /// want is refused

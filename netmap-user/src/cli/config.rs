@@ -10,7 +10,9 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::args::{Instance, RunArgs};
-use crate::options::{self, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode};
+use crate::options::{
+    self, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode,
+};
 
 /// What the file may say. Everything is optional, nothing else is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -37,6 +39,10 @@ pub struct Config {
     /// Number of the mark's bit.
     #[serde(deserialize_with = "mark_bit")]
     pub mark_bit: Option<u8>,
+    /// Who outside may go straight to containers' own addresses.
+    pub direct: Vec<DirectRule>,
+    /// Uplinks that this may mean.
+    pub trusted: Vec<InterfaceName>,
     /// How long flows of a kind may idle, in seconds.
     #[serde(deserialize_with = "timeouts")]
     pub timeouts: Vec<Timeout>,
@@ -100,6 +106,10 @@ impl Config {
             socket_hooks: !args.no_socket_hooks && self.socket_hooks.unwrap_or(default.socket_hooks),
             flow_entries: args.flow_entries.or(self.flow_entries),
             mark_bit: args.mark_bit.or(self.mark_bit).unwrap_or(default.mark_bit),
+            direct: Direct {
+                rules: self.direct.into_iter().chain(args.direct).collect(),
+                trusted: or(args.trusted, self.trusted),
+            },
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
             shares: Shares {
                 container_flows: args.max_flows.or(self.max_flows),
@@ -167,6 +177,8 @@ mod tests {
         socket_hooks = false
         flow_entries = 1000
         mark_bit = 3
+        direct = ["br0=allow"]
+        trusted = ["eth0"]
         timeouts = { udp-answered = 200, tcp-established = 7440 }
         max_flows = 7
         max_new_flows = 8
@@ -195,6 +207,10 @@ mod tests {
             socket_hooks: false,
             flow_entries: Some(1000),
             mark_bit: 3,
+            direct: Direct {
+                rules: vec!["br0=allow".parse().unwrap()],
+                trusted: names(&["eth0"]),
+            },
             lifetimes: options::lifetimes([
                 "udp-answered=200".parse().unwrap(),
                 "tcp-established=7440".parse().unwrap(),
@@ -248,7 +264,7 @@ mod tests {
         assert_eq!(
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
-             `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `timeouts`, `max_flows`, `max_new_flows`, \
+             `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
              `max_source_flows`"
         );
         assert_eq!(

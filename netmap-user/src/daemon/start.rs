@@ -62,7 +62,7 @@ impl Daemon {
         let reservations = Reservations::new(ports::ranges(&publisher));
         let mut daemon = Self {
             host,
-            topology: Topology::adopt(&maps)?,
+            topology: Topology::adopt(&maps, options.direct.clone())?,
             accelerator: Accelerator::new(options.xdp),
             dataplane,
             maps,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netmap_common::maps::{Endpoint, Flow, FlowKey, IfIndex, Kind, Side};
 
+use super::direct::Openings;
 use crate::{
     host::FamilyView,
     maps::{Family, FamilyMaps, MapsError},
@@ -29,10 +30,14 @@ impl<A: Family> Surroundings<A> {
     }
 
     /// Writes what endpoints rest on: addresses, networks and interfaces.
-    pub(super) fn write_ground(view: &FamilyView<A>, maps: &mut FamilyMaps<A>) -> Result<(), MapsError> {
+    pub(super) fn write_ground(
+        view: &FamilyView<A>,
+        openings: &Openings,
+        maps: &mut FamilyMaps<A>,
+    ) -> Result<(), MapsError> {
         maps.locals.replace(&view.locals)?;
-        maps.networks.replace(&view.networks)?;
-        maps.interfaces.replace(&view.interfaces)?;
+        maps.networks.replace(&openings.networks(&view.networks))?;
+        maps.interfaces.replace(&openings.interfaces(&view.interfaces))?;
         Ok(())
     }
 
@@ -57,7 +62,13 @@ impl<A: Family> Surroundings<A> {
     }
 
     /// Whether a flow leads where nothing is any more, or has an address that the host has no longer.
-    pub(super) fn is_gone(&self, view: &FamilyView<A>, key: &FlowKey<A>, flow: &Flow<A>) -> bool {
+    pub(super) fn is_gone(
+        &self,
+        view: &FamilyView<A>,
+        openings: &Openings,
+        key: &FlowKey<A>,
+        flow: &Flow<A>,
+    ) -> bool {
         let leads_nowhere = flow.out != IfIndex(0) && !view.interfaces.contains_key(&flow.out);
         // A container that does not answer for a while keeps its flows; one that has moved cannot.
         let has_moved = |address| {
@@ -71,6 +82,9 @@ impl<A: Family> Surroundings<A> {
         leads_nowhere
             || match (flow.kind(), flow.side()) {
                 (Some(Kind::Egress), Side::Original) => lost(&flow.to.src),
+                (Some(Kind::Direct), Side::Original) => view
+                    .network_of(key.dst)
+                    .is_none_or(|network| !openings.has(network.bridge)),
                 (Some(_), Side::Original) => lost(&key.dst) || has_moved(&flow.to.dst),
                 _ => false,
             }
@@ -120,29 +134,33 @@ mod tests {
         for index in [PORT, OTHER_PORT] {
             view.interfaces.insert(index, bytemuck::Zeroable::zeroed());
         }
+        let closed = Openings::default();
         let mut known = Surroundings::default();
-        assert!(!known.follow(&view) && !known.is_gone(&view, &key, &flow));
+        assert!(!known.follow(&view) && !known.is_gone(&view, &closed, &key, &flow));
 
         // It does not answer for a while.
         let mut silent = view.clone();
         silent.endpoints.clear();
-        assert!(!known.follow(&silent) && !known.is_gone(&silent, &key, &flow));
+        assert!(!known.follow(&silent) && !known.is_gone(&silent, &closed, &key, &flow));
         known.follow(&view);
 
         let mut moved = view.clone();
         moved.endpoints.insert(container, endpoint(OTHER_PORT));
-        assert!(known.follow(&moved) && known.is_gone(&moved, &key, &flow));
+        assert!(known.follow(&moved) && known.is_gone(&moved, &closed, &key, &flow));
         assert!(!known.follow(&moved), "once");
-        assert!(known.is_gone(&moved, &key, &flow), "until all were looked at");
+        assert!(
+            known.is_gone(&moved, &closed, &key, &flow),
+            "until all were looked at"
+        );
         known.forget_lost();
-        assert!(!known.is_gone(&moved, &key, &flow));
+        assert!(!known.is_gone(&moved, &closed, &key, &flow));
 
         let mut without_address = moved.clone();
         without_address.locals.clear();
-        assert!(known.follow(&without_address) && known.is_gone(&without_address, &key, &flow));
+        assert!(known.follow(&without_address) && known.is_gone(&without_address, &closed, &key, &flow));
         let mut without_port = moved.clone();
         without_port.interfaces.remove(&PORT);
-        assert!(known.is_gone(&without_port, &key, &flow));
+        assert!(known.is_gone(&without_port, &closed, &key, &flow));
     }
 
     #[test]

@@ -5,16 +5,19 @@ use std::{collections::BTreeMap, fmt};
 use netmap_common::maps::{Address, Address6, Flow, FlowKey, IfIndex, Role};
 use tracing::warn;
 
-use super::surroundings::Surroundings;
+use super::{direct::Openings, surroundings::Surroundings};
 use crate::{
     dataplane::{Dataplane, DataplaneError},
     host::{NamedInterface, View},
     maps::{Maps, MapsError},
+    options::Direct,
 };
 
 /// What was applied last.
 #[derive(Debug, Default)]
 pub(super) struct Topology {
+    direct: Direct,
+    openings: Openings,
     interfaces: BTreeMap<IfIndex, NamedInterface>,
     v4: Surroundings<Address>,
     v6: Surroundings<Address6>,
@@ -29,8 +32,9 @@ pub(super) struct Topology {
 
 impl Topology {
     /// What a former daemon left in the maps, so that flows to places that are gone meanwhile are ended.
-    pub(super) fn adopt(maps: &Maps) -> Result<Self, MapsError> {
+    pub(super) fn adopt(maps: &Maps, direct: Direct) -> Result<Self, MapsError> {
         Ok(Self {
+            direct,
             v4: Surroundings::adopt(&maps.v4)?,
             v6: Surroundings::adopt(&maps.v6)?,
             is_new: true,
@@ -46,8 +50,9 @@ impl Topology {
         maps: &mut Maps,
         dataplane: &mut Dataplane,
     ) -> Result<bool, MapsError> {
-        Surroundings::write_ground(&view.v4, &mut maps.v4)?;
-        Surroundings::write_ground(&view.v6, &mut maps.v6)?;
+        self.openings = Openings::of(&self.direct, &view.interfaces);
+        Surroundings::write_ground(&view.v4, &self.openings, &mut maps.v4)?;
+        Surroundings::write_ground(&view.v6, &self.openings, &mut maps.v6)?;
         maps.redirects.replace(&view.redirects)?;
         maps.v4.endpoints.replace(&view.v4.endpoints)?;
         maps.v6.endpoints.replace(&view.v6.endpoints)?;
@@ -99,12 +104,12 @@ impl Topology {
 
     /// Whether a flow leads where nothing is any more, or has an address that the host has no longer.
     pub(super) fn is_gone4(&self, view: &View, key: &FlowKey, flow: &Flow) -> bool {
-        self.has_lost && self.v4.is_gone(&view.v4, key, flow)
+        self.has_lost && self.v4.is_gone(&view.v4, &self.openings, key, flow)
     }
 
     /// The same of IPv6.
     pub(super) fn is_gone6(&self, view: &View, key: &FlowKey<Address6>, flow: &Flow<Address6>) -> bool {
-        self.has_lost && self.v6.is_gone(&view.v6, key, flow)
+        self.has_lost && self.v6.is_gone(&view.v6, &self.openings, key, flow)
     }
 
     /// Whether there may be flows of which they say so.

@@ -113,6 +113,9 @@ fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
         Reason::ContainerFull,
         Reason::ContainerTooFast,
         Reason::SourceFull,
+        // No bridge is open there.
+        Reason::DirectIn,
+        Reason::DirectReply,
         // Would be a fault.
         Reason::RewriteFailed,
     ];

@@ -6,6 +6,7 @@
 mod allocator;
 mod check;
 mod cpu;
+mod direct;
 mod echo;
 mod egress;
 mod exhaustion;
