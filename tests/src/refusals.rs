@@ -116,6 +116,18 @@ const fn refusal(what: &'static str, from: Who, attempt: Attempt, dropped: &'sta
 }
 
 impl Attempt {
+    /// The family of its addresses.
+    pub const fn family(self) -> Family {
+        let (Self::Tcp(SocketAddr::V4(_))
+        | Self::Udp(SocketAddr::V4(_))
+        | Self::Ping(IpAddr::V4(_))
+        | Self::Raw(IpAddr::V4(_), ..)) = self
+        else {
+            return Family::V6;
+        };
+        Family::V4
+    }
+
     /// Its protocol's name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -85,12 +85,12 @@ pub const ROWS6: &[Row] = &table(Family::V6);
 
 /// Row 9: clients of IPv6, a container that has an address of IPv4 alone.
 pub const MIXED: &[Row] = &[
-    mixed("IPv6 remote -> host, c1 has IPv4", Who::Remote, Place::Host),
-    mixed("IPv6 host -> its own address, c1 IPv4", Who::Host, Place::Host),
-    mixed("IPv6 host -> [::1], c1 has IPv4", Who::Host, Place::Localhost),
-    mixed("IPv6 c1b -> host, c1 has IPv4", Who::C1b, Place::Host),
-    mixed("IPv6 c2 -> its gateway, c1 has IPv4", Who::C2, Place::Gateway2),
-    mixed("IPv6 c1 -> host, itself by IPv4", Who::C1, Place::Host),
+    mixed("remote -> host:8089, c1 has IPv4 alone", Who::Remote, Place::Host),
+    mixed("host -> its own address:8089", Who::Host, Place::Host),
+    mixed("host -> localhost:8089", Who::Host, Place::Localhost),
+    mixed("neighbour c1b -> host:8089", Who::C1b, Place::Host),
+    mixed("c2, other bridge -> its gateway:8089", Who::C2, Place::Gateway2),
+    mixed("c1 -> host:8089, its own port", Who::C1, Place::Host),
 ];
 
 const fn table(family: Family) -> [Row; 9] {
