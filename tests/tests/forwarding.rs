@@ -13,6 +13,7 @@ use netmap_tests::{
     udp, wait_for,
     wire::{Wire, carries},
 };
+use socket2::SockRef;
 
 const PUBLISHED: SocketAddrV4 = SocketAddrV4::new(HOST, 8_080);
 const REMOTE_SERVER: SocketAddrV4 = SocketAddrV4::new(REMOTE, 80);
@@ -134,35 +135,54 @@ fn a_time_to_live_of_one_ends_at_the_host() -> Result<()> {
 
 #[test]
 fn a_time_to_live_that_ends_in_a_flow_is_answered_with_what_the_sender_knows() -> Result<()> {
-    const ICMP: u8 = 1;
-    const TIME_EXCEEDED: u8 = 11;
-    let scene = Scene::new()?;
+    let scene = both()?;
     let at_remote = Wire::open(&scene.lab.remote, "eth0")?;
-    let client = udp::Client::connected(&scene.lab.remote, PUBLISHED)?;
-    client.ask("far enough")?;
-    client.socket().set_ttl(1)?;
-    let (quoted, moved) = scene.netmap.watch(|| {
-        client.send("not far enough")?;
-        at_remote.find("time exceeded", |frame| {
-            let is_error = frame.get(23) == Some(&ICMP) && frame.get(34) == Some(&TIME_EXCEEDED);
-            is_error.then(|| {
-                Some((
-                    frame.get(26..30)?.to_vec(),
-                    frame.get(54..62)?.to_vec(),
-                    frame.get(64..66)?.to_vec(),
-                ))
+    for family in Family::ALL {
+        // Where a frame says what it is, where an error has its type, and which; where the address of its source is, and
+        // in the quote both addresses and the port asked for.
+        let (protocol, kind, source, addresses, port) = match family {
+            Family::V4 => ((23, 1), (34, 11), 26..30, 54..62, 64..66),
+            Family::V6 => ((20, 58), (54, 3), 22..38, 70..102, 104..106),
+        };
+        let published = family.at(Place::Host, 8_080);
+        let client = udp::Client::connected(&scene.lab.remote, published)?;
+        let set_hops = |hops: u32| {
+            let socket = SockRef::from(client.socket());
+            match family {
+                Family::V4 => socket.set_ttl_v4(hops),
+                Family::V6 => socket.set_unicast_hops_v6(hops),
+            }
+        };
+        client.ask("far enough")?;
+        set_hops(1)?;
+        let (quoted, moved) = scene.netmap.watch(|| {
+            client.send("not far enough")?;
+            at_remote.find("time exceeded", |frame| {
+                let is_error =
+                    [protocol, kind].map(|(at, value)| frame.get(at) == Some(&value)) == [true, true];
+                is_error.then(|| {
+                    Some((
+                        frame.get(source.clone())?.to_vec(),
+                        frame.get(addresses.clone())?.to_vec(),
+                        frame.get(port.clone())?.to_vec(),
+                    ))
+                })
             })
-        })
-    })?;
-    let addresses = [REMOTE.octets(), HOST.octets()].concat();
-    let port = PUBLISHED.port().to_be_bytes().to_vec();
-    ensure!(
-        quoted == Some((HOST.octets().to_vec(), addresses, port)),
-        "{quoted:?}"
-    );
-    moved.ensure_carried_by(&["uplink-in host-answers", "uplink-out icmp-error"])?;
-    client.socket().set_ttl(64)?;
-    client.ask("far enough again")?;
+        })?;
+        let [remote, host] = [Place::Remote, Place::Host].map(|place| match family.address(place) {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        });
+        let expected = (
+            host.clone(),
+            [remote, host].concat(),
+            published.port().to_be_bytes().to_vec(),
+        );
+        ensure!(quoted.as_ref() == Some(&expected), "{quoted:?}");
+        moved.ensure_carried_by(&["uplink-in host-answers", "uplink-out icmp-error"])?;
+        set_hops(64)?;
+        client.ask("far enough again")?;
+    }
     Ok(())
 }
 
