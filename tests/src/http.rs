@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{IpAddr, Shutdown, SocketAddrV4, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,7 +21,8 @@ pub struct Page {
 }
 
 /// Gets `path` from `to`, as a client in `namespace`.
-pub fn get(namespace: &Namespace, to: SocketAddrV4, path: &str) -> Result<Page> {
+pub fn get(namespace: &Namespace, to: impl Into<SocketAddr>, path: &str) -> Result<Page> {
+    let to = to.into();
     let mut stream = tcp::connect(namespace, None, to, DEADLINE)?
         .with_context(|| format!("cannot connect from {} to {to}", namespace.name()))?;
     write!(

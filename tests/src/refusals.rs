@@ -2,19 +2,19 @@
 
 use std::{
     io::ErrorKind,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use etherparse::PacketBuilder;
 
 use crate::{
-    Moved, Namespace, SILENCE, Scene,
+    Family, Moved, Namespace, Place, SILENCE, Scene,
     ping::Pinger,
+    ping6::Pinger6,
     rows::Who,
-    tcp,
-    topology::{C1, C1B, C2, HOST, REMOTE},
-    udp,
+    scene::{PUBLISHED, SERVED},
+    tcp, udp,
     wire::Wire,
 };
 
@@ -35,88 +35,76 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug)]
 pub enum Attempt {
     /// A TCP connection.
-    Tcp(SocketAddrV4),
+    Tcp(SocketAddr),
     /// A UDP datagram.
-    Udp(SocketAddrV4),
+    Udp(SocketAddr),
     /// A ping.
-    Ping(Ipv4Addr),
+    Ping(IpAddr),
     /// A datagram that no socket would send, from one address to the other's port 8080, handed to the host on the
     /// link that this interface of the host leads to.
-    Raw(Ipv4Addr, Ipv4Addr, &'static str),
+    Raw(IpAddr, IpAddr, &'static str),
 }
 
-const DIRECT: SocketAddrV4 = SocketAddrV4::new(C1, 80);
-const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// Everything of IPv4 that is dropped.
+pub const REFUSALS: &[Refusal] = &table(Family::V4);
 
-/// Everything that is dropped.
-pub const REFUSALS: &[Refusal] = &[
-    refusal(
-        "remote -> c1:80 by a route",
-        Who::Remote,
-        Attempt::Tcp(DIRECT),
-        "uplink-in direct-access",
-    ),
-    refusal(
-        "remote -> c1:80 by a route",
-        Who::Remote,
-        Attempt::Udp(DIRECT),
-        "uplink-in direct-access",
-    ),
-    refusal(
-        "remote -> c1 by a route",
-        Who::Remote,
-        Attempt::Ping(C1),
-        "uplink-in direct-access",
-    ),
-    refusal(
-        "c2, other bridge -> c1:80",
-        Who::C2,
-        Attempt::Tcp(DIRECT),
-        "port-in direct-access",
-    ),
-    refusal(
-        "c2, other bridge -> c1:80",
-        Who::C2,
-        Attempt::Udp(DIRECT),
-        "port-in direct-access",
-    ),
-    refusal(
-        "c2, other bridge -> c1",
-        Who::C2,
-        Attempt::Ping(C1),
-        "port-in direct-access",
-    ),
-    refusal(
-        "remote -> 127.0.0.1:8080",
-        Who::Remote,
-        Attempt::Raw(REMOTE, LOCALHOST, "up0"),
-        "uplink-in loopback-on-wire",
-    ),
-    refusal(
-        "remote as 127.0.0.1 -> host",
-        Who::Remote,
-        Attempt::Raw(LOCALHOST, HOST, "up0"),
-        "uplink-in loopback-on-wire",
-    ),
-    refusal(
-        "c1b -> host's 127.0.0.1:8080",
-        Who::C1b,
-        Attempt::Raw(C1B, LOCALHOST, "br1"),
-        "port-in loopback-on-wire",
-    ),
-    refusal(
-        "c2 as 127.0.0.1 -> host",
-        Who::C2,
-        Attempt::Raw(LOCALHOST, HOST, "br2"),
-        "port-in loopback-on-wire",
-    ),
-    refusal(
-        "c2 -> host's 127.0.0.1:8080",
-        Who::C2,
-        Attempt::Raw(C2, LOCALHOST, "br2"),
-        "port-in loopback-on-wire",
-    ),
-];
+/// The same of IPv6.
+pub const REFUSALS6: &[Refusal] = &table(Family::V6);
+
+const fn table(family: Family) -> [Refusal; 11] {
+    const UPLINK_DIRECT: &str = "uplink-in direct-access";
+    const PORT_DIRECT: &str = "port-in direct-access";
+    const UPLINK_LOOPBACK: &str = "uplink-in loopback-on-wire";
+    const PORT_LOOPBACK: &str = "port-in loopback-on-wire";
+    let direct = family.at(Place::C1, SERVED);
+    let (tcp, udp) = (Attempt::Tcp(direct), Attempt::Udp(direct));
+    let ping = Attempt::Ping(direct.ip());
+    let (remote, host, localhost) = (Place::Remote, Place::Host, Place::Localhost);
+    let by_route = "remote -> c1:80 by a route";
+    let by_bridge = "c2, other bridge -> c1:80";
+    [
+        refusal(by_route, Who::Remote, tcp, UPLINK_DIRECT),
+        refusal(by_route, Who::Remote, udp, UPLINK_DIRECT),
+        refusal("remote -> c1 by a route", Who::Remote, ping, UPLINK_DIRECT),
+        refusal(by_bridge, Who::C2, tcp, PORT_DIRECT),
+        refusal(by_bridge, Who::C2, udp, PORT_DIRECT),
+        refusal("c2, other bridge -> c1", Who::C2, ping, PORT_DIRECT),
+        refusal(
+            "remote -> host's localhost:8080",
+            Who::Remote,
+            raw(family, remote, localhost, "up0"),
+            UPLINK_LOOPBACK,
+        ),
+        refusal(
+            "remote as localhost -> host",
+            Who::Remote,
+            raw(family, localhost, host, "up0"),
+            UPLINK_LOOPBACK,
+        ),
+        refusal(
+            "c1b -> host's localhost:8080",
+            Who::C1b,
+            raw(family, Place::C1b, localhost, "br1"),
+            PORT_LOOPBACK,
+        ),
+        refusal(
+            "c2 as localhost -> host",
+            Who::C2,
+            raw(family, localhost, host, "br2"),
+            PORT_LOOPBACK,
+        ),
+        refusal(
+            "c2 -> host's localhost:8080",
+            Who::C2,
+            raw(family, Place::C2, localhost, "br2"),
+            PORT_LOOPBACK,
+        ),
+    ]
+}
+
+const fn raw(family: Family, from: Place, to: Place, interface: &'static str) -> Attempt {
+    Attempt::Raw(family.address(from), family.address(to), interface)
+}
 
 const fn refusal(what: &'static str, from: Who, attempt: Attempt, dropped: &'static str) -> Refusal {
     Refusal {
@@ -128,6 +116,18 @@ const fn refusal(what: &'static str, from: Who, attempt: Attempt, dropped: &'sta
 }
 
 impl Attempt {
+    /// The family of its addresses.
+    pub const fn family(self) -> Family {
+        let (Self::Tcp(SocketAddr::V4(_))
+        | Self::Udp(SocketAddr::V4(_))
+        | Self::Ping(IpAddr::V4(_))
+        | Self::Raw(IpAddr::V4(_), ..)) = self
+        else {
+            return Family::V6;
+        };
+        Family::V4
+    }
+
     /// Its protocol's name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -154,17 +154,19 @@ impl Attempt {
                 socket.send("nobody answers")?;
                 ensure!(socket.receive(SILENCE)?.is_none(), "somebody answered");
             }
-            Self::Ping(to) => {
-                Pinger::new(client, 5)?.send(to, 1, "nobody answers")?;
-            }
+            Self::Ping(IpAddr::V4(to)) => Pinger::new(client, 5)?.send(to, 1, "nobody answers")?,
+            Self::Ping(IpAddr::V6(to)) => Pinger6::new(client, 5)?.send(to, 1, "nobody answers")?,
             Self::Raw(from, to, interface) => {
                 let host = Wire::open(&scene.lab.host, interface)?.mac();
                 let wire = Wire::open(client, "eth0")?;
-                let builder = PacketBuilder::ethernet2(wire.mac(), host)
-                    .ipv4(from.octets(), to.octets(), 64)
-                    .udp(4_000, 8_080);
+                let frame = PacketBuilder::ethernet2(wire.mac(), host);
+                let packet = match (from, to) {
+                    (IpAddr::V4(from), IpAddr::V4(to)) => frame.ipv4(from.octets(), to.octets(), 64),
+                    (IpAddr::V6(from), IpAddr::V6(to)) => frame.ipv6(from.octets(), to.octets(), 64),
+                    _ => bail!("{from} and {to} are of two families"),
+                };
                 let mut frame = Vec::new();
-                builder.write(&mut frame, b"from nowhere")?;
+                packet.udp(4_000, PUBLISHED).write(&mut frame, b"from nowhere")?;
                 wire.send(&frame)?;
             }
         }
@@ -191,4 +193,10 @@ impl Refusal {
             .and_then(|moved| self.judge(&moved))
             .with_context(|| format!("row 8 ({}, {})", self.what, self.attempt.name()))
     }
+}
+
+/// All of the families that the scene's lab has.
+pub fn all(scene: &Scene) -> impl Iterator<Item = &'static Refusal> {
+    let v6 = if scene.lab.options().ipv6 { REFUSALS6 } else { &[] };
+    REFUSALS.iter().chain(v6)
 }

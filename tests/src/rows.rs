@@ -1,18 +1,18 @@
-//! The product's promises for IPv4, one a row: who asks whom, who carries it, which address the server sees.
+//! The product's promises, one a row: who asks whom, who carries it, which address the server sees.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    Lab, Moved, Namespace, Scene, http,
+    Family, Lab, Moved, Namespace, Place, Scene, http, ipv6,
     ping::{self, Pinger, Reply},
-    scene::{PUBLISHED, SERVED, Transport},
-    tcp,
-    topology::{C1B, C2, GATEWAY1, GATEWAY2, HOST, REMOTE},
+    ping6::{self, Pinger6, Reply6},
+    scene::{PUBLISHED, SERVED, Transport, V4_ONLY},
+    tcp, topology,
 };
 
 /// A machine of the lab.
@@ -58,16 +58,16 @@ pub struct Row {
     pub number: u8,
     /// The scenario in words.
     pub what: &'static str,
+    /// The family that the client speaks.
+    pub family: Family,
     /// The client.
     pub from: Who,
     /// Where it connects to.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// The client's address as the server must see it.
-    pub sees: Ipv4Addr,
+    pub sees: IpAddr,
     /// The counters that must move, and no others of carried or dropped packets.
     pub carried: &'static [&'static str],
-    /// What holds instead where netmap's proxy serves the host's own processes.
-    by_proxy: bool,
 }
 
 const PUBLISHED_BY: &[&str] = &["uplink-in published-in", "port-in published-reply"];
@@ -77,96 +77,131 @@ const HAIRPIN_BY: &[&str] = &["port-in hairpin-in", "port-in hairpin-reply"];
 const OWN_PORT_BY: &[&str] = &["port-in own-port-in", "port-in own-port-reply"];
 const EGRESS_BY: &[&str] = &["port-in egress-out", "uplink-in egress-reply"];
 
-/// Every row whose traffic gets through, for TCP and UDP alike.
-pub const ROWS: &[Row] = &[
-    row(
-        1,
-        "remote -> host:8080",
-        Who::Remote,
-        at(HOST, PUBLISHED),
-        REMOTE,
-        PUBLISHED_BY,
-    ),
-    row(
-        2,
-        "host -> its own address:8080",
-        Who::Host,
-        at(HOST, PUBLISHED),
-        HOST,
-        CONNECTED_BY,
-    ),
-    row(
-        3,
-        "host -> 127.0.0.1:8080",
-        Who::Host,
-        at(Ipv4Addr::LOCALHOST, PUBLISHED),
-        GATEWAY1,
-        CONNECTED_BY,
-    ),
-    row(
-        4,
-        "neighbour c1b -> host:8080",
-        Who::C1b,
-        at(HOST, PUBLISHED),
-        C1B,
-        HAIRPIN_BY,
-    ),
-    row(
-        4,
-        "neighbour c1b -> its gateway:8080",
-        Who::C1b,
-        at(GATEWAY1, PUBLISHED),
-        C1B,
-        HAIRPIN_BY,
-    ),
-    row(
-        5,
-        "c2, other bridge -> host:8080",
-        Who::C2,
-        at(HOST, PUBLISHED),
-        C2,
-        HAIRPIN_BY,
-    ),
-    row(
-        5,
-        "c2, other bridge -> its gateway:8080",
-        Who::C2,
-        at(GATEWAY2, PUBLISHED),
-        C2,
-        HAIRPIN_BY,
-    ),
-    row(
-        6,
-        "c1 -> host:8080, its own port",
-        Who::C1,
-        at(HOST, PUBLISHED),
-        GATEWAY1,
-        OWN_PORT_BY,
-    ),
-    row(7, "c1 -> remote:80", Who::C1, at(REMOTE, SERVED), HOST, EGRESS_BY),
+/// Every row of IPv4 whose traffic gets through, for TCP and UDP alike.
+pub const ROWS: &[Row] = &table(Family::V4);
+
+/// The same of IPv6.
+pub const ROWS6: &[Row] = &table(Family::V6);
+
+/// Row 9: clients of IPv6, a container that has an address of IPv4 alone.
+pub const MIXED: &[Row] = &[
+    mixed("remote -> host:8089, c1 has IPv4 alone", Who::Remote, Place::Host),
+    mixed("host -> its own address:8089", Who::Host, Place::Host),
+    mixed("host -> localhost:8089", Who::Host, Place::Localhost),
+    mixed("neighbour c1b -> host:8089", Who::C1b, Place::Host),
+    mixed("c2, other bridge -> its gateway:8089", Who::C2, Place::Gateway2),
+    mixed("c1 -> host:8089, its own port", Who::C1, Place::Host),
 ];
+
+const fn table(family: Family) -> [Row; 9] {
+    let host = family.at(Place::Host, PUBLISHED);
+    let localhost = family.at(Place::Localhost, PUBLISHED);
+    let (gateway1, gateway2) = (
+        family.at(Place::Gateway1, PUBLISHED),
+        family.at(Place::Gateway2, PUBLISHED),
+    );
+    let remote = family.at(Place::Remote, SERVED);
+    [
+        row(
+            1,
+            "remote -> host:8080",
+            Who::Remote,
+            host,
+            Place::Remote,
+            PUBLISHED_BY,
+        ),
+        row(
+            2,
+            "host -> its own address:8080",
+            Who::Host,
+            host,
+            Place::Host,
+            CONNECTED_BY,
+        ),
+        row(
+            3,
+            "host -> localhost:8080",
+            Who::Host,
+            localhost,
+            Place::Gateway1,
+            CONNECTED_BY,
+        ),
+        row(
+            4,
+            "neighbour c1b -> host:8080",
+            Who::C1b,
+            host,
+            Place::C1b,
+            HAIRPIN_BY,
+        ),
+        row(
+            4,
+            "neighbour c1b -> its gateway:8080",
+            Who::C1b,
+            gateway1,
+            Place::C1b,
+            HAIRPIN_BY,
+        ),
+        row(
+            5,
+            "c2, other bridge -> host:8080",
+            Who::C2,
+            host,
+            Place::C2,
+            HAIRPIN_BY,
+        ),
+        row(
+            5,
+            "c2, other bridge -> its gateway:8080",
+            Who::C2,
+            gateway2,
+            Place::C2,
+            HAIRPIN_BY,
+        ),
+        row(
+            6,
+            "c1 -> host:8080, its own port",
+            Who::C1,
+            host,
+            Place::Gateway1,
+            OWN_PORT_BY,
+        ),
+        row(7, "c1 -> remote:80", Who::C1, remote, Place::Host, EGRESS_BY),
+    ]
+}
 
 const fn row(
     number: u8,
     what: &'static str,
     from: Who,
-    to: SocketAddrV4,
-    sees: Ipv4Addr,
+    to: SocketAddr,
+    sees: Place,
     carried: &'static [&'static str],
 ) -> Row {
+    let family = if to.is_ipv4() { Family::V4 } else { Family::V6 };
     Row {
         number,
         what,
+        family,
         from,
         to,
-        sees,
+        sees: family.address(sees),
         carried,
-        by_proxy: matches!(from, Who::Host),
     }
 }
 
-const fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(address, port)
+const fn mixed(what: &'static str, from: Who, to: Place) -> Row {
+    Row {
+        sees: Family::V4.address(Place::Gateway1),
+        ..row(
+            9,
+            what,
+            from,
+            Family::V6.at(to, V4_ONLY),
+            Place::Gateway1,
+            PROXIED_BY,
+        )
+    }
 }
 
 /// What a row's traffic showed.
@@ -196,7 +231,7 @@ impl Row {
     fn observe_as(
         &self,
         scene: &Scene,
-        request: impl FnOnce(&Namespace, SocketAddrV4) -> Result<IpAddr>,
+        request: impl FnOnce(&Namespace, SocketAddr) -> Result<IpAddr>,
     ) -> Result<Outcome> {
         let client = self.from.client(scene);
         let (seen, moved) = scene.netmap.watch(|| request(client, self.to))?;
@@ -208,16 +243,17 @@ impl Row {
         let (sees, carried) = self.expected(scene);
         ensure!(
             outcome.seen == sees,
-            "the server saw {}, not {sees}",
+            "the server saw {}, not {sees}, and what moved is: {}",
             outcome.seen,
+            outcome.moved,
         );
         outcome.moved.ensure_carried_by(carried)
     }
 
     /// The client's address as the server must see it, and who carries it.
-    fn expected(&self, scene: &Scene) -> (Ipv4Addr, &'static [&'static str]) {
-        if self.by_proxy && !scene.lab.options().socket_hooks {
-            return (GATEWAY1, PROXIED_BY);
+    fn expected(&self, scene: &Scene) -> (IpAddr, &'static [&'static str]) {
+        if self.from == Who::Host && self.number != 9 && !scene.lab.options().socket_hooks {
+            return (self.family.address(Place::Gateway1), PROXIED_BY);
         }
         (self.sees, self.carried)
     }
@@ -226,7 +262,7 @@ impl Row {
     pub fn check(&self, scene: &Scene, transport: Transport) -> Result<()> {
         self.observe(scene, transport)
             .and_then(|outcome| self.judge(scene, &outcome))
-            .with_context(|| format!("row {} ({}) over {}", self.number, self.what, transport.name()))
+            .with_context(|| format!("{} over {}", self.name(), transport.name()))
     }
 
     /// Bulk transfers of `length` bytes both ways at once, whole at both ends.
@@ -238,22 +274,39 @@ impl Row {
                 ensure!(answer.client.ip() == sees, "the server saw {}", answer.client);
                 Ok(())
             })
-            .with_context(|| format!("row {} ({}), {length} bytes both ways", self.number, self.what))
+            .with_context(|| format!("{}, {length} bytes both ways", self.name()))
     }
+
+    fn name(&self) -> String {
+        format!("row {} ({}, {:?})", self.number, self.what, self.family)
+    }
+}
+
+/// Every row of the families that the scene's lab has.
+pub fn all(scene: &Scene) -> impl Iterator<Item = &'static Row> {
+    let (v6, mixed): (&[Row], &[Row]) = if scene.lab.options().ipv6 {
+        (ROWS6, MIXED)
+    } else {
+        (&[], &[])
+    };
+    ROWS.iter().chain(v6).chain(mixed)
 }
 
 /// Checks every row over TCP and UDP, and reports all that fail.
 pub fn check_all(scene: &Scene) -> Result<()> {
     let mut failures = Vec::new();
-    for row in ROWS {
+    for row in all(scene) {
         for transport in Transport::ALL {
             if let Err(error) = row.check(scene, transport) {
                 failures.push(format!("{error:#}"));
             }
         }
     }
-    if let Err(error) = observe_ping(scene, 7).and_then(|outcome| judge_ping(&outcome)) {
-        failures.push(format!("row 7 with ping: {error:#}"));
+    for &family in scene.families() {
+        let ping = observe_ping(scene, family, 7).and_then(|outcome| judge_ping(family, &outcome));
+        if let Err(error) = ping {
+            failures.push(format!("row 7 with ping, {family:?}: {error:#}"));
+        }
     }
     ensure!(
         failures.is_empty(),
@@ -266,27 +319,44 @@ pub fn check_all(scene: &Scene) -> Result<()> {
 }
 
 /// Row 7 with ping: c1 pings the remote host with this identifier.
-pub fn observe_ping(scene: &Scene, id: u16) -> Result<Outcome> {
+pub fn observe_ping(scene: &Scene, family: Family, id: u16) -> Result<Outcome> {
     let payload = format!("ping with id {id}");
-    let arrivals = Pinger::new(&scene.lab.remote, 0)?;
-    let (reply, moved) = scene
-        .netmap
-        .watch(|| ping::ping(&scene.lab.c1, REMOTE, id, &payload))?;
-    ensure!(
-        matches!(reply, Reply::Echo { from: REMOTE, .. }),
-        "the answer was {reply:?}"
-    );
-    Ok(Outcome {
-        seen: arrivals.request(&payload)?.from.into(),
-        moved,
-    })
+    let (client, server) = (&scene.lab.c1, &scene.lab.remote);
+    let (seen, moved) = scene.netmap.watch(|| match family {
+        Family::V4 => {
+            let arrivals = Pinger::new(server, 0)?;
+            let reply = ping::ping(client, topology::REMOTE, id, &payload)?;
+            ensure!(
+                matches!(
+                    reply,
+                    Reply::Echo {
+                        from: topology::REMOTE,
+                        ..
+                    }
+                ),
+                "the answer was {reply:?}"
+            );
+            Ok(IpAddr::V4(arrivals.request(&payload)?.from))
+        }
+        Family::V6 => {
+            let arrivals = Pinger6::new(server, 0)?;
+            let reply = ping6::ping(client, ipv6::REMOTE, id, &payload)?;
+            ensure!(
+                reply == Reply6::Echo { from: ipv6::REMOTE },
+                "the answer was {reply:?}"
+            );
+            Ok(IpAddr::V6(arrivals.request(&payload)?.from))
+        }
+    })?;
+    Ok(Outcome { seen, moved })
 }
 
 /// Checks what row 7's ping showed.
-pub fn judge_ping(outcome: &Outcome) -> Result<()> {
+pub fn judge_ping(family: Family, outcome: &Outcome) -> Result<()> {
+    let host = family.address(Place::Host);
     ensure!(
-        outcome.seen == HOST,
-        "the remote host saw {}, not {HOST}",
+        outcome.seen == host,
+        "the remote host saw {}, not {host}",
         outcome.seen
     );
     outcome.moved.ensure_carried_by(EGRESS_BY)

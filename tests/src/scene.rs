@@ -1,17 +1,15 @@
 //! A lab with a netmap, servers and published ports, ready for clients.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
 
-use crate::{
-    Answer, Lab, Namespace, Netmap, Options, tcp,
-    topology::{C1, REMOTE},
-    udp,
-};
+use crate::{Answer, Family, Lab, Namespace, Netmap, Options, Place, tcp, topology, udp};
 
 /// The port that every scene publishes.
 pub const PUBLISHED: u16 = 8080;
+/// The port that scenes with IPv6 publish in both families to what container c1 has of IPv4 alone.
+pub const V4_ONLY: u16 = 8089;
 /// The port of every server.
 pub const SERVED: u16 = 80;
 
@@ -46,7 +44,7 @@ impl Transport {
 }
 
 /// A lab whose host runs netmap, with TCP (and HTTP) and UDP servers at port 80 of container c1 and of the remote host.
-/// Published is 8080 to c1:80.
+/// Published is 8080 to c1:80; with [`Options::ipv6`] all of it in both families, and [`V4_ONLY`] to c1:80 of IPv4.
 #[derive(Debug)]
 pub struct Scene {
     /// The netmap under test; goes before the lab does.
@@ -90,14 +88,27 @@ impl Scene {
             servers: Vec::new(),
             lab,
         };
-        scene.serve(&scene.lab.c1.clone(), SocketAddrV4::new(C1, SERVED))?;
-        scene.serve(&scene.lab.remote.clone(), SocketAddrV4::new(REMOTE, SERVED))?;
+        for &family in scene.families() {
+            scene.serve(&scene.lab.c1.clone(), family.at(Place::C1, SERVED))?;
+            scene.serve(&scene.lab.remote.clone(), family.at(Place::Remote, SERVED))?;
+        }
         for transport in Transport::ALL {
-            scene
-                .netmap
-                .publish(&format!("{PUBLISHED}:{SERVED}/{}", transport.name()), C1)?;
+            scene.publish_c1(&format!("{PUBLISHED}:{SERVED}/{}", transport.name()))?;
+            if scene.lab.options().ipv6 {
+                let spec = format!("{V4_ONLY}:{SERVED}/{}", transport.name());
+                scene.netmap.publish(&spec, topology::C1)?;
+            }
         }
         Ok(scene)
+    }
+
+    /// The address families that its lab has.
+    pub fn families(&self) -> &'static [Family] {
+        if self.lab.options().ipv6 {
+            &Family::ALL
+        } else {
+            &[Family::V4]
+        }
     }
 
     /// Starts a TCP and a UDP server at `address` in `namespace`, until the scene ends.
@@ -108,6 +119,16 @@ impl Scene {
         self.servers
             .push(Server::Udp(udp::Server::start(namespace, address)?));
         Ok(())
+    }
+
+    /// Publishes `spec`, as in `8080:80/tcp`, to container c1, by every address that it has.
+    pub fn publish_c1(&self, spec: &str) -> Result<()> {
+        let mut command = vec!["publish".to_owned(), spec.to_owned()];
+        for family in self.families() {
+            command.extend(["--to".to_owned(), family.address(Place::C1).to_string()]);
+        }
+        let command: Vec<_> = command.iter().map(String::as_str).collect();
+        self.netmap.done(&command).map(drop)
     }
 
     /// Publishes `ports`, as in `8080:80`, for TCP and UDP.

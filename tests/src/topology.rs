@@ -9,7 +9,7 @@
 //! ```
 
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     path::Path,
     process,
     sync::{
@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use crate::{Namespace, command, ground, namespace};
+use crate::{Namespace, command, ground, ipv6, namespace};
 
 /// The remote host's address.
 pub const REMOTE: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 3);
@@ -62,6 +62,8 @@ pub struct Options {
     pub native_xdp: bool,
     /// netmap leads the host's own processes straight to containers; off, its proxy serves them.
     pub socket_hooks: bool,
+    /// Every machine has an address of IPv6, too, and a scene's ports are published in both families.
+    pub ipv6: bool,
 }
 
 impl Default for Options {
@@ -75,6 +77,7 @@ impl Default for Options {
             second_remote: false,
             native_xdp: false,
             socket_hooks: true,
+            ipv6: false,
         }
     }
 }
@@ -127,15 +130,30 @@ impl Lab {
             let filter = if options.strict_rp_filter { "1" } else { "0" };
             namespace.sysctl("ipv4/conf/all/rp_filter", filter)?;
             namespace.sysctl("ipv4/conf/default/rp_filter", filter)?;
+            if options.ipv6 {
+                // Nobody waits for addresses that nobody else has.
+                namespace.sysctl("ipv6/conf/default/accept_dad", "0")?;
+            }
         }
         lab.connect()?;
-        if options.br_netfilter {
-            lab.host.sysctl("bridge/bridge-nf-call-iptables", "1")?;
-        } else if Path::new(BRIDGE_NETFILTER).exists() {
-            lab.host.sysctl("bridge/bridge-nf-call-iptables", "0")?;
+        if options.ipv6 {
+            ipv6::add(&lab)?;
+        }
+        for name in ["iptables", "ip6tables"] {
+            let name = format!("bridge/bridge-nf-call-{name}");
+            if options.br_netfilter {
+                lab.host.sysctl(&name, "1")?;
+            } else if Path::new(BRIDGE_NETFILTER).exists() {
+                lab.host.sysctl(&name, "0")?;
+            }
         }
         if options.firewall {
             lab.host.nft(FIREWALL)?;
+        }
+        if options.strict_rp_filter && options.ipv6 {
+            for namespace in lab.all() {
+                namespace.nft(STRICT6)?;
+            }
         }
         Ok(lab)
     }
@@ -170,21 +188,27 @@ impl Lab {
         Ok(container)
     }
 
-    /// Adds a container that no bridge knows: the host routes `address`/32 to its interface `port`.
-    pub fn add_routed_container(&self, port: &str, address: Ipv4Addr) -> Result<Arc<Namespace>> {
+    /// Adds a container that no bridge knows: the host routes `address` alone to its interface `port`.
+    pub fn add_routed_container(&self, port: &str, address: impl Into<IpAddr>) -> Result<Arc<Namespace>> {
+        let address = address.into();
+        let (host, own) = match address {
+            IpAddr::V4(_) => ("169.254.77.1/32", 32),
+            IpAddr::V6(_) => ("fe80::77:1/128", 128),
+        };
+        let (gateway, _) = host.split_once('/').unwrap_or_default();
         let container = Arc::new(Namespace::create(&format!("{}-{port}", self.name))?);
         self.host.batch(&format!(
             "link add {port} type veth peer name eth0 netns {peer}\n\
-             addr add 169.254.77.1/32 dev {port}\n\
+             addr add {host} dev {port} nodad\n\
              link set {port} up\n\
-             route add {address}/32 dev {port}\n",
+             route add {address}/{own} dev {port}\n",
             peer = container.name(),
         ))?;
         container.batch(&format!(
-            "addr add {address}/32 dev eth0\n\
+            "addr add {address}/{own} dev eth0 nodad\n\
              link set eth0 up\n\
-             route add 169.254.77.1/32 dev eth0\n\
-             route add default via 169.254.77.1 dev eth0\n",
+             route add {gateway}/{own} dev eth0\n\
+             route add default via {gateway} dev eth0\n",
         ))?;
         self.settle(port, &container)?;
         Ok(container)
@@ -253,20 +277,33 @@ impl Lab {
 
 const BRIDGE_NETFILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
-/// Lets nothing through but what the host itself began, as a careful administrator would.
+/// Lets nothing through but what the host itself began, as a careful administrator would, who knows of two things that
+/// IPv6 needs: neighbours of one bridge must find each other, and what the proxy carries from outside comes in first.
 const FIREWALL: &str = "
 table inet lab {
   chain forward {
     type filter hook forward priority 0; policy drop;
     ct state invalid drop
     ct state established,related accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
   }
   chain input {
     type filter hook input priority 0; policy drop;
     iif lo accept
     ct state invalid drop
     ct state established,related accept
-    meta l4proto icmp accept
+    meta l4proto { icmp, ipv6-icmp } accept
+    meta l4proto { tcp, udp } th dport 8089 accept
+  }
+}
+";
+
+/// What `rp_filter` is for IPv4.
+const STRICT6: &str = "
+table ip6 strict {
+  chain prerouting {
+    type filter hook prerouting priority 0;
+    iif != lo ip6 saddr != fe80::/10 fib saddr . iif oif missing drop
   }
 }
 ";

@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::{Result, ensure};
 use netmap_tests::{
-    Scene,
+    Family, Options, Place, Scene, ipv6,
     ping::{Pinger, Reply},
+    ping6::{Pinger6, Reply6},
     scene::Transport,
     tcp,
     topology::{C1B, C2, GATEWAY1, HOST, REMOTE},
@@ -75,34 +76,46 @@ fn the_first_packets_of_a_new_container_leave_with_the_hosts_address() -> Result
     Ok(())
 }
 
+/// A scene of both families.
+fn both() -> Result<Scene> {
+    Scene::with(Options {
+        ipv6: true,
+        ..Options::default()
+    })
+}
+
 #[test]
 fn two_containers_with_one_source_port_reach_one_server() -> Result<()> {
     const PORT: u16 = 5_000;
-    let scene = Scene::new()?;
+    let scene = both()?;
     let lab = &scene.lab;
-    let mut first = tcp::Client::connect_from(&lab.c1b, SocketAddrV4::new(C1B, PORT), REMOTE_SERVER)?;
-    let mut second = tcp::Client::connect_from(&lab.c2, SocketAddrV4::new(C2, PORT), REMOTE_SERVER)?;
-    let seen = (first.ask("first")?.client, second.ask("second")?.client);
-    ensure!(
-        seen.0 == SocketAddrV4::new(HOST, PORT).into(),
-        "a free source port is kept, but the server saw {seen:?}"
-    );
-    ensure!(seen.1.ip() == HOST && seen.1 != seen.0, "{seen:?}");
-    ensure!(first.ask("first again")?.client == seen.0);
-    ensure!(second.ask("second again")?.client == seen.1);
-    first.finish()?;
-    second.finish()?;
+    for family in Family::ALL {
+        let (c1b, c2) = (family.at(Place::C1b, PORT), family.at(Place::C2, PORT));
+        let (host, server) = (family.at(Place::Host, PORT), family.at(Place::Remote, 80));
+        let mut first = tcp::Client::connect_from(&lab.c1b, c1b, server)?;
+        let mut second = tcp::Client::connect_from(&lab.c2, c2, server)?;
+        let seen = (first.ask("first")?.client, second.ask("second")?.client);
+        ensure!(
+            seen.0 == host,
+            "a free source port is kept, but the server saw {seen:?}"
+        );
+        ensure!(seen.1.ip() == host.ip() && seen.1 != seen.0, "{seen:?}");
+        ensure!(first.ask("first again")?.client == seen.0);
+        ensure!(second.ask("second again")?.client == seen.1);
+        first.finish()?;
+        second.finish()?;
 
-    let first = udp::Client::unconnected(&lab.c1b, SocketAddrV4::new(C1B, PORT), REMOTE_SERVER)?;
-    let second = udp::Client::unconnected(&lab.c2, SocketAddrV4::new(C2, PORT), REMOTE_SERVER)?;
-    let seen = (first.ask("first")?.client, second.ask("second")?.client);
-    ensure!(
-        seen.0 == SocketAddrV4::new(HOST, PORT).into(),
-        "a free source port is kept, but the server saw {seen:?}"
-    );
-    ensure!(seen.1.ip() == HOST && seen.1 != seen.0, "{seen:?}");
-    ensure!(first.ask("first again")?.client == seen.0);
-    ensure!(second.ask("second again")?.client == seen.1);
+        let first = udp::Client::unconnected(&lab.c1b, c1b, server)?;
+        let second = udp::Client::unconnected(&lab.c2, c2, server)?;
+        let seen = (first.ask("first")?.client, second.ask("second")?.client);
+        ensure!(
+            seen.0 == host,
+            "a free source port is kept, but the server saw {seen:?}"
+        );
+        ensure!(seen.1.ip() == host.ip() && seen.1 != seen.0, "{seen:?}");
+        ensure!(first.ask("first again")?.client == seen.0);
+        ensure!(second.ask("second again")?.client == seen.1);
+    }
     Ok(())
 }
 
@@ -120,10 +133,39 @@ fn a_privileged_source_port_stays_privileged() -> Result<()> {
 
 #[test]
 fn a_published_port_is_never_taken_as_a_source() -> Result<()> {
-    let scene = Scene::new()?;
-    let client = udp::Client::unconnected(&scene.lab.c1b, SocketAddrV4::new(C1B, 8_080), REMOTE_SERVER)?;
-    let seen = client.ask("from a published port")?.client;
-    ensure!(seen.ip() == HOST && seen.port() != 8_080, "{seen}");
+    let scene = both()?;
+    for family in Family::ALL {
+        let server = family.at(Place::Remote, 80);
+        let client = udp::Client::unconnected(&scene.lab.c1b, family.at(Place::C1b, 8_080), server)?;
+        let seen = client.ask("from a published port")?.client;
+        ensure!(
+            seen.ip() == family.address(Place::Host) && seen.port() != 8_080,
+            "{seen}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn two_pings_of_ipv6_with_one_identifier_get_their_own_answers() -> Result<()> {
+    let scene = both()?;
+    let arrivals = Pinger6::new(&scene.lab.remote, 0)?;
+    let pingers = [
+        (Pinger6::new(&scene.lab.c1, 7)?, "from c1"),
+        (Pinger6::new(&scene.lab.c2, 7)?, "from c2"),
+    ];
+    for (pinger, payload) in &pingers {
+        pinger.send(ipv6::REMOTE, 1, payload)?;
+    }
+    let mut ids = Vec::new();
+    for (pinger, payload) in &pingers {
+        let reply = pinger.reply(1, payload)?;
+        ensure!(reply == Reply6::Echo { from: ipv6::REMOTE }, "{reply:?}");
+        let request = arrivals.request(payload)?;
+        ensure!(request.from == ipv6::HOST, "{request:?}");
+        ids.push(request.id);
+    }
+    ensure!(ids.first() != ids.last(), "{ids:?}");
     Ok(())
 }
 

@@ -1,26 +1,35 @@
 //! How packets are forwarded: MTU, time to live, marks, tags, and other programs at the same hooks.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 
 use anyhow::{Context as _, Result, ensure};
-use etherparse::{Icmpv4Type, PacketBuilder, VlanId, icmpv4::DestUnreachableHeader};
+use etherparse::{Icmpv4Type, Icmpv6Type, PacketBuilder, VlanId, icmpv4::DestUnreachableHeader};
 use netmap_tests::{
-    Lab, Scene, command,
+    Family, Lab, Options, Place, Scene, command, ipv6,
     ping::{Pinger, Reply},
-    rows::{self, ROWS},
-    tcp,
-    topology::{C1, C1B, GATEWAY1, HOST, REMOTE},
+    ping6::{Pinger6, Reply6},
+    rows, tcp,
+    topology::{C1B, GATEWAY1, HOST, REMOTE},
     udp, wait_for,
     wire::{Wire, carries},
 };
+use socket2::SockRef;
 
 const PUBLISHED: SocketAddrV4 = SocketAddrV4::new(HOST, 8_080);
 const REMOTE_SERVER: SocketAddrV4 = SocketAddrV4::new(REMOTE, 80);
 
+/// A scene of both families.
+fn both() -> Result<Scene> {
+    Scene::with(Options {
+        ipv6: true,
+        ..Options::default()
+    })
+}
+
 #[test]
 fn what_does_not_fit_the_uplink_is_answered_by_the_host() -> Result<()> {
     const MTU: u16 = 1_400;
-    let scene = Scene::new()?;
+    let scene = both()?;
     let lab = &scene.lab;
     lab.host.batch(&format!("link set up0 mtu {MTU}\n"))?;
     lab.remote.batch(&format!("link set eth0 mtu {MTU}\n"))?;
@@ -39,16 +48,30 @@ fn what_does_not_fit_the_uplink_is_answered_by_the_host() -> Result<()> {
     ensure!(reply == expected, "{reply:?}");
     moved.ensure_includes(&["port-in too-big"])?;
 
-    let client = udp::Client::connected(&lab.c1b, REMOTE_SERVER)?;
-    client.try_send(big.as_bytes())?;
-    let error = client
-        .receive(netmap_tests::DEADLINE)
-        .err()
-        .context("nobody said that it was too big")?;
-    ensure!(error.to_string().contains("Message too long"), "{error:#}");
-    client.ask("small enough")?;
+    let pinger = Pinger6::new(&lab.c1, 3)?;
+    let (reply, moved) = scene.netmap.watch(|| {
+        pinger.send(ipv6::REMOTE, 1, &big)?;
+        pinger.reply(1, &big)
+    })?;
+    let expected = Reply6::Error {
+        from: ipv6::GATEWAY1,
+        what: Icmpv6Type::PacketTooBig { mtu: MTU.into() },
+    };
+    ensure!(reply == expected, "{reply:?}");
+    moved.ensure_includes(&["port-in too-big"])?;
 
-    for row in ROWS {
+    for family in Family::ALL {
+        let client = udp::Client::connected(&lab.c1b, family.at(Place::Remote, 80))?;
+        client.try_send(big.as_bytes())?;
+        let error = client
+            .receive(netmap_tests::DEADLINE)
+            .err()
+            .context("nobody said that it was too big")?;
+        ensure!(error.to_string().contains("Message too long"), "{error:#}");
+        client.ask("small enough")?;
+    }
+
+    for row in rows::all(&scene) {
         row.check_bulk(&scene, 1_000_001)?;
     }
     Ok(())
@@ -56,23 +79,30 @@ fn what_does_not_fit_the_uplink_is_answered_by_the_host() -> Result<()> {
 
 #[test]
 fn a_router_takes_one_from_the_time_to_live() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = both()?;
     let lab = &scene.lab;
     let (at_c1, at_remote) = (Wire::open(&lab.c1, "eth0")?, Wire::open(&lab.remote, "eth0")?);
-    let ttl = |wire: &Wire, from: std::net::Ipv4Addr, what: &str| {
-        wire.find(what, |frame| {
-            (carries(frame, what) && frame.get(26..30) == Some(&from.octets()[..]))
-                .then(|| frame.get(22).copied())
-        })
-    };
-    udp::request(&lab.remote, PUBLISHED, "published ttl")?;
-    ensure!(ttl(&at_c1, REMOTE, "published ttl")? == Some(63));
-    ensure!(ttl(&at_remote, HOST, "published ttl")? == Some(63));
-    udp::request(&lab.c1, REMOTE_SERVER, "egress ttl")?;
-    ensure!(ttl(&at_remote, HOST, "egress ttl")? == Some(63));
-    ensure!(ttl(&at_c1, REMOTE, "egress ttl")? == Some(63));
-    udp::request(&lab.c2, PUBLISHED, "hairpin ttl")?;
-    ensure!(ttl(&at_c1, netmap_tests::topology::C2, "hairpin ttl")? == Some(63));
+    for family in Family::ALL {
+        let ttl = |wire: &Wire, from: Place, what: &str| {
+            let (from, source, ttl) = match family.address(from) {
+                IpAddr::V4(from) => (from.octets().to_vec(), 26..30, 22),
+                IpAddr::V6(from) => (from.octets().to_vec(), 22..38, 21),
+            };
+            wire.find(what, |frame| {
+                (carries(frame, what) && frame.get(source.clone()) == Some(&from))
+                    .then(|| frame.get(ttl).copied())
+            })
+        };
+        let published = family.at(Place::Host, 8_080);
+        udp::request(&lab.remote, published, "published ttl")?;
+        ensure!(ttl(&at_c1, Place::Remote, "published ttl")? == Some(63));
+        ensure!(ttl(&at_remote, Place::Host, "published ttl")? == Some(63));
+        udp::request(&lab.c1, family.at(Place::Remote, 80), "egress ttl")?;
+        ensure!(ttl(&at_remote, Place::Host, "egress ttl")? == Some(63));
+        ensure!(ttl(&at_c1, Place::Remote, "egress ttl")? == Some(63));
+        udp::request(&lab.c2, published, "hairpin ttl")?;
+        ensure!(ttl(&at_c1, Place::C2, "hairpin ttl")? == Some(63));
+    }
     Ok(())
 }
 
@@ -105,35 +135,54 @@ fn a_time_to_live_of_one_ends_at_the_host() -> Result<()> {
 
 #[test]
 fn a_time_to_live_that_ends_in_a_flow_is_answered_with_what_the_sender_knows() -> Result<()> {
-    const ICMP: u8 = 1;
-    const TIME_EXCEEDED: u8 = 11;
-    let scene = Scene::new()?;
+    let scene = both()?;
     let at_remote = Wire::open(&scene.lab.remote, "eth0")?;
-    let client = udp::Client::connected(&scene.lab.remote, PUBLISHED)?;
-    client.ask("far enough")?;
-    client.socket().set_ttl(1)?;
-    let (quoted, moved) = scene.netmap.watch(|| {
-        client.send("not far enough")?;
-        at_remote.find("time exceeded", |frame| {
-            let is_error = frame.get(23) == Some(&ICMP) && frame.get(34) == Some(&TIME_EXCEEDED);
-            is_error.then(|| {
-                Some((
-                    frame.get(26..30)?.to_vec(),
-                    frame.get(54..62)?.to_vec(),
-                    frame.get(64..66)?.to_vec(),
-                ))
+    for family in Family::ALL {
+        // Where a frame says what it is, where an error has its type, and which; where the address of its source is, and
+        // in the quote both addresses and the port asked for.
+        let (protocol, kind, source, addresses, port) = match family {
+            Family::V4 => ((23, 1), (34, 11), 26..30, 54..62, 64..66),
+            Family::V6 => ((20, 58), (54, 3), 22..38, 70..102, 104..106),
+        };
+        let published = family.at(Place::Host, 8_080);
+        let client = udp::Client::connected(&scene.lab.remote, published)?;
+        let set_hops = |hops: u32| {
+            let socket = SockRef::from(client.socket());
+            match family {
+                Family::V4 => socket.set_ttl_v4(hops),
+                Family::V6 => socket.set_unicast_hops_v6(hops),
+            }
+        };
+        client.ask("far enough")?;
+        set_hops(1)?;
+        let (quoted, moved) = scene.netmap.watch(|| {
+            client.send("not far enough")?;
+            at_remote.find("time exceeded", |frame| {
+                let is_error =
+                    [protocol, kind].map(|(at, value)| frame.get(at) == Some(&value)) == [true, true];
+                is_error.then(|| {
+                    Some((
+                        frame.get(source.clone())?.to_vec(),
+                        frame.get(addresses.clone())?.to_vec(),
+                        frame.get(port.clone())?.to_vec(),
+                    ))
+                })
             })
-        })
-    })?;
-    let addresses = [REMOTE.octets(), HOST.octets()].concat();
-    let port = PUBLISHED.port().to_be_bytes().to_vec();
-    ensure!(
-        quoted == Some((HOST.octets().to_vec(), addresses, port)),
-        "{quoted:?}"
-    );
-    moved.ensure_carried_by(&["uplink-in host-answers", "uplink-out icmp-error"])?;
-    client.socket().set_ttl(64)?;
-    client.ask("far enough again")?;
+        })?;
+        let [remote, host] = [Place::Remote, Place::Host].map(|place| match family.address(place) {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        });
+        let expected = (
+            host.clone(),
+            [remote, host].concat(),
+            published.port().to_be_bytes().to_vec(),
+        );
+        ensure!(quoted.as_ref() == Some(&expected), "{quoted:?}");
+        moved.ensure_carried_by(&["uplink-in host-answers", "uplink-out icmp-error"])?;
+        set_hops(64)?;
+        client.ask("far enough again")?;
+    }
     Ok(())
 }
 
@@ -171,16 +220,17 @@ fn a_vlan_tagged_frame_is_left_alone() -> Result<()> {
 
 #[test]
 fn no_mark_reaches_a_container_or_the_host() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = both()?;
+    // On the host's loopback interface the proxy answers, with the mark.
     for machine in [&scene.lab.c1, &scene.lab.c1b, &scene.lab.c2, &scene.lab.host] {
         machine.nft(
-            "table ip lab {
+            "table inet lab {
                counter seen {}
                counter marked {}
                chain in {
                  type filter hook input priority -400;
                  counter name seen
-                 meta mark != 0 counter name marked
+                 iif != lo meta mark != 0 counter name marked
                }
              }",
         )?;
@@ -277,7 +327,7 @@ fn a_stale_neighbour_heals() -> Result<()> {
 
 #[test]
 fn an_isolated_neighbour_is_answered_through_the_gateway() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = both()?;
     for port in ["vc1", "vc1b"] {
         command::line(&format!(
             "bridge -n {} link set dev {port} isolated on",
@@ -287,23 +337,28 @@ fn an_isolated_neighbour_is_answered_through_the_gateway() -> Result<()> {
     for neighbour in [&scene.lab.c1, &scene.lab.c1b] {
         neighbour.batch("neigh flush dev eth0\n")?;
     }
-    wait_for("the isolated neighbour gets its answer from the gateway", || {
-        let client = udp::Client::connected(&scene.lab.c1b, PUBLISHED)?;
-        client.send("isolated")?;
-        let answer = client.receive(netmap_tests::SILENCE)?;
-        Ok(answer
-            .is_some_and(|answer| answer.client.ip() == GATEWAY1)
-            .then_some(()))
-    })?;
-    ensure!(tcp::request(&scene.lab.c1b, PUBLISHED, "isolated")?.client.ip() == GATEWAY1);
-    // The other bridge is reached by routing as ever.
-    ensure!(tcp::request(&scene.lab.c2, PUBLISHED, "routed")?.local.ip() == C1);
+    for family in Family::ALL {
+        let published = family.at(Place::Host, 8_080);
+        let gateway = family.address(Place::Gateway1);
+        wait_for("the isolated neighbour gets its answer from the gateway", || {
+            let client = udp::Client::connected(&scene.lab.c1b, published)?;
+            client.send("isolated")?;
+            let answer = client.receive(netmap_tests::SILENCE)?;
+            Ok(answer
+                .is_some_and(|answer| answer.client.ip() == gateway)
+                .then_some(()))
+        })?;
+        ensure!(tcp::request(&scene.lab.c1b, published, "isolated")?.client.ip() == gateway);
+        // The other bridge is reached by routing as ever.
+        let answer = tcp::request(&scene.lab.c2, published, "routed")?;
+        ensure!(answer.local.ip() == family.address(Place::C1), "{answer:?}");
+    }
     Ok(())
 }
 
 /// Packets of an nftables counter in `container`.
 fn counted(container: &netmap_tests::Namespace, counter: &str) -> Result<u64> {
-    let shown = container.line(&format!("nft list counter ip lab {counter}"))?;
+    let shown = container.line(&format!("nft list counter inet lab {counter}"))?;
     let words: Vec<_> = shown.split_whitespace().collect();
     let packets = words.windows(2).find_map(|pair| match pair {
         ["packets", number] => number.parse().ok(),

@@ -104,8 +104,8 @@ fn the_firewall_lets_nothing_in() -> Result<()> {
 #[test]
 fn a_routed_container_is_reached_without_a_bridge() -> Result<()> {
     let lab = Lab::new()?;
-    let c3 = lab.add_routed_container("vc3", "172.31.0.2".parse()?)?;
     let at: SocketAddr = "172.31.0.2:80".parse()?;
+    let c3 = lab.add_routed_container("vc3", at.ip())?;
     let _server = udp::Server::start(&c3, at)?;
     let answer = udp::request(&lab.c2, at, "hello")?;
     ensure!(answer.client.ip() == C2, "{answer:?}");

@@ -4,9 +4,9 @@ use std::{fs, io::ErrorKind, net::SocketAddrV4, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use netmap_tests::{
-    Namespace, SILENCE, Scene, command,
-    rows::{self, ROWS},
-    scene::Transport,
+    Family, Namespace, Options, Place, SILENCE, Scene, command,
+    rows::{self, ROWS, ROWS6},
+    scene::{self, Transport},
     tcp,
     topology::{C1, HOST, REMOTE},
     udp,
@@ -17,20 +17,31 @@ const PUBLISHED: SocketAddrV4 = SocketAddrV4::new(HOST, 8_080);
 #[test]
 fn the_data_plane_outlives_its_daemon() -> Result<()> {
     for accident in [false, true] {
-        let mut scene = Scene::new()?;
+        let mut scene = Scene::with(Options {
+            ipv6: true,
+            ..Options::default()
+        })?;
         let before = scene.netmap.ports()?;
-        let mut connection = tcp::Client::connect(&scene.lab.remote, PUBLISHED)?;
-        let session = udp::Client::connected(&scene.lab.remote, PUBLISHED)?;
-        let seen = (connection.ask("before")?.client, session.ask("before")?.client);
+        let mut clients = Vec::new();
+        for family in Family::ALL {
+            let at = family.at(Place::Host, scene::PUBLISHED);
+            let mut connection = tcp::Client::connect(&scene.lab.remote, at)?;
+            let session = udp::Client::connected(&scene.lab.remote, at)?;
+            let seen = (connection.ask("before")?.client, session.ask("before")?.client);
+            clients.push((connection, session, seen));
+        }
         if accident {
             scene.netmap.kill()?;
         } else {
             let status = scene.netmap.stop()?;
             ensure!(status.success(), "SIGTERM ended it with {status}");
         }
-        ensure!((connection.ask("without")?.client, session.ask("without")?.client) == seen);
+        for (connection, session, seen) in &mut clients {
+            ensure!((connection.ask("without")?.client, session.ask("without")?.client) == *seen);
+        }
         scene.netmap.settle()?;
-        for row in ROWS {
+        // Without the proxy's row.
+        for row in ROWS.iter().chain(ROWS6) {
             Transport::ALL
                 .iter()
                 .try_for_each(|transport| row.check(&scene, *transport))?;
@@ -46,19 +57,21 @@ fn the_data_plane_outlives_its_daemon() -> Result<()> {
 
         scene.netmap.run()?;
         ensure!(scene.netmap.ports()? == before);
-        ensure!((connection.ask("after")?.client, session.ask("after")?.client) == seen);
-        connection.finish()?;
+        for (mut connection, session, seen) in clients {
+            ensure!((connection.ask("after")?.client, session.ask("after")?.client) == seen);
+            connection.finish()?;
+        }
         scene.netmap.settle()?;
         rows::check_all(&scene)?;
-        scene.publish_both("8081:80", C1)?;
-        tcp::request(
-            &scene.lab.remote,
-            SocketAddrV4::new(HOST, 8_081),
-            "published by the second daemon",
-        )?;
+        scene.publish_c1("8081:80")?;
         scene.netmap.unpublish("8080/tcp")?;
-        let error = tcp::connect(&scene.lab.remote, None, PUBLISHED, SILENCE)?.err();
-        ensure!(error.map(|error| error.kind()) == Some(ErrorKind::ConnectionRefused));
+        for family in Family::ALL {
+            let at = family.at(Place::Host, 8_081);
+            tcp::request(&scene.lab.remote, at, "published by the second daemon")?;
+            let at = family.at(Place::Host, scene::PUBLISHED);
+            let error = tcp::connect(&scene.lab.remote, None, at, SILENCE)?.err();
+            ensure!(error.map(|error| error.kind()) == Some(ErrorKind::ConnectionRefused));
+        }
     }
     Ok(())
 }

@@ -2,16 +2,16 @@
 
 use std::{
     io::ErrorKind,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4},
     time::Duration,
 };
 
 use anyhow::{Result, ensure};
 use netmap_tests::{
-    Options, SILENCE, Scene,
+    Family, Options, Place, SILENCE, Scene,
     scene::Transport,
     tcp,
-    topology::{C1, C1B, C2, GATEWAY1, HOST, REMOTE, REMOTE2},
+    topology::{C1, C1B, C2, GATEWAY1, HOST, REMOTE},
     udp, wait_for,
 };
 
@@ -125,50 +125,84 @@ fn a_rule_for_every_address_serves_one_that_comes_later_and_not_one_that_left() 
     })
 }
 
+/// A scene of both families.
+fn both() -> Result<Scene> {
+    Scene::with(Options {
+        ipv6: true,
+        second_remote: true,
+        ..Options::default()
+    })
+}
+
+/// `spec`, as in `8080:80/tcp`, for one family.
+fn of(family: Family, spec: &str) -> String {
+    match family {
+        Family::V4 => format!("0.0.0.0:{spec}"),
+        Family::V6 => format!("[::]:{spec}"),
+    }
+}
+
+const fn anywhere(family: Family) -> SocketAddr {
+    SocketAddr::new(
+        match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        },
+        0,
+    )
+}
+
 #[test]
 fn transit_traffic_to_a_published_port_number_is_left_alone() -> Result<()> {
-    let mut scene = Scene::new()?;
-    let beyond = scene.lab.add_routed_container("vt", Ipv4Addr::new(10, 9, 9, 9))?;
-    scene
-        .lab
-        .remote
-        .batch(&format!("route add 10.9.9.9/32 via {HOST}\n"))?;
-    let at = SocketAddrV4::new(Ipv4Addr::new(10, 9, 9, 9), 8_080);
-    scene.serve(&beyond, at)?;
-    for transport in Transport::ALL {
-        let (answer, moved) = scene
-            .netmap
-            .watch(|| transport.request(&scene.lab.remote, at, "transit"))?;
-        ensure!(
-            answer.client.ip() == REMOTE && answer.local == at.into(),
-            "{answer:?}"
-        );
-        moved.ensure_carried_by(&[])?;
+    let mut scene = both()?;
+    for (family, port, beyond) in [(Family::V4, "vt", "10.9.9.9"), (Family::V6, "vt6", "fd00:9::9")] {
+        let address: IpAddr = beyond.parse()?;
+        let beyond = scene.lab.add_routed_container(port, address)?;
+        let gateway = family.address(Place::Host);
+        scene
+            .lab
+            .remote
+            .batch(&format!("route add {address} via {gateway}\n"))?;
+        let at = SocketAddr::new(address, 8_080);
+        scene.serve(&beyond, at)?;
+        for transport in Transport::ALL {
+            let (answer, moved) = scene
+                .netmap
+                .watch(|| transport.request(&scene.lab.remote, at, "transit"))?;
+            ensure!(
+                answer.client.ip() == family.address(Place::Remote) && answer.local == at,
+                "{answer:?}"
+            );
+            moved.ensure_carried_by(&[])?;
+        }
     }
     Ok(())
 }
 
 #[test]
 fn the_next_datagram_knows_what_is_published() -> Result<()> {
-    let mut scene = Scene::new()?;
-    scene.serve(&scene.lab.c2.clone(), SocketAddrV4::new(C2, 80))?;
-    let at = SocketAddrV4::new(HOST, 8_081);
-    let clients = [&scene.lab.remote, &scene.lab.c1b]
-        .map(|client| udp::Client::unconnected(client, ANYWHERE, at).map(|socket| (client, socket)));
-    for client in clients {
-        let (_, client) = client?;
-        client.send("not yet")?;
-        ensure!(client.receive(SILENCE)?.is_none());
-        for target in [C1, C2, C1] {
-            scene.netmap.publish("8081:80/udp", target)?;
-            let answer = client.ask("published")?;
-            ensure!(answer.local.ip() == target, "meant for {target}: {answer:?}");
-            scene.netmap.unpublish("8081/udp")?;
-            client.send("not any more")?;
-            ensure!(
-                client.receive(SILENCE)?.is_none(),
-                "{target} answers after it was taken back"
-            );
+    let mut scene = both()?;
+    for family in Family::ALL {
+        scene.serve(&scene.lab.c2.clone(), family.at(Place::C2, 80))?;
+    }
+    for family in Family::ALL {
+        let at = family.at(Place::Host, 8_081);
+        for client in [&scene.lab.remote, &scene.lab.c1b] {
+            let client = udp::Client::unconnected(client, anywhere(family), at)?;
+            client.send("not yet")?;
+            ensure!(client.receive(SILENCE)?.is_none());
+            for target in [Place::C1, Place::C2, Place::C1] {
+                let target = family.address(target);
+                scene.netmap.publish(&of(family, "8081:80/udp"), target)?;
+                let answer = client.ask("published")?;
+                ensure!(answer.local.ip() == target, "meant for {target}: {answer:?}");
+                scene.netmap.unpublish(&of(family, "8081/udp"))?;
+                client.send("not any more")?;
+                ensure!(
+                    client.receive(SILENCE)?.is_none(),
+                    "{target} answers after it was taken back"
+                );
+            }
         }
     }
     Ok(())
@@ -176,60 +210,72 @@ fn the_next_datagram_knows_what_is_published() -> Result<()> {
 
 #[test]
 fn taking_a_port_back_cuts_its_connections() -> Result<()> {
-    let scene = Scene::new()?;
-    scene.netmap.publish("8081:80/tcp", C1)?;
-    scene.netmap.publish("8082:80/tcp", C1)?;
-    for client in [&scene.lab.remote, &scene.lab.c2, &scene.lab.c1] {
-        let mut cut = tcp::Client::connect(client, SocketAddrV4::new(HOST, 8_081))?;
-        let mut kept = tcp::Client::connect(client, SocketAddrV4::new(HOST, 8_082))?;
-        cut.ask("before")?;
-        kept.ask("before")?;
-        scene.netmap.unpublish("8081/tcp")?;
-        cut.set_patience(Duration::from_secs(1))?;
-        ensure!(cut.ask("after").is_err(), "{} is still connected", client.name());
-        kept.ask("after")?;
-        kept.finish()?;
-        let error = tcp::connect(client, None, SocketAddrV4::new(HOST, 8_081), SILENCE)?.err();
-        let error = error.map(|error| error.kind());
-        ensure!(error == Some(ErrorKind::ConnectionRefused), "{error:?}");
-        scene.netmap.publish("8081:80/tcp", C1)?;
-        tcp::request(client, SocketAddrV4::new(HOST, 8_081), "published again")?;
+    let scene = both()?;
+    for family in Family::ALL {
+        let (cut_spec, kept_spec) = (of(family, "8081:80/tcp"), of(family, "8082:80/tcp"));
+        let target = family.address(Place::C1);
+        scene.netmap.publish(&cut_spec, target)?;
+        scene.netmap.publish(&kept_spec, target)?;
+        let (at_cut, at_kept) = (family.at(Place::Host, 8_081), family.at(Place::Host, 8_082));
+        for client in [&scene.lab.remote, &scene.lab.c2, &scene.lab.c1] {
+            let mut cut = tcp::Client::connect(client, at_cut)?;
+            let mut kept = tcp::Client::connect(client, at_kept)?;
+            cut.ask("before")?;
+            kept.ask("before")?;
+            scene.netmap.unpublish(&of(family, "8081/tcp"))?;
+            cut.set_patience(Duration::from_secs(1))?;
+            ensure!(cut.ask("after").is_err(), "{} is still connected", client.name());
+            kept.ask("after")?;
+            kept.finish()?;
+            let error = tcp::connect(client, None, at_cut, SILENCE)?.err();
+            let error = error.map(|error| error.kind());
+            ensure!(error == Some(ErrorKind::ConnectionRefused), "{error:?}");
+            scene.netmap.publish(&cut_spec, target)?;
+            tcp::request(client, at_cut, "published again")?;
+        }
     }
     Ok(())
 }
 
 #[test]
 fn an_allow_list_admits_and_refuses_by_source() -> Result<()> {
-    let scene = Scene::with(Options {
-        second_remote: true,
-        ..Options::default()
-    })?;
-    let (to, remote, neighbours) = (C1.to_string(), format!("{REMOTE}/32"), "172.30.2.0/24");
-    for transport in ["tcp", "udp"] {
-        let spec = format!("8083:80/{transport}");
-        scene.netmap.done(&[
-            "publish", &spec, "--to", &to, "--allow", &remote, "--allow", neighbours,
-        ])?;
-    }
-    let (at, lab) = (SocketAddrV4::new(HOST, 8_083), &scene.lab);
-    for transport in Transport::ALL {
-        ensure!(transport.request(&lab.remote, at, "allowed")?.client.ip() == REMOTE);
-        ensure!(transport.request(&lab.c2, at, "allowed")?.client.ip() == C2);
-    }
-    for (client, from, hook) in [(&lab.remote, REMOTE2, "uplink-in"), (&lab.c1b, C1B, "port-in")] {
-        let from = SocketAddrV4::new(from, 0);
-        let (connected, moved) = scene
-            .netmap
-            .watch(|| tcp::connect(client, Some(from.into()), at, SILENCE))?;
-        ensure!(connected.is_err(), "{from} connected");
-        moved.ensure_dropped_by(&[&format!("{hook} not-allowed")])?;
-        let ((), moved) = scene.netmap.watch(|| {
-            let socket = udp::Client::unconnected(client, from, at)?;
-            socket.send("not allowed")?;
-            ensure!(socket.receive(SILENCE)?.is_none(), "{from} was answered");
-            Ok(())
-        })?;
-        moved.ensure_dropped_by(&[&format!("{hook} not-allowed")])?;
+    let scene = both()?;
+    for (family, remote, neighbours) in [
+        (Family::V4, "192.168.50.3/32", "172.30.2.0/24"),
+        (Family::V6, "fd00:50::3/128", "fd00:2::/64"),
+    ] {
+        let to = family.address(Place::C1).to_string();
+        for transport in ["tcp", "udp"] {
+            let spec = of(family, &format!("8083:80/{transport}"));
+            scene.netmap.done(&[
+                "publish", &spec, "--to", &to, "--allow", remote, "--allow", neighbours,
+            ])?;
+        }
+        let (at, lab) = (family.at(Place::Host, 8_083), &scene.lab);
+        for transport in Transport::ALL {
+            for (client, place) in [(&lab.remote, Place::Remote), (&lab.c2, Place::C2)] {
+                let answer = transport.request(client, at, "allowed")?;
+                ensure!(answer.client.ip() == family.address(place), "{answer:?}");
+            }
+        }
+        for (client, from, hook) in [
+            (&lab.remote, Place::Remote2, "uplink-in"),
+            (&lab.c1b, Place::C1b, "port-in"),
+        ] {
+            let from = family.at(from, 0);
+            let (connected, moved) = scene
+                .netmap
+                .watch(|| tcp::connect(client, Some(from), at, SILENCE))?;
+            ensure!(connected.is_err(), "{from} connected");
+            moved.ensure_dropped_by(&[&format!("{hook} not-allowed")])?;
+            let ((), moved) = scene.netmap.watch(|| {
+                let socket = udp::Client::unconnected(client, from, at)?;
+                socket.send("not allowed")?;
+                ensure!(socket.receive(SILENCE)?.is_none(), "{from} was answered");
+                Ok(())
+            })?;
+            moved.ensure_dropped_by(&[&format!("{hook} not-allowed")])?;
+        }
     }
     Ok(())
 }

@@ -6,40 +6,75 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use etherparse::PacketBuilder;
+use etherparse::{IpNumber, PacketBuilder};
 use netmap_tests::{
-    Options, SILENCE, Scene,
-    refusals::REFUSALS,
-    tcp,
-    topology::{HOST, REMOTE},
+    Family, Options, SILENCE, Scene, ipv6, refusals, tcp,
+    topology::{C1, HOST, REMOTE},
     wire::Wire,
 };
 
+/// A scene of both families.
+fn scene(options: Options) -> Result<Scene> {
+    Scene::with(Options {
+        ipv6: true,
+        ..options
+    })
+}
+
 #[test]
 fn what_is_not_published_is_dropped_with_offloads() -> Result<()> {
-    let scene = Scene::new()?;
-    REFUSALS.iter().try_for_each(|refusal| refusal.check(&scene))
+    let scene = scene(Options::default())?;
+    refusals::all(&scene).try_for_each(|refusal| refusal.check(&scene))
 }
 
 #[test]
 fn what_is_not_published_is_dropped_without_offloads() -> Result<()> {
-    let scene = Scene::with(Options {
+    let scene = scene(Options {
         offloads: false,
         ..Options::default()
     })?;
-    REFUSALS.iter().try_for_each(|refusal| refusal.check(&scene))
+    refusals::all(&scene).try_for_each(|refusal| refusal.check(&scene))
 }
 
 #[test]
 fn what_is_not_published_is_dropped_with_native_xdp() -> Result<()> {
     for offloads in [true, false] {
-        let scene = Scene::with(Options {
+        let scene = scene(Options {
             offloads,
             native_xdp: true,
             ..Options::default()
         })?;
-        REFUSALS.iter().try_for_each(|refusal| refusal.check(&scene))?;
+        refusals::all(&scene).try_for_each(|refusal| refusal.check(&scene))?;
     }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_translated_does_not_leave_with_a_containers_address() -> Result<()> {
+    const BR1: [u8; 6] = [2, 0, 0, 0, 1, 1];
+    const CONTENT: &[u8] = b"neither ports nor an identifier";
+    let scene = scene(Options::default())?;
+    let outside = Wire::open(&scene.lab.remote, "eth0")?;
+    let wire = Wire::open(&scene.lab.c1, "eth0")?;
+    for family in Family::ALL {
+        for protocol in [IpNumber::SCTP, IpNumber::GRE] {
+            let frame = PacketBuilder::ethernet2(wire.mac(), BR1);
+            let packet = match family {
+                Family::V4 => frame.ipv4(C1.octets(), REMOTE.octets(), 64),
+                Family::V6 => frame.ipv6(ipv6::C1.octets(), ipv6::REMOTE.octets(), 64),
+            };
+            let mut frame = Vec::new();
+            packet.write(&mut frame, protocol, CONTENT)?;
+            let ((), moved) = scene.netmap.watch(|| wire.send(&frame))?;
+            moved.ensure_dropped_by(&["uplink-out would-leak"])?;
+        }
+    }
+    ensure!(
+        !outside
+            .drain()?
+            .iter()
+            .any(|frame| frame.windows(CONTENT.len()).any(|window| window == CONTENT))
+    );
     Ok(())
 }
 

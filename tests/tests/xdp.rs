@@ -9,11 +9,11 @@ use aya::{
 };
 use netmap_common::maps::program;
 use netmap_tests::{
-    Lab, Netmap, Options, SILENCE, Scene,
+    Family, Lab, Netmap, Options, Place, SILENCE, Scene,
     programs::object,
     scene::Transport,
     tcp,
-    topology::{C1, HOST, REMOTE},
+    topology::{HOST, REMOTE},
     udp, wait_for,
 };
 use serde_json::Value;
@@ -28,6 +28,7 @@ fn scene(offloads: bool) -> Result<Scene> {
     let mut scene = Scene::with(Options {
         offloads,
         native_xdp: true,
+        ipv6: true,
         ..Options::default()
     })?;
     scene.netmap.merges_uplink_hooks = false;
@@ -36,11 +37,16 @@ fn scene(offloads: bool) -> Result<Scene> {
 
 /// Asks until this hook carries the questions.
 fn wait_until_carried(scene: &Scene, by: &str) -> Result<()> {
+    wait_until_carried_of(Family::V4, scene, by)
+}
+
+fn wait_until_carried_of(family: Family, scene: &Scene, by: &str) -> Result<()> {
+    let at = family.at(Place::Host, 8_080);
     wait_for(&format!("{by} moves"), || {
         let (answer, moved) = scene
             .netmap
-            .watch(|| udp::request(&scene.lab.remote, PUBLISHED, "who carries this?"))?;
-        ensure!(answer.client.ip() == REMOTE, "{answer:?}");
+            .watch(|| udp::request(&scene.lab.remote, at, "who carries this?"))?;
+        ensure!(answer.client.ip() == family.address(Place::Remote), "{answer:?}");
         Ok((moved.packets(by) > 0).then_some(()))
     })
 }
@@ -72,20 +78,24 @@ fn native_program(lab: &Lab) -> Result<Option<u64>> {
 #[test]
 fn frames_with_whole_checksums_are_carried_by_xdp_and_their_answers_by_tc() -> Result<()> {
     let scene = scene(false)?;
-    wait_until_carried(&scene, BY_XDP)?;
-    for transport in Transport::ALL {
-        let (answer, moved) = scene
-            .netmap
-            .watch(|| transport.request(&scene.lab.remote, PUBLISHED, "whole"))?;
-        ensure!(answer.client.ip() == REMOTE, "{answer:?}");
-        moved.ensure_carried_by(&[BY_XDP, "port-in published-reply"])?;
-        scene.netmap.settle()?;
-        let (answer, moved) = scene
-            .netmap
-            .watch(|| transport.request(&scene.lab.c1, SocketAddrV4::new(REMOTE, 80), "outwards"))?;
-        ensure!(answer.client.ip() == HOST, "{answer:?}");
-        moved.ensure_carried_by(&["port-in egress-out", "uplink-xdp egress-reply"])?;
-        scene.netmap.settle()?;
+    for family in Family::ALL {
+        wait_until_carried_of(family, &scene, BY_XDP)?;
+        for transport in Transport::ALL {
+            let at = family.at(Place::Host, 8_080);
+            let (answer, moved) = scene
+                .netmap
+                .watch(|| transport.request(&scene.lab.remote, at, "whole"))?;
+            ensure!(answer.client.ip() == family.address(Place::Remote), "{answer:?}");
+            moved.ensure_carried_by(&[BY_XDP, "port-in published-reply"])?;
+            scene.netmap.settle()?;
+            let at = family.at(Place::Remote, 80);
+            let (answer, moved) = scene
+                .netmap
+                .watch(|| transport.request(&scene.lab.c1, at, "outwards"))?;
+            ensure!(answer.client.ip() == family.address(Place::Host), "{answer:?}");
+            moved.ensure_carried_by(&["port-in egress-out", "uplink-xdp egress-reply"])?;
+            scene.netmap.settle()?;
+        }
     }
     Ok(())
 }
@@ -118,13 +128,16 @@ fn a_flow_counts_a_packet_once_whether_xdp_carries_it_or_leaves_it() -> Result<(
 #[test]
 fn frames_whose_checksum_is_yet_to_be_completed_are_carried_by_tc() -> Result<()> {
     let scene = scene(true)?;
-    for transport in Transport::ALL {
-        let (answer, moved) = scene
-            .netmap
-            .watch(|| transport.request(&scene.lab.remote, PUBLISHED, "partial"))?;
-        ensure!(answer.client.ip() == REMOTE, "{answer:?}");
-        moved.ensure_carried_by(&[BY_TC, "port-in published-reply"])?;
-        scene.netmap.settle()?;
+    for family in Family::ALL {
+        for transport in Transport::ALL {
+            let at = family.at(Place::Host, 8_080);
+            let (answer, moved) = scene
+                .netmap
+                .watch(|| transport.request(&scene.lab.remote, at, "partial"))?;
+            ensure!(answer.client.ip() == family.address(Place::Remote), "{answer:?}");
+            moved.ensure_carried_by(&[BY_TC, "port-in published-reply"])?;
+            scene.netmap.settle()?;
+        }
     }
     Ok(())
 }
@@ -132,12 +145,15 @@ fn frames_whose_checksum_is_yet_to_be_completed_are_carried_by_tc() -> Result<()
 #[test]
 fn what_is_dropped_anyway_is_dropped_by_xdp() -> Result<()> {
     let scene = scene(false)?;
-    let direct = SocketAddrV4::new(C1, 80);
-    let (connected, moved) = scene
-        .netmap
-        .watch(|| tcp::connect(&scene.lab.remote, None, direct, SILENCE))?;
-    ensure!(connected.is_err(), "the container answered");
-    moved.ensure_dropped_by(&["uplink-xdp direct-access"])
+    for family in Family::ALL {
+        let direct = family.at(Place::C1, 80);
+        let (connected, moved) = scene
+            .netmap
+            .watch(|| tcp::connect(&scene.lab.remote, None, direct, SILENCE))?;
+        ensure!(connected.is_err(), "the container answered");
+        moved.ensure_dropped_by(&["uplink-xdp direct-access"])?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -188,16 +204,20 @@ fn a_host_that_does_not_forward_publishes_by_tc() -> Result<()> {
         offloads: false,
         forwarding: false,
         native_xdp: true,
+        ipv6: true,
         ..Options::default()
     })?;
     scene.netmap.merges_uplink_hooks = false;
-    for transport in Transport::ALL {
-        let (answer, moved) = scene
-            .netmap
-            .watch(|| transport.request(&scene.lab.remote, PUBLISHED, "not forwarded"))?;
-        ensure!(answer.client.ip() == REMOTE, "{answer:?}");
-        moved.ensure_carried_by(&[BY_TC, "port-in published-reply"])?;
-        scene.netmap.settle()?;
+    for family in Family::ALL {
+        for transport in Transport::ALL {
+            let at = family.at(Place::Host, 8_080);
+            let (answer, moved) = scene
+                .netmap
+                .watch(|| transport.request(&scene.lab.remote, at, "not forwarded"))?;
+            ensure!(answer.client.ip() == family.address(Place::Remote), "{answer:?}");
+            moved.ensure_carried_by(&[BY_TC, "port-in published-reply"])?;
+            scene.netmap.settle()?;
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What is refused whatever is published.
 
 use super::{Env, Family, parse::Internet};
-use crate::maps::{Hook, Reason};
+use crate::maps::{Hook, Ip as _, Reason};
 
 /// Refuses loopback addresses on a wire or from a container: "addresses of this form MUST NOT appear outside a host"
 /// (RFC 1122, 3.2.1.3 g; RFC 4291, 2.5.3).
@@ -28,6 +28,11 @@ pub(super) fn stray<E: Env>(env: &E, hook: Hook, internet: &Internet<E::Ip>, why
 /// Whether the host would route it to a container: from outside, or from another bridge.
 #[inline(always)]
 fn reaches_container<E: Env>(env: &E, hook: Hook, internet: &Internet<E::Ip>) -> bool {
+    // "Routers must not forward" what a link-local address sends (RFC 4291, 2.5.6): it is for a neighbour, and a container
+    // asks another with it whether it is still there (RFC 4861, 7.3.3).
+    if E::Ip::HAS_ZONES && internet.src.is_link_local() {
+        return false;
+    }
     let Some(network) = env.network(internet.dst) else {
         return false;
     };

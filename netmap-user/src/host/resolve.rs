@@ -11,7 +11,7 @@ use netlink_packet_route::{
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
 };
 use netmap_common::maps::IfIndex;
-use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage};
 use tokio::time::Instant;
 
 use super::place::Ask;
@@ -105,7 +105,8 @@ impl Resolver {
 }
 
 /// The message that makes the kernel resolve `address`: what `ip neigh replace ADDRESS dev BRIDGE use` sends, or
-/// `... lladdr MAC nud probe` to verify a link-layer address. It asks for no answer.
+/// `... lladdr MAC nud probe` to verify a link-layer address. It is acknowledged, although nobody reads that: the
+/// connection sends one message whenever it is woken, so that without it of many questions all but one would wait.
 pub(super) fn question(address: IpAddr, ask: &Ask) -> NetlinkMessage<RouteNetlinkMessage> {
     let mut neighbour = NeighbourMessage::default();
     let (family, address) = match address {
@@ -126,7 +127,7 @@ pub(super) fn question(address: IpAddr, ask: &Ask) -> NetlinkMessage<RouteNetlin
         }
     }
     let mut message = NetlinkMessage::from(RouteNetlinkMessage::NewNeighbour(neighbour));
-    message.header.flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE;
+    message.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
     message
 }
 

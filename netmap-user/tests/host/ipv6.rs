@@ -60,6 +60,22 @@ fn the_first_view_shows_what_there_is_of_ipv6() {
 }
 
 #[test]
+fn containers_that_are_published_as_one_are_all_found() {
+    let lab = dual();
+    container(&lab);
+    let wanted: BTreeSet<_> = (2..18).map(|last| ip(&format!("fd00:1::{last}"))).collect();
+    for address in &wanted {
+        lab.ip("c", &format!("addr replace {address}/64 dev eth0 nodad"));
+    }
+    lab.inside(async {
+        let mut host = open().await;
+        host.want(wanted.iter().copied().chain([IpAddr::V4(C1)]).collect());
+        until(&mut host, "endpoints", |view| view.unresolved.is_empty()).await;
+        assert_eq!(host.view().v6.endpoints.len(), wanted.len());
+    });
+}
+
+#[test]
 fn a_published_container_is_found_by_neighbour_discovery() {
     let lab = dual();
     container(&lab);

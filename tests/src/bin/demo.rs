@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: every IPv4 scenario with real traffic, who carried it and which address the container saw.
+//! `cargo xtask demo`: every scenario with real traffic, who carried it and which address the container saw.
 //!
 //! Makes a host, containers and a remote host out of network namespaces, runs netmap in the host, publishes ports with
 //! its command line, and removes all of it at the end, also after Ctrl-C. With `--keep` it stays up until then.
@@ -11,17 +11,16 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use netmap_tests::{
-    Moved, Scene,
-    refusals::REFUSALS,
-    rows::{self, Outcome, ROWS},
-    scene::{PUBLISHED, Transport},
+    Family, Moved, Options, Scene, ipv6, refusals,
+    rows::{self, Outcome},
+    scene::{PUBLISHED, Transport, V4_ONLY},
     topology::{C1, HOST},
 };
 
 const USAGE: &str = "\
 Usage: cargo xtask demo [--keep]
 
-Sends real traffic through every IPv4 scenario of netmap, in network namespaces of its own.
+Sends real traffic through every scenario of netmap, in network namespaces of its own.
 
   --keep   leave everything up for exploring, until Ctrl-C";
 
@@ -81,7 +80,10 @@ fn demonstrate(keep: bool) -> Result<bool> {
 
     let start = Instant::now();
     println!("Making a host, two bridges, three containers and a remote host out of network namespaces ...");
-    let mut scene = match Scene::new() {
+    let mut scene = match Scene::with(Options {
+        ipv6: true,
+        ..Options::default()
+    }) {
         Ok(scene) => scene,
         Err(error) => return unless_interrupted(Err(error)),
     };
@@ -92,7 +94,12 @@ fn demonstrate(keep: bool) -> Result<bool> {
         start.elapsed().as_secs_f32()
     );
     for transport in Transport::ALL {
-        println!("$ netmap publish {PUBLISHED}:80/{} --to {C1}", transport.name());
+        let transport = transport.name();
+        println!(
+            "$ netmap publish {PUBLISHED}:80/{transport} --to {C1} --to {}",
+            ipv6::C1
+        );
+        println!("$ netmap publish {V4_ONLY}:80/{transport} --to {C1}");
     }
     let all_right = play(&scene, &interrupts).and_then(|failures| {
         show(&scene)?;
@@ -120,6 +127,7 @@ fn play(scene: &Scene, interrupts: &Receiver<()>) -> Result<u32> {
     println!();
     print_line(
         "row",
+        "",
         "scenario",
         "over",
         "carried by (netmap's own counters)",
@@ -127,23 +135,28 @@ fn play(scene: &Scene, interrupts: &Receiver<()>) -> Result<u32> {
         "",
     );
     let mut failures = 0;
-    let mut judge =
-        |row: &str, what: &str, over: &str, result: Result<(String, String)>, verdict: Result<()>| {
-            let (by, seen) = result.unwrap_or_default();
-            print_line(
-                row,
-                what,
-                over,
-                &by,
-                &seen,
-                if verdict.is_ok() { "ok" } else { "WRONG" },
-            );
-            if let Err(error) = verdict {
-                failures += 1;
-                println!("      {error:#}");
-            }
-        };
-    for row in ROWS {
+    let mut judge = |row: &str,
+                     family: Family,
+                     what: &str,
+                     over: &str,
+                     result: Result<(String, String)>,
+                     verdict: Result<()>| {
+        let (by, seen) = result.unwrap_or_default();
+        print_line(
+            row,
+            family.name(),
+            what,
+            over,
+            &by,
+            &seen,
+            if verdict.is_ok() { "ok" } else { "WRONG" },
+        );
+        if let Err(error) = verdict {
+            failures += 1;
+            println!("      {error:#}");
+        }
+    };
+    for row in rows::all(scene) {
         for transport in Transport::ALL {
             check(interrupts)?;
             let (over, outcome) = match transport {
@@ -151,13 +164,23 @@ fn play(scene: &Scene, interrupts: &Receiver<()>) -> Result<u32> {
                 Transport::Udp => ("udp", row.observe(scene, transport)),
             };
             let (shown, verdict) = told(outcome, |outcome| row.judge(scene, outcome));
-            judge(&row.number.to_string(), row.what, over, Ok(shown), verdict);
+            judge(
+                &row.number.to_string(),
+                row.family,
+                row.what,
+                over,
+                Ok(shown),
+                verdict,
+            );
         }
     }
-    check(interrupts)?;
-    let (shown, verdict) = told(rows::observe_ping(scene, 7), rows::judge_ping);
-    judge("7", "c1 -> remote", "ping", Ok(shown), verdict);
-    for refusal in REFUSALS {
+    for family in Family::ALL {
+        check(interrupts)?;
+        let outcome = rows::observe_ping(scene, family, 7);
+        let (shown, verdict) = told(outcome, |outcome| rows::judge_ping(family, outcome));
+        judge("7", family, "c1 -> remote", "ping", Ok(shown), verdict);
+    }
+    for refusal in refusals::all(scene) {
         check(interrupts)?;
         let (by, verdict) = match refusal.observe(scene) {
             Ok(moved) => (
@@ -168,6 +191,7 @@ fn play(scene: &Scene, interrupts: &Receiver<()>) -> Result<u32> {
         };
         judge(
             "8",
+            refusal.attempt.family(),
             refusal.what,
             refusal.attempt.name(),
             Ok((by, "-".to_owned())),
@@ -209,8 +233,8 @@ fn check(interrupts: &Receiver<()>) -> Result<()> {
     }
 }
 
-fn print_line(row: &str, what: &str, over: &str, by: &str, seen: &str, verdict: &str) {
-    println!("{row:<4}{what:<38}{over:<6}{by:<50}{seen:<15}{verdict}");
+fn print_line(row: &str, family: &str, what: &str, over: &str, by: &str, seen: &str, verdict: &str) {
+    println!("{row:<4}{family:<6}{what:<40}{over:<6}{by:<50}{seen:<15}{verdict}");
 }
 
 /// Prints what netmap itself lists.
@@ -231,6 +255,7 @@ fn invite(scene: &Scene) {
         "\nThe lab stays up until Ctrl-C. In another shell, as root:\n\n\
          # the remote host asks for a page of c1, then has a shell\n\
          {remote} curl http://{HOST}:{PUBLISHED}/\n\
+         {remote} curl http://[{host6}]:{PUBLISHED}/\n\
          {remote} bash\n\
          # the containers\n\
          {c1} bash    # {C1}, the published one\n\
@@ -239,6 +264,7 @@ fn invite(scene: &Scene) {
          # the host, where netmap runs\n\
          {host} env NETMAP_SOCKET={socket} NETMAP_PIN_DIR={pins} PATH=\"{binary}:$PATH\" bash\n\
          #   there: netmap ports | flows | stats | status, curl http://127.0.0.1:{PUBLISHED}/",
+        host6 = ipv6::HOST,
         remote = enter(&lab.remote),
         c1 = enter(&lab.c1),
         c1b = enter(&lab.c1b),
