@@ -42,16 +42,11 @@ fn translate<A: Tables>(ctx: &XdpContext, mut frame: Frame, part: Part) -> u32 {
     let kernel = Kernel::<_, A>::new(Sender::new::<A>(frame.nic()));
     match nat::process_part(&mut frame, &kernel, Hook::UplinkIn, part) {
         // What has no ports of its own is TC's anyway.
-        Ok(Step::Next(Part::Open)) => {
-            maps::go_on_xdp(ctx, Part::Open);
+        Ok(Step::Next(Part::Other)) => XDP_PASS,
+        Ok(Step::Next(part)) => {
+            maps::go_on_xdp(ctx, part);
             XDP_PASS
         }
-        // With the flow that it has just opened.
-        Ok(Step::Next(Part::Known)) => {
-            maps::go_on_xdp(ctx, Part::Known);
-            XDP_PASS
-        }
-        Ok(Step::Next(_)) => XDP_PASS,
         Ok(Step::Done(carried)) => send::<A>(&mut frame, carried),
         Err(reason) => match reason.class() {
             // TC tells the sender.

@@ -29,3 +29,5 @@ pub mod proxy;
 pub mod publish;
 pub mod spec;
 pub mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;

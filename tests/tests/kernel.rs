@@ -31,7 +31,7 @@ fn ports_towards_one_destination_last_to_the_end_of_the_pool() -> Result<()> {
         let failed = || {
             Ok::<_, anyhow::Error>(
                 programs
-                    .tables
+                    .common
                     .count(Hook::PortIn, Reason::PortsExhausted)?
                     .packets,
             )
@@ -68,7 +68,7 @@ fn a_run_of_ports_that_clients_keep_leaves_the_others_to_be_found() -> Result<()
             }
         }
         let failed = programs
-            .tables
+            .common
             .count(Hook::PortIn, Reason::PortsExhausted)?
             .packets;
         ensure!(failed == 0, "{failed} of 25,938 flows failed");
@@ -100,7 +100,7 @@ fn fill(capacity: usize) -> Result<()> {
         let refused = open(&programs, client(number))?;
         ensure!(refused.verdict == DROP, "{refused:?}");
     }
-    ensure!(programs.tables.count(Hook::PortIn, Reason::TableFull)?.packets == 32);
+    ensure!(programs.common.count(Hook::PortIn, Reason::TableFull)?.packets == 32);
     let flows = programs.tables.flows()?;
     ensure!(flows.len() == 64, "{} entries", flows.len());
     ensure_whole(&flows)?;

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod lint;
 mod object;
 mod packages;
@@ -11,7 +12,7 @@ mod stages;
 mod test;
 mod toolchain;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +40,17 @@ enum Task {
     Test {
         /// Run only tests whose names contain one of these, and no lint
         names: Vec<String>,
+    },
+    /// Tries inputs without end on what must hold for all of them; see fuzz/
+    Fuzz {
+        /// Which target; all of them if none is named
+        target: Option<fuzz::Target>,
+        /// How long each runs
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Show the target this input instead
+        #[arg(long, value_name = "FILE", requires = "target")]
+        replay: Option<PathBuf>,
     },
     /// Builds netmap and shows it at work between network namespaces of its own
     Demo {
@@ -68,6 +80,11 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Build { release } => build::run(release)?,
         Task::Lint => lint::run()?,
         Task::Test { names } => return test::run(&names),
+        Task::Fuzz {
+            target,
+            seconds,
+            replay,
+        } => fuzz::run(target, seconds, replay.as_deref())?,
         Task::Demo { arguments } => demo::run(&arguments)?,
         Task::Bench { arguments } => bench::run(&arguments)?,
     }

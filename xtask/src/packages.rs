@@ -70,6 +70,13 @@ pub(crate) const BENCH_TOOLS: [Tool; 2] = [
     },
 ];
 
+/// What only fuzzing calls.
+pub(crate) const FUZZ_TOOLS: [Tool; 1] = [Tool {
+    program: "c++",
+    package: "g++",
+    reason: "compiles libFuzzer",
+}];
+
 /// Holds docker-proxy. It is only unpacked: once installed, it would run a daemon that changes the machine's network.
 pub(crate) const DOCKER: &str = "docker.io";
 

@@ -1,15 +1,21 @@
 //! `cargo xtask test`: everything that CI runs.
 
-use std::process::{Command, ExitCode};
+use std::{
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use anyhow::ensure;
 
 use crate::{
     bench,
     build::{self, cargo},
-    lint, packages, setup,
+    fuzz, lint, packages, setup,
     stages::Stages,
 };
+
+/// How long each fuzz target runs.
+const FUZZING: Duration = Duration::from_secs(60);
 
 /// Runs all stages, or only the tests whose names contain one of `names`.
 pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
@@ -38,6 +44,12 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
         tests.args(["--exclude", package]);
     }
     stages.test("unit and property tests", filtered(&mut tests, names, &[]));
+
+    if names.is_empty() {
+        for target in fuzz::Target::ALL {
+            stages.run(target.stage(), || fuzz::run_one(target, FUZZING));
+        }
+    }
 
     let built = stages.run("build of netmap", || {
         Ok((build::netmap(true)?, build::ebpf_object()?))

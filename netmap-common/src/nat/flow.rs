@@ -105,10 +105,14 @@ fn judge<'place, E: Env>(
 /// Whether a packet counts for the flow at this hook: what is forged elsewhere neither keeps it alive nor resets it.
 #[inline(always)]
 fn counts_at<A: Family>(hook: Hook, flow: &Flow<A>) -> bool {
-    let comes_in = flow
-        .kind()
-        .is_some_and(|kind| comes_in_at(hook, kind, flow.side()));
-    comes_in && is_carried_at(hook, flow)
+    comes_in(hook, flow) && is_carried_at(hook, flow)
+}
+
+/// Whether packets of the flow's direction come in where the hook is.
+#[inline(always)]
+pub(super) fn comes_in<A: Family>(hook: Hook, flow: &Flow<A>) -> bool {
+    flow.kind()
+        .is_some_and(|kind| comes_in_at(hook, kind, flow.side()))
 }
 
 /// What a hook leaves to another is that one's to record.
@@ -120,12 +124,17 @@ fn sends<E: Env>(env: &E, flow: &Flow<E::Ip>) -> bool {
 /// Whether packets of this kind and direction come in where the hook is. Elsewhere the addresses are forged, or another
 /// flow's.
 #[inline(always)]
-const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
+pub(super) const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
     let from_outside = matches!(
         (kind, side),
         (Kind::Published | Kind::Direct, Side::Original) | (Kind::Egress, Side::Reply)
     );
-    matches!(hook, Hook::UplinkIn) == from_outside
+    match hook {
+        Hook::UplinkIn => from_outside,
+        // What goes from one container to another has no business there.
+        Hook::UplinkOut => !from_outside && matches!(kind, Kind::Published | Kind::Direct | Kind::Egress),
+        _ => !from_outside,
+    }
 }
 
 /// Whether it comes by another container's port than the flow's own. What reaches the bridge's hook has passed some port.

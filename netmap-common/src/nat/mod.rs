@@ -190,7 +190,7 @@ fn open<'place, E: Env>(
         return Err(Reason::LeftToTc);
     }
     limits::admit(env, datagram, wish)?;
-    ports::claim(env, datagram, wish)?;
+    ports::claim(env, hook, datagram, wish)?;
     limits::count(env, datagram, wish);
     *place = wish.to;
     Ok(Translation {

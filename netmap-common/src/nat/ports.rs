@@ -3,10 +3,10 @@
 //! The insert fails where the key exists, so two CPUs cannot both take a port, and the same port serves as many
 //! destinations as there are (endpoint-dependent mapping, RFC 4787, 4.1).
 
-use super::{Datagram, Env, Family, HostSocket, InsertError};
+use super::{Datagram, Env, Family, HostSocket, InsertError, flow};
 use crate::maps::{
-    Flow, FlowKey, Generation, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId, Seconds,
-    Side, TcpSeen, Way,
+    Flow, FlowKey, Generation, Hook, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId,
+    Seconds, Side, TcpSeen, Way,
 };
 
 /// A flow that wants to be, and once claimed, is. Zeros are a value of it: it lies where a program has room.
@@ -120,6 +120,7 @@ const TRIES: u32 = 32;
 #[inline(never)]
 pub(super) fn claim<E: Env>(
     env: &E,
+    hook: Hook,
     datagram: &Datagram<E::Ip>,
     wish: &mut Wish<E::Ip>,
 ) -> Result<(), Reason> {
@@ -139,7 +140,7 @@ pub(super) fn claim<E: Env>(
     }
     match env.insert(&datagram.key, flow) {
         Ok(()) => Ok(()),
-        Err(_) => follow_winner(env, &datagram.key, wish, nonce),
+        Err(_) => follow_winner(env, hook, &datagram.key, wish, nonce),
     }
 }
 
@@ -165,10 +166,12 @@ fn draft_reply<A: Family>(wish: &mut Wish<A>, key: &FlowKey<A>, now: Seconds, no
 }
 
 /// Another CPU has decided for this flow, if the table is not full: its decision stands. It may be ours, which it adopted;
-/// then the answers' entry is its twin and stays.
+/// then the answers' entry is its twin and stays. What does not come in at this hook is another flow's entry, whose
+/// answers have the same addresses: there is no room for this one beside it.
 #[inline(never)]
 fn follow_winner<E: Env>(
     env: &E,
+    hook: Hook,
     key: &FlowKey<E::Ip>,
     wish: &mut Wish<E::Ip>,
     nonce: u32,
@@ -177,7 +180,12 @@ fn follow_winner<E: Env>(
     if winner.is_none_or(|winner| winner.nonce != nonce) {
         env.remove(&wish.to.reversed(), nonce);
     }
-    wish.to = winner.ok_or(Reason::TableFull)?.to;
+    let winner = winner.ok_or(Reason::TableFull)?;
+    // An entry that does not count where this packet came in is no decision about it.
+    if !flow::comes_in(hook, &winner) {
+        return Err(Reason::SpoofedSource);
+    }
+    wish.to = winner.to;
     Ok(())
 }
 

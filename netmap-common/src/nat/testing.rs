@@ -14,7 +14,7 @@ use crate::maps::{
 };
 
 /// Tables, clock and surroundings of a host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct World<A: Ip = Address> {
     /// The interface whose hook runs.
     pub arrival: Cell<IfIndex>,

@@ -14,7 +14,7 @@
 //! daemon stops. One request a connection.
 
 pub mod client;
-mod routes;
+pub(crate) mod routes;
 pub mod server;
 pub mod socket;
 pub mod types;

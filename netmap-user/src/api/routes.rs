@@ -43,9 +43,6 @@ pub(super) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Rou
 
 async fn publish(State(daemon): State<Daemon>, body: Body) -> Result<Response, Refused> {
     let request: PublishRequest = daemon.read(body).await?;
-    for binding in &request.bindings {
-        spec::check(binding).map_err(|error| Refused::malformed(format!("{binding}: {error}")))?;
-    }
     daemon
         .ask(|answer| Command::Publish(request, answer))
         .await?
@@ -54,9 +51,6 @@ async fn publish(State(daemon): State<Daemon>, body: Body) -> Result<Response, R
 
 async fn unpublish(State(daemon): State<Daemon>, body: Body) -> Result<Response, Refused> {
     let request: UnpublishRequest = daemon.read(body).await?;
-    for named in &request.published {
-        spec::check_host_ports(named).map_err(|error| Refused::malformed(format!("{named}: {error}")))?;
-    }
     daemon
         .ask(|answer| Command::Unpublish(request, answer))
         .await?
@@ -82,9 +76,38 @@ async fn wrong_method() -> Refused {
     )
 }
 
+/// What a body may hold.
+pub(crate) trait Request: DeserializeOwned {
+    /// What the types do not say: one sentence about what is wrong.
+    fn check(&self) -> Result<(), String>;
+}
+
+impl Request for PublishRequest {
+    fn check(&self) -> Result<(), String> {
+        self.bindings
+            .iter()
+            .try_for_each(|binding| spec::check(binding).map_err(|error| format!("{binding}: {error}")))
+    }
+}
+
+impl Request for UnpublishRequest {
+    fn check(&self) -> Result<(), String> {
+        self.published
+            .iter()
+            .try_for_each(|named| spec::check_host_ports(named).map_err(|error| format!("{named}: {error}")))
+    }
+}
+
+/// Reads a body; one sentence about what is wrong with it.
+pub(crate) fn parse<T: Request>(body: &[u8]) -> Result<T, String> {
+    let request: T =
+        serde_json::from_slice(body).map_err(|error| format!("the request is malformed: {error}"))?;
+    request.check().map(|()| request)
+}
+
 impl Daemon {
     /// The request in a body that arrives in time and is not too long.
-    async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<T, Refused> {
+    async fn read<T: Request>(&self, body: Body) -> Result<T, Refused> {
         let body = Limited::new(body, MAX_BODY).collect();
         let Ok(body) = time::timeout(self.patience, body).await else {
             return Err(Refused::new(
@@ -99,8 +122,7 @@ impl Daemon {
             }
             Refused::malformed(format!("the request's body cannot be read: {error}"))
         })?;
-        serde_json::from_slice(&body.to_bytes())
-            .map_err(|error| Refused::malformed(format!("the request is malformed: {error}")))
+        parse(&body.to_bytes()).map_err(Refused::malformed)
     }
 
     /// The answer of the daemon's loop.

@@ -9,7 +9,7 @@ use crate::{
 
 /// A list that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BatchError {
+pub(crate) enum BatchError {
     /// The file.
     #[error("{file} cannot be read: {source}")]
     Read {
@@ -35,7 +35,7 @@ pub(super) enum BatchError {
 
 /// What is wrong with a line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LineError {
+pub(crate) enum LineError {
     /// One of its words.
     #[error(transparent)]
     Spec(#[from] SpecError),
@@ -49,34 +49,53 @@ pub(super) enum LineError {
 
 /// The bindings that a file lists.
 pub(super) fn bindings(file: &Path) -> Result<Vec<Binding>, BatchError> {
-    let lines = read(file, line_bindings)?;
+    let (name, text) = read(file)?;
+    bindings_in(name, &text)
+}
+
+/// The bindings that the text of a file of this name lists.
+pub(crate) fn bindings_in(name: String, text: &str) -> Result<Vec<Binding>, BatchError> {
+    let lines = parse(name, text, line_bindings)?;
     Ok(lines.into_iter().flatten().collect())
 }
 
 /// The published sides that a file lists.
 pub(super) fn published(file: &Path) -> Result<Vec<HostPorts>, BatchError> {
-    read(
-        file,
-        |line| match line.split_whitespace().collect::<Vec<_>>()[..] {
-            [spec] => Ok(HostPorts::from_str(spec)?),
-            _ => Err(LineError::Unpublish(line.to_owned())),
-        },
-    )
+    let (name, text) = read(file)?;
+    published_in(name, &text)
 }
 
-fn read<T>(file: &Path, parse: impl Fn(&str) -> Result<T, LineError>) -> Result<Vec<T>, BatchError> {
+/// The published sides that the text of a file of this name lists.
+pub(crate) fn published_in(name: String, text: &str) -> Result<Vec<HostPorts>, BatchError> {
+    parse(name, text, |line| {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [spec] => Ok(HostPorts::from_str(spec)?),
+            _ => Err(LineError::Unpublish(line.to_owned())),
+        }
+    })
+}
+
+/// A file's name and text.
+fn read(file: &Path) -> Result<(String, String), BatchError> {
     let (name, text) = if file == Path::new("-") {
         ("stdin".to_owned(), io::read_to_string(io::stdin()))
     } else {
         (file.display().to_string(), fs::read_to_string(file))
     };
-    let text = text.map_err(|source| BatchError::Read {
-        file: name.clone(),
-        source,
-    })?;
-    let items = lines(&text)
+    match text {
+        Ok(text) => Ok((name, text)),
+        Err(source) => Err(BatchError::Read { file: name, source }),
+    }
+}
+
+fn parse<T>(
+    name: String,
+    text: &str,
+    item: impl Fn(&str) -> Result<T, LineError>,
+) -> Result<Vec<T>, BatchError> {
+    let items = lines(text)
         .map(|(line, words)| {
-            parse(words).map_err(|source| BatchError::Line {
+            item(words).map_err(|source| BatchError::Line {
                 file: name.clone(),
                 line,
                 source,

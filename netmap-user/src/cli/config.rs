@@ -81,7 +81,16 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
-        toml::from_str(&text).map_err(|error| {
+        Self::parse(path, &text)
+    }
+
+    /// Reads the text of a file that is at `path`.
+    ///
+    /// # Errors
+    ///
+    /// It is not TOML, has a key that is not known or a value that is refused.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let before = text.bytes().take(at);
             ConfigError::Invalid {

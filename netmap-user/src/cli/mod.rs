@@ -4,7 +4,7 @@
 //! stderr as `netmap: sentence`. Exit status: 0 done, 1 failed, 2 wrong usage.
 
 pub mod args;
-mod batch;
+pub(crate) mod batch;
 pub mod config;
 mod down;
 mod failure;

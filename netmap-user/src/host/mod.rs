@@ -15,6 +15,8 @@ mod role;
 mod snapshot;
 mod tables;
 mod takers;
+#[cfg(feature = "testing")]
+pub(crate) mod testing;
 mod view;
 mod watch;
 mod wire;

@@ -100,7 +100,7 @@ impl Watch {
 
 impl Heard {
     /// Takes in one datagram, which may hold several messages.
-    fn take(&mut self, mut datagram: &[u8]) {
+    pub(super) fn take(&mut self, mut datagram: &[u8]) {
         while !datagram.is_empty() {
             let Ok(buffer) = NetlinkBuffer::new_checked(datagram) else {
                 self.loss = true;

@@ -18,15 +18,14 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use netmap_common::maps::{
-    Flow, FlowKey, Generation, Hook, IfIndex, Kind, Port, Protocol, RuleId, Side, Way,
+    Address, Address6, Flow, FlowKey, Generation, Hook, IfIndex, Kind, Port, Protocol, RuleId, Side, Way,
 };
 use netmap_tests::{
     ground::BPFFS,
     programs::{
         Frame, HOOKS, Programs, REDIRECT, XDP_REDIRECT, flag, object, program_name,
         scenery::{
-            self, Scenery,
-            address::{C1, FAR, HOST},
+            self, Places, Scenery,
             interface::{UP0, VC1},
         },
     },
@@ -43,7 +42,7 @@ fn main() -> Result<()> {
         Vec::new()
     });
     Scenery::run(|_| {
-        let mut programs = Programs::load(&scenery::world())?;
+        let mut programs = Programs::load_both(&scenery::world(), &scenery::world())?;
         sizes(&programs, &stacks)?;
         println!(
             "\nTime of one packet: median of {RUNS} runs of {ROUNDS} rounds each, and the fastest run.\n"
@@ -51,7 +50,7 @@ fn main() -> Result<()> {
         println!("{:<42} {:>9} {:>9}", "packet", "median", "fastest");
         for hook in [Hook::UplinkIn, Hook::UplinkXdp, Hook::PortIn] {
             let arrival = if hook == Hook::PortIn { VC1 } else { UP0 };
-            let mut arp = Frame::new(FlowKey::default(), 0).bytes()?;
+            let mut arp = Frame::new(<FlowKey>::default(), 0).bytes()?;
             arp[12..14].copy_from_slice(&[0x08, 0x06]);
             report(
                 &programs,
@@ -60,29 +59,37 @@ fn main() -> Result<()> {
                 &format!("{}, not IPv4", hook.name()),
             )?;
         }
-        for protocol in [Protocol::Udp, Protocol::Tcp] {
-            for shuttle in shuttles(protocol) {
-                shuttle.measure(&mut programs)?;
-            }
-        }
-        Ok(())
+        established::<Address>(&mut programs, "")?;
+        established::<Address6>(&mut programs, " IPv6")
     })
 }
 
+fn established<A: Places>(programs: &mut Programs, family: &str) -> Result<()> {
+    for protocol in [Protocol::Udp, Protocol::Tcp] {
+        for shuttle in shuttles::<A>(protocol, family) {
+            shuttle.measure(programs)?;
+        }
+    }
+    Ok(())
+}
+
 /// A flow and the one that undoes it, as one direction's hook sees them.
-struct Shuttle {
+struct Shuttle<A: Places> {
     name: String,
     place: (Hook, IfIndex),
-    there: FlowKey,
-    back: FlowKey,
-    entry: Flow,
+    there: FlowKey<A>,
+    back: FlowKey<A>,
+    entry: Flow<A>,
 }
 
 /// Both directions of a published port, and of a container's way out.
-fn shuttles(protocol: Protocol) -> Vec<Shuttle> {
+fn shuttles<A: Places>(protocol: Protocol, family: &str) -> Vec<Shuttle<A>> {
     let key = |src, src_port, dst, dst_port| FlowKey::new(protocol, src, Port(src_port), dst, Port(dst_port));
-    let published = (key(FAR, 40_000, HOST, 8_080), key(FAR, 40_000, C1, 80));
-    let egress = (key(C1, 40_000, FAR, 53), key(HOST, 1_025, FAR, 53));
+    let published = (
+        key(A::FAR, 40_000, A::HOST, 8_080),
+        key(A::FAR, 40_000, A::C1, 80),
+    );
+    let egress = (key(A::C1, 40_000, A::FAR, 53), key(A::HOST, 1_025, A::FAR, 53));
     // Rule 1 is TCP's port 8080, rule 2 UDP's.
     let rule = RuleId(if protocol == Protocol::Tcp { 1 } else { 2 });
     let inwards = ((Hook::UplinkIn, UP0), Way::Peer, VC1);
@@ -90,7 +97,7 @@ fn shuttles(protocol: Protocol) -> Vec<Shuttle> {
     // To another source address, for XDP asks the kernel who is the neighbour with the destination's: the container,
     // in both directions of the shuttle.
     let off_the_wire = ((Hook::UplinkXdp, UP0), Way::Peer, VC1);
-    let near = (key(FAR, 40_000, C1, 8_080), key(FAR, 40_000, C1, 80));
+    let near = (key(A::FAR, 40_000, A::C1, 8_080), key(A::FAR, 40_000, A::C1, 80));
     [
         (Kind::Published, Side::Original, rule, published, inwards),
         (Kind::Published, Side::Original, rule, near, off_the_wire),
@@ -100,7 +107,12 @@ fn shuttles(protocol: Protocol) -> Vec<Shuttle> {
     ]
     .into_iter()
     .map(|(kind, side, rule, (there, back), (place, way, out))| Shuttle {
-        name: format!("{}, {protocol} {} {}", place.0.name(), kind.name(), name(side)),
+        name: format!(
+            "{},{family} {protocol} {} {}",
+            place.0.name(),
+            kind.name(),
+            name(side)
+        ),
         place,
         there,
         back,
@@ -118,19 +130,19 @@ fn shuttles(protocol: Protocol) -> Vec<Shuttle> {
     .collect()
 }
 
-impl Shuttle {
+impl<A: Places> Shuttle<A> {
     fn measure(&self, programs: &mut Programs) -> Result<()> {
         let Self {
             there, back, entry, ..
         } = *self;
-        programs.tables.clear_flows()?;
+        A::tables(programs).clear_flows()?;
         for (from, to) in [(there, back), (back, there)] {
-            programs.tables.set_flow(from, Flow { to, ..entry })?;
+            A::tables(programs).set_flow(from, Flow { to, ..entry })?;
             let twin = Flow {
                 to: from.reversed(),
                 ..entry
             };
-            programs.tables.set_flow(to.reversed(), twin)?;
+            A::tables(programs).set_flow(to.reversed(), twin)?;
         }
         let frame = Frame {
             ttl: 255,
@@ -153,7 +165,11 @@ impl Shuttle {
             self.name
         );
         report(programs, self.place, &frame.bytes()?, &self.name)?;
-        let seen: u64 = programs.tables.flows()?.values().map(|flow| flow.packets).sum();
+        let seen: u64 = A::tables(programs)
+            .flows()?
+            .values()
+            .map(|flow| flow.packets)
+            .sum();
         ensure!(
             seen == 1 + RUNS as u64 * u64::from(ROUNDS),
             "{}: only {seen} rounds met a flow",
@@ -179,20 +195,22 @@ fn report(programs: &Programs, (hook, arrival): (Hook, IfIndex), frame: &[u8], n
 
 fn sizes(programs: &Programs, stacks: &[(String, String)]) -> Result<()> {
     println!(
-        "{:<12} {:>12} {:>12}  stack, a frame each",
+        "{:<18} {:>12} {:>12}  stack, a frame each",
         "program", "instructions", "jited bytes"
     );
     for hook in HOOKS {
-        let name = program_name(hook);
-        let info = programs.program(hook)?.info()?;
-        let stack = stacks.iter().find(|(program, _)| program == name);
-        println!(
-            "{name:<12} {:>12} {:>12}  {}",
-            info.verified_instruction_count()
-                .map_or("-".to_owned(), |count| count.to_string()),
-            info.size_jitted(),
-            stack.map_or("-", |(_, depth)| depth)
-        );
+        let whole = (program_name(hook), programs.program(hook)?);
+        for (name, program) in [whole].into_iter().chain(programs.parts(hook)) {
+            let info = program.info()?;
+            let stack = stacks.iter().find(|(program, _)| program == name);
+            println!(
+                "{name:<18} {:>12} {:>12}  {}",
+                info.verified_instruction_count()
+                    .map_or("-".to_owned(), |count| count.to_string()),
+                info.size_jitted(),
+                stack.map_or("-", |(_, depth)| depth)
+            );
+        }
     }
     println!("\ninstructions: how many the verifier went through, of 1,000,000 at most");
     Ok(())
@@ -229,7 +247,7 @@ fn stack_depths(object: &Path) -> Result<Vec<(String, String)>> {
     Ok(depths)
 }
 
-const fn reversed((there, back): (FlowKey, FlowKey)) -> (FlowKey, FlowKey) {
+fn reversed<A: Places>((there, back): (FlowKey<A>, FlowKey<A>)) -> (FlowKey<A>, FlowKey<A>) {
     (back.reversed(), there.reversed())
 }
 

@@ -5,6 +5,7 @@
 //! builds can be shown the same tables. [`scenery`] has one, and the network namespace that goes with it.
 
 mod frame;
+mod layout;
 pub mod scenery;
 mod tables;
 
@@ -17,12 +18,13 @@ use aya::{
     programs::{Program, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult, Xdp},
 };
 use netmap_common::{
-    maps::{Hook, IfIndex, Role, Way, name, program, tail},
+    maps::{Address6, Hook, IfIndex, Role, Way, name, program, tail},
     nat::testing::World,
 };
 
-pub use frame::{Frame, flag};
-pub use tables::Tables;
+pub use frame::{Frame, Packets, flag};
+pub use layout::{ETHERNET, Family, set_fragment, transport};
+pub use tables::{Common, Tables};
 
 /// The mark bit that the programs are loaded with, see `netmap run --mark`.
 pub const MARK: u32 = 1 << 20;
@@ -53,8 +55,12 @@ pub const HOOKS: [Hook; 5] = [
 /// The packet programs in the kernel.
 pub struct Programs {
     ebpf: Ebpf,
-    /// Their maps.
+    /// Their maps of IPv4.
     pub tables: Tables,
+    /// Their maps of IPv6.
+    pub tables6: Tables<Address6>,
+    /// What both have.
+    pub common: Common,
 }
 
 /// What a program made of a packet.
@@ -69,13 +75,22 @@ pub struct Outcome {
 }
 
 impl Programs {
-    /// Loads the object with tables as `world` has them.
+    /// Loads the object with IPv4's tables as `world` has them.
     pub fn load(world: &World) -> Result<Self> {
+        Self::load_both(world, &World::default())
+    }
+
+    /// Loads the object with tables as these have them. What both families have, settings and reserved ports, is as it is
+    /// in IPv4's.
+    pub fn load_both(world: &World, world6: &World<Address6>) -> Result<Self> {
         let path = object()?;
         let mut loader = EbpfLoader::new();
         loader.override_global("MARK", &MARK, true);
         if world.flow_capacity != 0 {
             loader.map_max_entries(name::FLOWS, u32::try_from(world.flow_capacity)?);
+        }
+        if world6.flow_capacity != 0 {
+            loader.map_max_entries(name::FLOWS6, u32::try_from(world6.flow_capacity)?);
         }
         let mut ebpf = loader
             .load_file(&path)
@@ -91,6 +106,8 @@ impl Programs {
         }
         load_tails(&mut ebpf)?;
         let tables = Tables::fill(&mut ebpf, world)?;
+        let tables6 = Tables::fill(&mut ebpf, world6)?;
+        let common = Common::fill(&mut ebpf, world)?;
         let mut redirects: DevMapHash<_> = ebpf
             .map_mut(name::REDIRECTS)
             .context("there is no table of redirects")?
@@ -101,7 +118,12 @@ impl Programs {
                 redirects.insert(index.0, index.0, None, 0)?;
             }
         }
-        Ok(Self { ebpf, tables })
+        Ok(Self {
+            ebpf,
+            tables,
+            tables6,
+            common,
+        })
     }
 
     /// Shows a packet to a hook's program, as if it were at the interface `arrival` of this thread's network
@@ -153,6 +175,18 @@ impl Programs {
     pub fn program(&self, hook: Hook) -> Result<&Program> {
         let program = self.ebpf.program(program_name(hook));
         program.context("the object has changed")
+    }
+
+    /// The parts for IPv6 at a hook.
+    pub fn parts(&self, hook: Hook) -> impl Iterator<Item = (&'static str, &Program)> {
+        let tc = tail::TC.into_iter().find(|(at, _)| *at == hook);
+        let names = match tc {
+            Some((_, parts)) => parts.to_vec(),
+            None => tail::XDP.to_vec(),
+        };
+        names
+            .into_iter()
+            .filter_map(|name| Some((name, self.ebpf.program(name)?)))
     }
 
     fn test_run(&self, hook: Hook, options: TestRunOptions<'_>) -> Result<TestRunResult> {

@@ -1,5 +1,4 @@
-//! The programs' maps. aya's marker for keys and values cannot be given to other crates' types, so they go there as
-//! the bytes that they are.
+//! The programs' maps.
 
 use std::collections::BTreeMap;
 
@@ -8,46 +7,47 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, lpm_trie::Key},
 };
-use bytemuck::{Pod, cast};
 use netmap_common::{
     maps::{
-        AllowKey, Count, Endpoint, Flow, FlowKey, Hook, Interface, Limits, Network, NetworkKey, Port, Reason,
-        Rule, RuleId, Settings, SharedKey, capacity, name,
+        Address, AllowKey, Count, Flow, FlowKey, Hook, NetworkKey, Port, Reason, Rule, RuleId, Settings,
+        SharedKey, capacity, name,
     },
-    nat::{Env as _, testing::World},
+    nat::{Env as _, Family, testing::World},
 };
 
-type Hash<const K: usize, const V: usize> = HashMap<MapData, [u8; K], [u8; V]>;
-type Cells<const V: usize> = Array<MapData, [u8; V]>;
+/// A key or value as aya wants it, whose own marker a foreign type cannot get.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Raw<T>(T);
 
-const FLOW_KEY: usize = size_of::<FlowKey>();
-const FLOW: usize = size_of::<Flow>();
-const RULE: usize = size_of::<Rule>();
-const SETTINGS: usize = size_of::<Settings>();
-const COUNT: usize = size_of::<Count>();
+// SAFETY: aya's marker says that the bytes may be copied to the kernel and back; `bytemuck::Pod` says that every byte is
+// initialised (no padding) and that every bit pattern is a value.
+unsafe impl<T: bytemuck::Pod> aya::Pod for Raw<T> {}
 
-/// The maps that change while programs run.
-pub struct Tables {
-    flows: Hash<FLOW_KEY, FLOW>,
-    rules: Cells<RULE>,
-    settings: Cells<SETTINGS>,
-    counters: PerCpuArray<MapData, [u8; COUNT]>,
+type Hash<K, V> = HashMap<MapData, Raw<K>, Raw<V>>;
+type Cells<V> = Array<MapData, Raw<V>>;
+
+/// The maps of one family that change while programs run.
+pub struct Tables<A: Family = Address> {
+    flows: Hash<FlowKey<A>, Flow<A>>,
+    rules: Cells<Rule<A>>,
 }
 
-impl Tables {
-    /// Takes the maps out of a loaded object and makes them hold what `world` does.
-    pub(super) fn fill(ebpf: &mut Ebpf, world: &World) -> Result<Self> {
+/// The maps that both families have.
+pub struct Common {
+    settings: Cells<Settings>,
+    counters: PerCpuArray<MapData, Raw<Count>>,
+}
+
+impl<A: Family> Tables<A> {
+    /// Takes the family's maps out of a loaded object and makes them hold what `world` does.
+    pub(super) fn fill(ebpf: &mut Ebpf, world: &World<A>) -> Result<Self> {
         surroundings(ebpf, world)?;
         published(ebpf, world)?;
-        let mut limits: Cells<{ size_of::<Limits>() }> = take(ebpf, name::LIMITS)?;
-        limits.set(0, cast::<_, [u8; size_of::<Limits>()]>(world.limits), 0)?;
         let mut tables = Self {
-            flows: take(ebpf, name::FLOWS)?,
-            rules: take(ebpf, name::RULES)?,
-            settings: take(ebpf, name::SETTINGS)?,
-            counters: take(ebpf, name::COUNTERS)?,
+            flows: take(ebpf, A::NAMES.flows)?,
+            rules: take(ebpf, A::NAMES.rules)?,
         };
-        tables.set_settings(world.settings)?;
         for (id, rule) in &*world.rules.borrow() {
             tables.set_rule(*id, *rule)?;
         }
@@ -58,24 +58,22 @@ impl Tables {
     }
 
     /// Every flow entry.
-    pub fn flows(&self) -> Result<BTreeMap<FlowKey, Flow>> {
+    pub fn flows(&self) -> Result<BTreeMap<FlowKey<A>, Flow<A>>> {
         let entries = self.flows.iter();
         entries
-            .map(|entry| entry.map(|(key, flow)| (cast(key), cast(flow))))
+            .map(|entry| entry.map(|(key, flow)| (key.0, flow.0)))
             .collect::<Result<_, _>>()
             .context("cannot read the flow table")
     }
 
     /// Sets a flow entry.
-    pub fn set_flow(&mut self, key: FlowKey, flow: Flow) -> Result<()> {
-        Ok(self
-            .flows
-            .insert(cast::<_, [u8; FLOW_KEY]>(key), cast::<_, [u8; FLOW]>(flow), 0)?)
+    pub fn set_flow(&mut self, key: FlowKey<A>, flow: Flow<A>) -> Result<()> {
+        Ok(self.flows.insert(Raw(key), Raw(flow), 0)?)
     }
 
     /// Removes one flow entry.
-    pub fn remove_flow(&mut self, key: &FlowKey) -> Result<()> {
-        Ok(self.flows.remove(&cast(*key))?)
+    pub fn remove_flow(&mut self, key: &FlowKey<A>) -> Result<()> {
+        Ok(self.flows.remove(&Raw(*key))?)
     }
 
     /// Removes every flow entry.
@@ -87,19 +85,40 @@ impl Tables {
     }
 
     /// Sets a rule.
-    pub fn set_rule(&mut self, id: RuleId, rule: Rule) -> Result<()> {
-        Ok(self.rules.set(id.0, cast::<_, [u8; RULE]>(rule), 0)?)
+    pub fn set_rule(&mut self, id: RuleId, rule: Rule<A>) -> Result<()> {
+        Ok(self.rules.set(id.0, Raw(rule), 0)?)
+    }
+}
+
+impl Common {
+    /// Takes what both families have; it is as `world` has it.
+    pub(super) fn fill<A: Family>(ebpf: &mut Ebpf, world: &World<A>) -> Result<Self> {
+        let mut limits: Cells<_> = take(ebpf, name::LIMITS)?;
+        limits.set(0, Raw(world.limits), 0)?;
+        let mut reserved: Array<_, u64> = take(ebpf, name::RESERVED)?;
+        for index in 0..u32::try_from(capacity::RESERVED)? {
+            let word = world.reserved_word(index);
+            if word != 0 {
+                reserved.set(index, word, 0)?;
+            }
+        }
+        let mut common = Self {
+            settings: take(ebpf, name::SETTINGS)?,
+            counters: take(ebpf, name::COUNTERS)?,
+        };
+        common.set_settings(world.settings)?;
+        Ok(common)
     }
 
     /// Sets the settings.
     pub fn set_settings(&mut self, settings: Settings) -> Result<()> {
-        Ok(self.settings.set(0, cast::<_, [u8; SETTINGS]>(settings), 0)?)
+        Ok(self.settings.set(0, Raw(settings), 0)?)
     }
 
     /// What a hook has counted for a reason, on all CPUs.
     pub fn count(&self, hook: Hook, reason: Reason) -> Result<Count> {
         let values = self.counters.get(&hook.counter(reason), 0)?;
-        let counts = values.iter().map(|bytes| cast::<_, Count>(*bytes));
+        let counts = values.iter().map(|count| count.0);
         Ok(counts.fold(Count::default(), |sum, count| Count {
             packets: sum.packets + count.packets,
             bytes: sum.bytes + count.bytes,
@@ -108,41 +127,34 @@ impl Tables {
 }
 
 /// Interfaces, networks and addresses.
-fn surroundings(ebpf: &mut Ebpf, world: &World) -> Result<()> {
-    let mut locals: Hash<4, 4> = take(ebpf, name::LOCALS)?;
+fn surroundings<A: Family>(ebpf: &mut Ebpf, world: &World<A>) -> Result<()> {
+    let mut locals: Hash<A, u32> = take(ebpf, A::NAMES.locals)?;
     for address in &world.locals {
-        put(&mut locals, *address, 1_u32)?;
+        locals.insert(Raw(*address), Raw(1), 0)?;
     }
-    let mut interfaces: Hash<4, { size_of::<Interface>() }> = take(ebpf, name::INTERFACES)?;
+    let mut interfaces: Hash<_, _> = take(ebpf, A::NAMES.interfaces)?;
     for (index, interface) in &world.interfaces {
-        put(&mut interfaces, *index, *interface)?;
+        interfaces.insert(Raw(*index), Raw(*interface), 0)?;
     }
-    let mut endpoints: Hash<4, { size_of::<Endpoint>() }> = take(ebpf, name::ENDPOINTS)?;
+    let mut endpoints: Hash<_, _> = take(ebpf, A::NAMES.endpoints)?;
     for (address, endpoint) in &world.endpoints {
-        put(&mut endpoints, *address, *endpoint)?;
+        endpoints.insert(Raw(*address), Raw(*endpoint), 0)?;
     }
-    let mut networks: LpmTrie<_, [u8; 4], [u8; size_of::<Network>()]> = take(ebpf, name::NETWORKS)?;
+    let mut networks: LpmTrie<_, _, _> = take(ebpf, A::NAMES.networks)?;
     for (address, length, network) in &world.networks {
-        let key = Key::new(*length, cast(NetworkKey::from(*address)));
-        networks.insert(&key, cast::<_, [u8; size_of::<Network>()]>(*network), 0)?;
-    }
-    let mut reserved: Array<_, u64> = take(ebpf, name::RESERVED)?;
-    for index in 0..u32::try_from(capacity::RESERVED)? {
-        let word = world.reserved_word(index);
-        if word != 0 {
-            reserved.set(index, word, 0)?;
-        }
+        let key = Key::new(*length, Raw(NetworkKey::from(*address)));
+        networks.insert(&key, Raw(*network), 0)?;
     }
     Ok(())
 }
 
 /// What leads from a port to its rule.
-fn published(ebpf: &mut Ebpf, world: &World) -> Result<()> {
-    let mut slots: Array<_, u32> = take(ebpf, name::SLOTS)?;
+fn published<A: Family>(ebpf: &mut Ebpf, world: &World<A>) -> Result<()> {
+    let mut slots: Array<_, u32> = take(ebpf, A::NAMES.slots)?;
     for (index, slot) in &world.slots {
         slots.set(*index, slot.0, 0)?;
     }
-    let mut shared: Hash<{ size_of::<SharedKey>() }, 4> = take(ebpf, name::SHARED)?;
+    let mut shared: Hash<_, _> = take(ebpf, A::NAMES.shared)?;
     for ((host, port, protocol), id) in &world.shared {
         let key = SharedKey {
             host: *host,
@@ -150,18 +162,14 @@ fn published(ebpf: &mut Ebpf, world: &World) -> Result<()> {
             protocol: *protocol,
             pad: 0,
         };
-        put(&mut shared, key, *id)?;
+        shared.insert(Raw(key), Raw(*id), 0)?;
     }
-    let mut allow: LpmTrie<_, [u8; 8], u8> = take(ebpf, name::ALLOW)?;
+    let mut allow: LpmTrie<_, _, u8> = take(ebpf, A::NAMES.allow)?;
     for (id, address, length) in &world.allow {
-        let key = Key::new(32 + *length, cast(AllowKey::new(*id, *address)));
+        let key = Key::new(32 + *length, Raw(AllowKey::new(*id, *address)));
         allow.insert(&key, 1, 0)?;
     }
     Ok(())
-}
-
-fn put<const K: usize, const V: usize>(map: &mut Hash<K, V>, key: impl Pod, value: impl Pod) -> Result<()> {
-    Ok(map.insert(cast::<_, [u8; K]>(key), cast::<_, [u8; V]>(value), 0)?)
 }
 
 fn take<M>(ebpf: &mut Ebpf, name: &str) -> Result<M>

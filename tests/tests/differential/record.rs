@@ -1,19 +1,15 @@
 //! Packets that were translated, and what answers them.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use netmap_common::{
-    maps::{Address, FlowKey, Hook, IfIndex, Port, Protocol},
+    maps::{Address, Address6, FlowKey, Hook, IfIndex, Port, Protocol},
     nat::Verdict,
 };
 use netmap_tests::programs::{
-    Frame,
-    scenery::{
-        address,
-        interface::{BR1, BR2, VC1C, VC2},
-    },
+    ETHERNET, Family, Frame, Packets,
+    scenery::interface::{BR1, BR2, VC1C, VC2},
+    transport,
 };
-
-use crate::offset::{DST, ETHERNET, PROTOCOL, SRC, transport};
 
 /// A packet as it came to a hook, and what it became.
 #[derive(Clone, Debug)]
@@ -26,39 +22,50 @@ pub(crate) struct Record {
 
 impl Record {
     /// The answer to what it became, where it would come.
-    pub(crate) fn answer(&self) -> ((Hook, IfIndex), Vec<u8>) {
+    pub(crate) fn answer(&self) -> Option<((Hook, IfIndex), Vec<u8>)> {
         let mut frame = self.after.clone();
-        swap(&mut frame, SRC, DST, 4);
-        let l4 = transport(&frame);
-        if frame[PROTOCOL] == Protocol::Icmp.number() {
-            frame[l4] = if frame[l4] == 8 { 0 } else { 8 };
-        } else {
+        let family = Family::of(&frame);
+        let (src, dst) = (family.src(), family.dst());
+        swap(&mut frame, src.start, dst.start, src.len());
+        let (protocol, l4) = transport(&frame)?;
+        let end = frame.len();
+        if protocol == family.icmp() {
+            let (request, reply) = family.echo();
+            let kind = frame.get_mut(l4)?;
+            *kind = if *kind == request { reply } else { request };
+        } else if l4 + 4 <= end {
             swap(&mut frame, l4, l4 + 2, 2);
         }
-        (self.back(), frame)
+        Some((self.back(), frame))
     }
 
     /// An ICMP error about what it became, of which it quotes so many bytes (RFC 792).
     pub(crate) fn quote(&self, kind: u8, quoted: u16) -> Result<((Hook, IfIndex), Vec<u8>)> {
-        let answer = Frame {
-            payload: quoted,
-            ..Frame::new(
-                FlowKey::new(
-                    Protocol::Icmp,
-                    address_at(&self.after, DST),
-                    Port(0),
-                    address_at(&self.after, SRC),
-                    Port(0),
-                ),
-                0,
-            )
+        let family = Family::of(&self.after);
+        let mut frame = match family {
+            Family::V4 => self.complaint::<Address>(family, quoted)?,
+            Family::V6 => self.complaint::<Address6>(family, quoted)?,
         };
-        let mut frame = answer.bytes()?;
-        frame[34] = kind;
-        for (to, from) in frame[42..].iter_mut().zip(&self.after[ETHERNET..]) {
+        let l4 = family.ip_end();
+        frame[l4] = kind;
+        for (to, from) in frame[l4 + 8..].iter_mut().zip(&self.after[ETHERNET..]) {
             *to = *from;
         }
         Ok((self.back(), frame))
+    }
+
+    fn complaint<A: Packets>(&self, family: Family, quoted: u16) -> Result<Vec<u8>> {
+        let address = |octets: &[u8]| bytemuck::try_pod_read_unaligned(octets).map(A::from_octets);
+        let (src, dst) = (&self.after[family.src()], &self.after[family.dst()]);
+        let (Ok(src), Ok(dst)) = (address(src), address(dst)) else {
+            bail!("{:x?} has no addresses", self.after);
+        };
+        let key = FlowKey::<A>::new(Protocol::Icmp, dst, Port(0), src, Port(0));
+        let complaint = Frame {
+            payload: quoted,
+            ..Frame::new(key, 0)
+        };
+        complaint.bytes()
     }
 
     /// Where answers come.
@@ -78,8 +85,4 @@ fn swap(frame: &mut [u8], one: usize, other: usize, length: usize) {
     for offset in 0..length {
         frame.swap(one + offset, other + offset);
     }
-}
-
-fn address_at(frame: &[u8], at: usize) -> Address {
-    address::of([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]])
 }

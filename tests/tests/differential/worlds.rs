@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use netmap_common::{
     maps::{Address6, Class, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, Side},
     nat::{
-        self, Verdict,
+        self, Part, Step, Verdict,
         testing::{OffTheWire, World},
     },
 };
 use netmap_tests::programs::{
-    DROP, HOOKS, MARK, NEXT, Outcome, Programs, REDIRECT, XDP_DROP, XDP_PASS, XDP_REDIRECT,
-    scenery::{self, BR1_MAC, C1_MAC, Scenery},
+    DROP, Family, HOOKS, MARK, NEXT, Outcome, Programs, REDIRECT, Tables, XDP_DROP, XDP_PASS, XDP_REDIRECT,
+    scenery::{self, BR1_MAC, C1_MAC, Places, Scenery},
 };
 
 use crate::{record::Record, step::Arrival};
@@ -21,6 +21,7 @@ use crate::{record::Record, step::Arrival};
 pub(crate) struct Worlds<'scenery> {
     scenery: &'scenery Scenery,
     host: World,
+    host6: World<Address6>,
     kernel: Programs,
     counted: BTreeMap<(Hook, Reason), (u64, u64)>,
     left: u64,
@@ -28,12 +29,13 @@ pub(crate) struct Worlds<'scenery> {
 
 impl<'scenery> Worlds<'scenery> {
     pub(crate) fn new(scenery: &'scenery Scenery, flow_capacity: usize) -> Result<Self> {
-        let mut host = scenery::world();
-        host.flow_capacity = flow_capacity;
+        let (mut host, mut host6) = (scenery::world(), scenery::world());
+        (host.flow_capacity, host6.flow_capacity) = (flow_capacity, flow_capacity);
         Ok(Self {
             scenery,
-            kernel: Programs::load(&host)?,
+            kernel: Programs::load_both(&host, &host6)?,
             host,
+            host6,
             counted: BTreeMap::new(),
             left: 0,
         })
@@ -43,18 +45,10 @@ impl<'scenery> Worlds<'scenery> {
     pub(crate) fn show(&mut self, arrival: &Arrival) -> Result<Option<Record>> {
         let Arrival { place, mark, frame } = arrival;
         let (hook, interface) = *place;
-        self.scenery.surround(&mut self.host, interface, frame);
-        self.host.redirects = (hook == Hook::UplinkXdp).then(scenery::reached_by_xdp);
-        // A later second for every packet, so that the host build never skips its look at a twin. The kernel, whose
-        // clock is real, does so rarely. That must make no difference.
-        let now = self.host.now.get();
-        self.host.now.set(Seconds(now.0 + 1));
-        // Nor does that make pieces of a datagram too old for each other.
-        for fragment in self.host.fragments.get_mut().values_mut() {
-            fragment.since = self.host.now.get();
-        }
-
-        let (carried, told, expected) = on_the_host(&self.host, hook, *mark, frame);
+        let (carried, told, expected) = match Family::of(frame) {
+            Family::V4 => expect(self.scenery, &mut self.host, arrival),
+            Family::V6 => expect(self.scenery, &mut self.host6, arrival),
+        };
         let reason = carried.map_or_else(|reason| reason, |carried| carried.reason);
         let is_left = hook == Hook::UplinkXdp && (reason.class() == Class::Passed || reason.is_told());
         if is_left {
@@ -104,26 +98,11 @@ impl<'scenery> Worlds<'scenery> {
 
     /// Both have the same flows and have counted the same.
     pub(crate) fn compare(&self) -> Result<()> {
-        let kernel = self.kernel.tables.flows()?;
-        let host = self.host.flows.borrow();
-        for (key, flow) in &kernel {
-            let expected = host
-                .get(key)
-                .with_context(|| format!("only the kernel has {key:?}: {flow:?}"))?;
-            ensure!(
-                comparable(*flow) == comparable(*expected),
-                "at {key:?} the kernel has\n  {flow:?}, the host build\n  {expected:?}"
-            );
-        }
-        for (key, flow) in host.iter() {
-            ensure!(
-                kernel.contains_key(key),
-                "only the host build has {key:?}: {flow:?}"
-            );
-        }
+        compare(&self.kernel.tables, &self.host)?;
+        compare(&self.kernel.tables6, &self.host6)?;
         for hook in HOOKS {
             for reason in Reason::ALL {
-                let found = self.kernel.tables.count(hook, *reason)?;
+                let found = self.kernel.common.count(hook, *reason)?;
                 let expected = self.counted.get(&(hook, *reason)).copied().unwrap_or_default();
                 ensure!(
                     (found.packets, found.bytes) == expected,
@@ -138,99 +117,124 @@ impl<'scenery> Worlds<'scenery> {
 
     /// Ends every `one_in`th flow, as expiry does.
     pub(crate) fn expire(&mut self, one_in: usize) -> Result<()> {
-        for (original, reply) in self.pairs(one_in) {
-            self.remove(&original)?;
-            self.remove(&reply)?;
-        }
-        Ok(())
+        expire(&mut self.kernel.tables, &self.host, one_in)?;
+        expire(&mut self.kernel.tables6, &self.host6, one_in)
     }
 
     /// Removes one half of every `one_in`th flow. The other half was last seen so long ago that both builds look for
     /// its twin at the next packet.
     pub(crate) fn halve(&mut self, one_in: usize, keep_reply: bool) -> Result<()> {
-        for (original, reply) in self.pairs(one_in) {
-            let (gone, left) = if keep_reply {
-                (original, reply)
-            } else {
-                (reply, original)
-            };
-            self.remove(&gone)?;
-            let mut flows = self.host.flows.borrow_mut();
-            let half = flows.get_mut(&left).context("a pair has two halves")?;
-            half.last_seen = Seconds(0);
-            self.kernel.tables.set_flow(left, *half)?;
-        }
-        Ok(())
+        halve(&mut self.kernel.tables, &self.host, one_in, keep_reply)?;
+        halve(&mut self.kernel.tables6, &self.host6, one_in, keep_reply)
     }
 
     /// Publishes a rule anew, under another generation, or takes it away if it is published.
     pub(crate) fn turn(&mut self, index: usize) -> Result<()> {
-        let mut rules = self.host.rules.borrow_mut();
-        let id = RuleId(u32::try_from(index % rules.len())? + 1);
-        let rule = rules.get_mut(&id).context("rules are numbered from 1")?;
-        rule.generation.0 += 1;
-        rule.flags ^= Rule::LIVE;
-        self.kernel.tables.set_rule(id, *rule)
+        turn(&mut self.kernel.tables, &self.host, index)?;
+        turn(&mut self.kernel.tables6, &self.host6, index)
     }
+}
 
-    /// The keys of every `one_in`th flow that has both entries.
-    fn pairs(&self, one_in: usize) -> Vec<(FlowKey, FlowKey)> {
-        let flows = self.host.flows.borrow();
-        let is_whole = |flow: &Flow| {
-            flows
-                .get(&flow.twin())
-                .is_some_and(|twin| twin.nonce == flow.nonce)
+/// Both have the same flows.
+fn compare<A: Places>(kernel: &Tables<A>, host: &World<A>) -> Result<()> {
+    let kernel = kernel.flows()?;
+    let host = host.flows.borrow();
+    for (key, flow) in &kernel {
+        let expected = host
+            .get(key)
+            .with_context(|| format!("only the kernel has {key:?}: {flow:?}"))?;
+        ensure!(
+            comparable(*flow) == comparable(*expected),
+            "at {key:?} the kernel has\n  {flow:?}, the host build\n  {expected:?}"
+        );
+    }
+    for (key, flow) in host.iter() {
+        ensure!(
+            kernel.contains_key(key),
+            "only the host build has {key:?}: {flow:?}"
+        );
+    }
+    Ok(())
+}
+
+fn expire<A: Places>(kernel: &mut Tables<A>, host: &World<A>, one_in: usize) -> Result<()> {
+    for (original, reply) in pairs(host, one_in) {
+        remove(kernel, host, &original)?;
+        remove(kernel, host, &reply)?;
+    }
+    Ok(())
+}
+
+fn halve<A: Places>(kernel: &mut Tables<A>, host: &World<A>, one_in: usize, keep_reply: bool) -> Result<()> {
+    for (original, reply) in pairs(host, one_in) {
+        let (gone, left) = if keep_reply {
+            (original, reply)
+        } else {
+            (reply, original)
         };
+        remove(kernel, host, &gone)?;
+        let mut flows = host.flows.borrow_mut();
+        let half = flows.get_mut(&left).context("a pair has two halves")?;
+        half.last_seen = Seconds(0);
+        kernel.set_flow(left, *half)?;
+    }
+    Ok(())
+}
+
+fn turn<A: Places>(kernel: &mut Tables<A>, host: &World<A>, index: usize) -> Result<()> {
+    let mut rules = host.rules.borrow_mut();
+    let id = RuleId(u32::try_from(index % rules.len())? + 1);
+    let rule = rules.get_mut(&id).context("rules are numbered from 1")?;
+    rule.generation.0 += 1;
+    rule.flags ^= Rule::LIVE;
+    kernel.set_rule(id, *rule)
+}
+
+/// The keys of every `one_in`th flow that has both entries.
+fn pairs<A: Places>(host: &World<A>, one_in: usize) -> Vec<(FlowKey<A>, FlowKey<A>)> {
+    let flows = host.flows.borrow();
+    let is_whole = |flow: &Flow<A>| {
         flows
-            .iter()
-            .filter(|(_, flow)| flow.side() == Side::Original && is_whole(flow))
-            .map(|(key, flow)| (*key, flow.twin()))
-            .step_by(one_in)
-            .collect()
-    }
-
-    fn remove(&mut self, key: &FlowKey) -> Result<()> {
-        self.host.flows.borrow_mut().remove(key);
-        self.kernel.tables.remove_flow(key)
-    }
+            .get(&flow.twin())
+            .is_some_and(|twin| twin.nonce == flow.nonce)
+    };
+    flows
+        .iter()
+        .filter(|(_, flow)| flow.side() == Side::Original && is_whole(flow))
+        .map(|(key, flow)| (*key, flow.twin()))
+        .step_by(one_in)
+        .collect()
 }
 
-/// Which family's programs get a frame.
-enum Family {
-    V4,
-    V6,
+fn remove<A: Places>(kernel: &mut Tables<A>, host: &World<A>, key: &FlowKey<A>) -> Result<()> {
+    host.flows.borrow_mut().remove(key);
+    kernel.remove_flow(key)
 }
 
-fn family(frame: &[u8]) -> Family {
-    if frame.get(12..14) == Some(&[0x86, 0xdd]) {
-        Family::V6
-    } else {
-        Family::V4
+/// What the host build makes of a packet.
+fn expect<A: Places>(scenery: &Scenery, host: &mut World<A>, arrival: &Arrival) -> Expected {
+    let Arrival { place, mark, frame } = arrival;
+    let (hook, interface) = *place;
+    scenery.surround(host, interface, frame);
+    host.redirects = (hook == Hook::UplinkXdp).then(scenery::reached_by_xdp);
+    // A later second for every packet, so that the host build never skips its look at a twin. The kernel, whose
+    // clock is real, does so rarely. That must make no difference.
+    let now = host.now.get();
+    host.now.set(Seconds(now.0 + 1));
+    // Nor does that make pieces of a datagram too old for each other.
+    for fragment in host.fragments.get_mut().values_mut() {
+        fragment.since = host.now.get();
     }
+    on_the_host(host, hook, *mark, frame)
 }
 
-/// The same host, with nothing of IPv6.
-fn no_ipv6(world: &World) -> World<Address6> {
-    World {
-        arrival: world.arrival.clone(),
-        now: world.now.clone(),
-        ..World::default()
-    }
-}
+type Expected = (Result<nat::Carried, Reason>, bool, Outcome);
 
 /// What the programs do around the NAT, and whether they told the sender of a refused packet.
-fn on_the_host(
-    world: &World,
-    hook: Hook,
-    mark: u32,
-    frame: &[u8],
-) -> (Result<nat::Carried, Reason>, bool, Outcome) {
+fn on_the_host<A: Places>(world: &World<A>, hook: Hook, mark: u32, frame: &[u8]) -> Expected {
     let mut frame = frame.to_vec();
     if hook == Hook::UplinkXdp {
-        let carried = match family(&frame) {
-            Family::V4 => nat::process(&mut OffTheWire(&mut frame), world, Hook::UplinkIn),
-            Family::V6 => nat::process(&mut OffTheWire(&mut frame), &no_ipv6(world), Hook::UplinkIn),
-        };
+        let carried = off_the_wire(&mut frame, world);
         let verdict = match carried {
             Ok(_) => XDP_REDIRECT,
             Err(reason) if reason.class() == Class::Dropped && !reason.is_told() => XDP_DROP,
@@ -243,10 +247,10 @@ fn on_the_host(
         return (carried, false, Outcome { verdict, mark, frame });
     }
     let done = matches!(hook, Hook::UplinkOut | Hook::BridgeIn) && mark & MARK != 0;
-    let carried = match family(&frame) {
-        _ if done => Err(Reason::Done),
-        Family::V4 => nat::process(frame.as_mut_slice(), world, hook),
-        Family::V6 => nat::process(frame.as_mut_slice(), &no_ipv6(world), hook),
+    let carried = if done {
+        Err(Reason::Done)
+    } else {
+        nat::process(frame.as_mut_slice(), world, hook)
     };
     let told = carried.is_err_and(Reason::is_told) && nat::tell(&mut frame, world, hook).is_ok();
     let (verdict, mark) = match carried {
@@ -264,8 +268,23 @@ fn on_the_host(
     (carried, told, Outcome { verdict, mark, frame })
 }
 
+/// The programs for IPv6 leave to TC whatever has no ports of its own, without another look.
+fn off_the_wire<A: Places>(frame: &mut [u8], world: &World<A>) -> Result<nat::Carried, Reason> {
+    let mut part = match Family::of(frame) {
+        Family::V4 => return nat::process(&mut OffTheWire(frame), world, Hook::UplinkIn),
+        Family::V6 => Part::Known,
+    };
+    loop {
+        match nat::process_part(&mut OffTheWire(frame), world, Hook::UplinkIn, part)? {
+            Step::Done(carried) => return Ok(carried),
+            Step::Next(Part::Other) => return Err(Reason::LeftToTc),
+            Step::Next(next) => part = next,
+        }
+    }
+}
+
 /// A flow without what must differ: chance and clock.
-fn comparable(flow: Flow) -> Flow {
+fn comparable<A: Places>(flow: Flow<A>) -> Flow<A> {
     Flow {
         nonce: 0,
         last_seen: Seconds(0),

@@ -1,6 +1,5 @@
 //! The allocator's figures on the default pool, every flow to one destination: the worst case there is.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::BTreeSet;
 
 use super::*;
@@ -42,8 +41,10 @@ fn filling_the_pool_fails_for_nobody_up_to_three_quarters_and_for_few_up_to_all_
 }
 
 /// Containers of one network, each with ports that the pool does not have.
-fn client(number: u32) -> SocketAddrV4 {
+fn client(number: u32) -> Socket {
     let (container, port) = (number / 20_000, number % 20_000);
-    let address = Ipv4Addr::from_bits(c1(0).ip().to_bits() + container);
-    SocketAddrV4::new(address, u16::try_from(40_000 + port).unwrap())
+    socket(
+        address::container(container),
+        u16::try_from(40_000 + port).unwrap(),
+    )
 }

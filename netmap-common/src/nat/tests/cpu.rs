@@ -10,13 +10,13 @@ use std::{
     vec::Vec,
 };
 
-use super::{Place, Sample, check};
+use super::{Address, Place, Sample, World, check};
 use crate::{
     maps::{
-        Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
-        Network, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+        AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network, Payer,
+        Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
     },
-    nat::{Carried, Env, Here, HostSocket, InsertError, Route, Rules, Wish, testing::World},
+    nat::{Carried, Env, Here, HostSocket, InsertError, Route, Rules, Wish},
 };
 
 /// Where a CPU stands.
@@ -171,16 +171,16 @@ impl Rules for Cpu<'_> {
     fn slot(&self, index: u32) -> Slot {
         self.read(|world| world.slot(index))
     }
-    fn shared(&self, key: &SharedKey) -> Option<RuleId> {
+    fn shared(&self, key: &SharedKey<Address>) -> Option<RuleId> {
         self.read(|world| world.shared(key))
     }
-    fn rule(&self, id: RuleId) -> Option<Rule> {
+    fn rule(&self, id: RuleId) -> Option<Rule<Address>> {
         self.read(|world| world.rule(id))
     }
 }
 
 impl Env for Cpu<'_> {
-    type Place = Here<FlowKey>;
+    type Place = Here<FlowKey<Address>>;
     type Room = Here<Wish<Address>>;
 
     fn place(&self) -> Result<Self::Place, Reason> {
@@ -209,58 +209,63 @@ impl Env for Cpu<'_> {
     fn limits(&self) -> Limits {
         self.read(Env::limits)
     }
-    fn load(&self, payer: &Payer) -> u64 {
+    fn load(&self, payer: &Payer<Address>) -> u64 {
         self.read(|world| world.load(payer))
     }
-    fn add_load(&self, payer: &Payer) {
+    fn add_load(&self, payer: &Payer<Address>) {
         self.read(|world| world.add_load(payer));
     }
-    fn may_open(&self, payer: &Payer, most: u32) -> bool {
+    fn may_open(&self, payer: &Payer<Address>, most: u32) -> bool {
         self.read(|world| world.may_open(payer, most))
     }
     fn may_tell(&self) -> bool {
         self.read(Env::may_tell)
     }
-    fn touch(&self, key: &FlowKey, seen: Seen, counts: impl FnOnce(&Flow) -> bool) -> Option<Flow> {
+    fn touch(
+        &self,
+        key: &FlowKey<Address>,
+        seen: Seen,
+        counts: impl FnOnce(&Flow<Address>) -> bool,
+    ) -> Option<Flow<Address>> {
         self.step(|world| world.touch(key, seen, counts))
     }
-    fn flow(&self, key: &FlowKey) -> Option<Flow> {
+    fn flow(&self, key: &FlowKey<Address>) -> Option<Flow<Address>> {
         self.step(|world| world.flow(key))
     }
-    fn insert(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+    fn insert(&self, key: &FlowKey<Address>, flow: &Flow<Address>) -> Result<(), InsertError> {
         self.step(|world| world.insert(key, flow))
     }
-    fn remove(&self, key: &FlowKey, nonce: u32) {
+    fn remove(&self, key: &FlowKey<Address>, nonce: u32) {
         self.step(|world| world.remove(key, nonce));
     }
-    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+    fn fragment(&self, key: &FragmentKey<Address>) -> Option<Fragment> {
         self.step(|world| world.fragment(key))
     }
-    fn keep_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+    fn keep_fragment(&self, key: &FragmentKey<Address>, fragment: &Fragment) {
         self.step(|world| world.keep_fragment(key, fragment));
     }
-    fn allows(&self, key: &AllowKey) -> bool {
+    fn allows(&self, key: &AllowKey<Address>) -> bool {
         self.read(|world| world.allows(key))
     }
     fn is_local(&self, address: Address) -> bool {
         self.read(|world| world.is_local(address))
     }
-    fn network(&self, address: Address) -> Option<Network> {
+    fn network(&self, address: Address) -> Option<Network<Address>> {
         self.read(|world| world.network(address))
     }
-    fn interface(&self, index: IfIndex) -> Option<Interface> {
+    fn interface(&self, index: IfIndex) -> Option<Interface<Address>> {
         self.read(|world| world.interface(index))
     }
-    fn endpoint(&self, address: Address) -> Option<Endpoint> {
+    fn endpoint(&self, address: Address) -> Option<Endpoint<Address>> {
         self.read(|world| world.endpoint(address))
     }
     fn reserved_word(&self, index: u32) -> u64 {
         self.read(|world| world.reserved_word(index))
     }
-    fn host_socket(&self, key: &FlowKey) -> HostSocket {
+    fn host_socket(&self, key: &FlowKey<Address>) -> HostSocket {
         self.read(|world| world.host_socket(key))
     }
-    fn route(&self, key: &FlowKey, from: IfIndex) -> Route {
+    fn route(&self, key: &FlowKey<Address>, from: IfIndex) -> Route {
         self.read(|world| world.route(key, from))
     }
     fn fits(&self, out: IfIndex) -> bool {

@@ -160,7 +160,7 @@ fn where_forwarding_is_off_nothing_leaves() {
 #[test]
 fn an_uplink_without_an_address_carries_nothing_out() {
     let mut host = Host::new();
-    host.world.interfaces.get_mut(&UPLINK).unwrap().address = Address::ANY;
+    host.world.interfaces.get_mut(&UPLINK).unwrap().address = Address::default();
     host.refuses(C1_PORT, &udp(c1(30_000), r(53)), Reason::NoUplinkAddress);
     host.refuses(UPLINK_OUT, &udp(c1(30_000), r(53)), Reason::NoUplinkAddress);
 }

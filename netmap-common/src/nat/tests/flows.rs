@@ -26,8 +26,8 @@ fn a_flow_is_two_entries_that_point_at_each_other() {
 #[test]
 fn each_direction_counts_its_own_packets_bytes_and_time() {
     let host = Host::with_8080();
-    let question = udp(r(40_000), h(8_080)).payload(&[0; 72]);
-    let answer = udp(c1(80), r(40_000)).payload(&[0; 172]);
+    let question = udp(r(40_000), h(8_080)).payload(&[0; 92 - HEADER]);
+    let answer = udp(c1(80), r(40_000)).payload(&[0; 192 - HEADER]);
     host.send(UPLINK_IN, &question);
     host.send(UPLINK_IN, &question);
     host.tick();
@@ -212,11 +212,43 @@ fn an_entry_that_another_flow_has_taken_since_is_no_twin() {
 }
 
 /// As the daemon does: the number gets a new generation, then a new meaning.
-fn republish(host: &mut Host, id: RuleId, target: core::net::SocketAddrV4) {
+fn republish(host: &mut Host, id: RuleId, target: Socket) {
     host.world.retire(id);
     let rules = host.world.rules.get_mut();
     let rule = rules.get_mut(&id).unwrap();
     rule.target = at(target);
     rule.flags = Rule::LIVE;
     assert_eq!(rule.generation, Generation(1));
+}
+
+/// Found by fuzzing: the entry does not count at the uplink, so the packet was decided anew, and then went the old flow's way.
+#[test]
+fn a_flow_from_before_a_client_moved_outside_is_not_followed() {
+    let mut host = Host::with_8080();
+    host.send(C2_PORT, &tcp(SYN, c2(40_000), h(8_080)));
+    host.world
+        .networks
+        .retain(|(_, _, network)| network.bridge == BRIDGE_1);
+    let before = host.world.flows.borrow().clone();
+    let request = tcp(SYN, c2(40_000), h(8_080)).bytes();
+    let (result, after) = host.run(UPLINK_IN, &request);
+    assert_eq!(result, Err(Reason::SpoofedSource));
+    assert_eq!(after, request);
+    assert_eq!(*host.world.flows.borrow(), before);
+}
+
+/// Found by fuzzing.
+#[test]
+fn a_flow_between_containers_does_not_leave_by_an_uplink() {
+    let host = Host::with_8080();
+    let request = tcp(SYN, c1b(40_000), h(8_080));
+    let inside = host.send(C1B_PORT, &request).1;
+    let answer = tcp(SYN | ACK, inside.dst, inside.src);
+    let before = host.world.flows.borrow().clone();
+    for packet in [request.bytes(), answer.bytes()] {
+        let (result, after) = host.run(UPLINK_OUT, &packet);
+        assert_eq!(result, Err(Reason::SpoofedSource));
+        assert_eq!(after, packet);
+    }
+    assert_eq!(*host.world.flows.borrow(), before);
 }

@@ -51,7 +51,7 @@ fn the_last_hop_in_a_flow_from_outside_is_translated_for_the_stack_to_answer() {
 
     // What the stack says of it is about the container's packet, and leaves about the client's.
     let asked = tcp(ACK, r(40_000), h(8_080)).ttl(1);
-    let complaint = |about: &Sample| error(11, 0, h(0), about, 28);
+    let complaint = |about: &Sample| error(kind::TIME_EXCEEDED, 0, h(0), about, HEADER + 8);
     host.carries(
         UPLINK_OUT,
         &complaint(&asked.to(c1(80))),

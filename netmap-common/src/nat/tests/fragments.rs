@@ -1,16 +1,14 @@
 //! Datagrams in pieces: every piece goes where the first went, and together they are the translated datagram.
 
-use etherparse::{Ipv4Header, SlicedPacket};
-
-use super::*;
-
-const ETHERNET: usize = 14;
-const HEADER: usize = ETHERNET + 20;
+use super::{
+    pieces::{Id, PIECE, part, whole},
+    *,
+};
 
 /// A datagram's frames, its content cut at these offsets (multiples of 8).
-fn cut(packet: &Sample, id: u16, cuts: &[usize]) -> Vec<Vec<u8>> {
+fn cut(packet: &Sample, id: Id, cuts: &[usize]) -> Vec<Vec<u8>> {
     let whole = packet.bytes();
-    let content = &whole[HEADER..];
+    let content = &whole[CONTENT..];
     let starts = [0].into_iter().chain(cuts.iter().copied());
     let ends = cuts.iter().copied().chain([content.len()]);
     starts
@@ -19,63 +17,28 @@ fn cut(packet: &Sample, id: u16, cuts: &[usize]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn piece(whole: &[u8], id: u16, start: usize, content: &[u8], more: bool) -> Vec<u8> {
-    let (mut ip, _) = Ipv4Header::from_slice(&whole[ETHERNET..]).unwrap();
-    ip.identification = id;
-    ip.more_fragments = more;
-    ip.fragment_offset = u16::try_from(start / 8).unwrap().try_into().unwrap();
-    ip.set_payload_len(content.len()).unwrap();
-    ip.header_checksum = ip.calc_header_checksum();
-    let mut frame = whole[..ETHERNET].to_vec();
-    ip.write_raw(&mut frame).unwrap();
-    frame.extend(content);
-    frame
-}
-
 /// What the receiver makes of the pieces, and under which identification they came.
-fn join(pieces: &[Vec<u8>]) -> (Sample, u16) {
-    let header = |frame: &[u8]| {
-        let packet = SlicedPacket::from_ethernet(frame).unwrap();
-        let ip = packet
-            .net
-            .as_ref()
-            .unwrap()
-            .ipv4_ref()
-            .unwrap()
-            .header()
-            .to_header();
-        assert_eq!(ip.header_checksum, ip.calc_header_checksum(), "IP checksum");
-        ip
-    };
-    let mut ip = header(&pieces[0]);
-    let id = ip.identification;
+fn join(pieces: &[Vec<u8>]) -> (Sample, Id) {
+    let first = part(&pieces[0]);
     let mut content = vec![0; 65_536];
     let mut length = 0;
     for frame in pieces {
-        let part = header(frame);
+        let part = part(frame);
         assert_eq!(
-            (part.identification, part.source, part.destination),
-            (id, ip.source, ip.destination)
+            (part.id, part.src, part.dst, part.ttl),
+            (first.id, first.src, first.dst, first.ttl)
         );
-        assert_eq!(part.time_to_live, ip.time_to_live);
-        let start = usize::from(part.fragment_offset.value()) * 8;
-        let end = start + frame.len() - HEADER;
-        content[start..end].copy_from_slice(&frame[HEADER..]);
+        let end = part.start + frame.len() - PIECE;
+        content[part.start..end].copy_from_slice(&frame[PIECE..]);
         length = length.max(end);
     }
-    ip.more_fragments = false;
-    ip.set_payload_len(length).unwrap();
-    ip.header_checksum = ip.calc_header_checksum();
-    let mut frame = pieces[0][..ETHERNET].to_vec();
-    ip.write_raw(&mut frame).unwrap();
-    frame.extend(&content[..length]);
-    (Sample::read(&frame), id)
+    (Sample::read(&whole(&pieces[0], &content[..length])), first.id)
 }
 
 /// Sends pieces through a hook that carries all of them the same way; gives what the receiver has, and under which
 /// identification.
 #[track_caller]
-fn send(host: &Host, place: Place, pieces: &[Vec<u8>], verdict: Verdict, reason: Reason) -> (Sample, u16) {
+fn send(host: &Host, place: Place, pieces: &[Vec<u8>], verdict: Verdict, reason: Reason) -> (Sample, Id) {
     let sent: Vec<_> = pieces
         .iter()
         .map(|frame| {
@@ -131,7 +94,7 @@ fn a_container_sends_and_receives_large_datagrams_and_pings() {
         assert_eq!(sent, question.from(h(sent.src.port())).hop());
 
         let answer = match question.content {
-            sample::Content::Request => pong(r(0), sent.src),
+            Content::Request => pong(r(0), sent.src),
             content => Sample::new(content, r(53), sent.src),
         };
         let answer = large(&answer);
@@ -174,7 +137,7 @@ fn a_last_piece_shorter_than_a_pair_of_ports_follows() {
     let host = Host::with_8080();
     let question = udp(r(40_000), h(8_080)).payload(&[5; 1_475]);
     let pieces = cut(&question, 7, &[1_480]);
-    assert_eq!(pieces[1].len(), HEADER + 3);
+    assert_eq!(pieces[1].len(), PIECE + 3);
     let (seen, _) = send(&host, UPLINK_IN, &pieces, C1_PEER, Reason::PublishedIn);
     assert_eq!(seen, question.to(c1(80)).hop());
 }
@@ -270,7 +233,7 @@ fn a_first_piece_that_cuts_the_header_is_malformed() {
     let host = Host::with_8080();
     let syn = tcp(SYN, r(40_000), h(8_080));
     for content in [8, 16] {
-        let tiny = piece(&syn.bytes(), 7, 0, &syn.bytes()[HEADER..HEADER + content], true);
+        let tiny = piece(&syn.bytes(), 7, 0, &syn.bytes()[CONTENT..CONTENT + content], true);
         host.leaves_bytes(UPLINK_IN, &tiny, Reason::Malformed);
     }
     host.leaves_bytes(

@@ -1,21 +1,18 @@
 //! ICMP errors: whoever sent what they quote hears of it, and can tell what it is about.
 
-use super::*;
-
-const UNREACHABLE: u8 = 3;
-const PORT: u8 = 3;
-const FRAGMENTATION_NEEDED: u8 = 4;
-const TIME_EXCEEDED: u8 = 11;
-const PARAMETER_PROBLEM: u8 = 12;
+use super::{
+    kind::{PORT, TIME_EXCEEDED, UNREACHABLE},
+    *,
+};
 
 /// All of a quoted packet.
 const WHOLE: usize = 1_500;
 /// An IP header and the least that RFC 792 wants quoted of the rest.
-const LEAST: usize = 28;
+const LEAST: usize = HEADER + 8;
 
 /// A router between the host and R.
-const fn router() -> core::net::SocketAddrV4 {
-    core::net::SocketAddrV4::new(core::net::Ipv4Addr::new(203, 0, 113, 254), 0)
+const fn router() -> Socket {
+    socket(address::ROUTER, 0)
 }
 
 fn carries_error(host: &Host, place: Place, packet: &Sample, verdict: Verdict, output: &Sample) {
@@ -25,12 +22,7 @@ fn carries_error(host: &Host, place: Place, packet: &Sample, verdict: Verdict, o
 #[test]
 fn a_router_on_the_way_out_is_heard_by_the_container() {
     let host = Host::new();
-    for (kind, code) in [
-        (UNREACHABLE, FRAGMENTATION_NEEDED),
-        (UNREACHABLE, 1),
-        (TIME_EXCEEDED, 0),
-        (PARAMETER_PROBLEM, 0),
-    ] {
+    for (kind, code) in kind::ERRORS {
         for asked in [
             udp(c1(40_000), r(53)),
             tcp(SYN, c1(40_000), r(443)),
@@ -121,7 +113,7 @@ fn a_router_behind_the_container_stays_hidden() {
     let host = Host::with_8080();
     let asked = udp(r(40_000), h(8_080));
     let (_, sent) = host.send(UPLINK_IN, &asked);
-    let inner_router = "172.17.9.9:0".parse().unwrap();
+    let inner_router = socket(address::NOBODY_1[0], 0);
     carries_error(
         &host,
         C1_PORT,
@@ -134,18 +126,17 @@ fn a_router_behind_the_container_stays_hidden() {
 #[test]
 fn a_quote_with_ip_options_and_one_without_a_udp_checksum_are_translated() {
     let host = Host::new();
-    // Three no-operations and an end.
     for asked in [
-        udp(c1(40_000), r(53)).options(&[1, 1, 1, 0]),
+        udp(c1(40_000), r(53)).options(header::options(1)),
         udp(c1(40_000), r(53)).unchecked(),
     ] {
         let (_, sent) = host.send(C1_PORT, &asked);
         carries_error(
             &host,
             UPLINK_IN,
-            &error(UNREACHABLE, PORT, r(0), &sent, WHOLE).options(&[1, 1, 1, 0]),
+            &error(UNREACHABLE, PORT, r(0), &sent, WHOLE).options(header::options(1)),
             C1_PEER,
-            &error(UNREACHABLE, PORT, r(0), &asked.hop(), WHOLE).options(&[1, 1, 1, 0]),
+            &error(UNREACHABLE, PORT, r(0), &asked.hop(), WHOLE).options(header::options(1)),
         );
     }
 }
@@ -179,11 +170,15 @@ fn what_is_about_no_flow_is_left_to_the_host() {
             dst: h2(0),
             ..about(&sent)
         },
-        // What a router asks to slow down or to go elsewhere.
-        error(4, 0, router(), &sent, WHOLE),
-        error(5, 1, router(), &sent, WHOLE),
     ] {
         host.refuses(UPLINK_IN, &packet, Reason::OtherIcmp);
+    }
+    for (kind, code) in kind::OTHERS {
+        host.refuses(
+            UPLINK_IN,
+            &error(kind, code, router(), &sent, WHOLE),
+            Reason::OtherIcmp,
+        );
     }
 }
 
@@ -217,7 +212,7 @@ fn nobody_reaches_a_container_by_an_error_that_he_made_up() {
 fn a_quote_that_is_cut_short_or_no_first_fragment_is_left_alone() {
     let host = Host::new();
     let (_, sent) = host.send(C1_PORT, &udp(c1(30_000), r(53)));
-    for quoted in [0, 8, 19, 27] {
+    for quoted in [0, 8, HEADER - 1, HEADER + 7] {
         host.refuses(
             UPLINK_IN,
             &error(UNREACHABLE, PORT, r(0), &sent, quoted),
@@ -230,12 +225,15 @@ fn a_quote_that_is_cut_short_or_no_first_fragment_is_left_alone() {
         quote.payload[offset] = byte;
         quote
     };
-    host.refuses(UPLINK_IN, &with(0, 0x65), Reason::Malformed);
-    host.refuses(UPLINK_IN, &with(0, 0x44), Reason::Malformed);
-    host.refuses(UPLINK_IN, &with(7, 1), Reason::OtherIcmp);
-    host.refuses(UPLINK_IN, &with(9, 132), Reason::OtherIcmp);
-    // The first of several has the ports.
-    host.send(UPLINK_IN, &with(6, 0x20));
+    for version in [0x35, 0x75] {
+        host.refuses(UPLINK_IN, &with(0, version), Reason::Malformed);
+    }
+    host.refuses(UPLINK_IN, &with(header::PROTOCOL - 14, 132), Reason::OtherIcmp);
+    // Another piece than the first has no ports.
+    let bytes = sent.bytes();
+    let quoting = |start| whole.payload(&piece(&bytes, 7, start, &bytes[CONTENT..], true)[14..]);
+    host.refuses(UPLINK_IN, &quoting(8), Reason::OtherIcmp);
+    host.send(UPLINK_IN, &quoting(0));
 }
 
 #[test]

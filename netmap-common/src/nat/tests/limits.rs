@@ -50,7 +50,7 @@ fn one_client_outside_leaves_room_for_another() {
     let refused = open(&host, UPLINK_IN, |port| tcp(SYN, r(port), h(8_080)), 100);
     assert_eq!(refused, Err(Reason::SourceFull));
     assert_eq!(host.world.flows.borrow().len(), 8);
-    let other = "198.51.100.8:40000".parse().unwrap();
+    let other = socket(address::FAR_FROM_R, 40_000);
     host.send(UPLINK_IN, &tcp(SYN, other, h(8_080)));
     // Containers are not clients outside.
     assert_eq!(open(&host, C1_PORT, |port| udp(c1(port), r(53)), 10), Ok(()));

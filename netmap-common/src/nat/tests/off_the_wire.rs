@@ -26,15 +26,15 @@ fn leaves(host: &Host, packet: &[u8], reason: Reason) {
     assert_eq!(*host.world.flows.borrow(), before, "the table of flows");
 }
 
-/// Where the L4 checksum of a frame without IP options stands.
-const TCP_CHECK: usize = 50;
-const UDP_CHECK: usize = 40;
+/// Where the L4 checksum of a frame without IP options or extension headers stands.
+const TCP_CHECK: usize = CONTENT + 16;
+const UDP_CHECK: usize = CONTENT + 6;
 
 /// The same frame with nothing but the sum of its pseudo-header (RFC 9293, 3.1).
 fn partial(packet: &Sample, protocol: u8, field: usize) -> Vec<u8> {
     let mut frame = packet.bytes();
-    let length = u16::try_from(frame.len() - 34).unwrap();
-    let words = frame[26..34].chunks(2);
+    let length = u16::try_from(frame.len() - CONTENT).unwrap();
+    let words = frame[header::SRC.start..CONTENT].chunks(2);
     let mut sum: u32 = words
         .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])))
         .sum();

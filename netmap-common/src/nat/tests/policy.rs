@@ -28,7 +28,7 @@ fn a_flow_comes_before_its_rules_allow_list() {
         flags: Rule::ALLOW_LIST,
         ..published(Protocol::Udp, h(8_080), c1(80))
     });
-    host.world.allow.push((id, at(r(0)), 32));
+    host.world.allow.push((id, at(r(0)), Address::BITS));
     let question = udp(r(40_000), h(8_080));
     host.send(UPLINK_IN, &question);
     host.world.allow.clear();
@@ -47,7 +47,7 @@ fn a_flow_comes_before_its_rules_allow_list() {
 #[test]
 fn loopback_comes_before_flows() {
     let host = Host::new();
-    let loopback = "127.0.0.1:53".parse().unwrap();
+    let loopback = socket(IpAddr::LOCALHOST, 53);
     let entry = Flow {
         way: Way::Peer as u8,
         ..Flow::default()

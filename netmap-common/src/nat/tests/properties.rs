@@ -1,15 +1,13 @@
 //! What holds for every packet.
 
-use core::net::SocketAddrV4;
-
 use proptest::prelude::*;
 
-use super::{sample::Content, *};
+use super::*;
 
 /// A way through the host: where the request is seen, from whom, to whom, and where the answer is seen.
-type Path = (Place, fn(u16) -> SocketAddrV4, fn(u16) -> SocketAddrV4, Place);
+pub(super) type Path = (Place, fn(u16) -> Socket, fn(u16) -> Socket, Place);
 
-const PATHS: [Path; 5] = [
+pub(super) const PATHS: [Path; 5] = [
     (UPLINK_IN, r, h, C1_PORT),
     (C1_PORT, c1, r, UPLINK_IN),
     (C1B_PORT, c1b, h, C1_PORT),
@@ -26,7 +24,7 @@ fn contents() -> impl Strategy<Value = Content> {
     ]
 }
 
-fn samples() -> impl Strategy<Value = (Path, Sample)> {
+pub(super) fn samples() -> impl Strategy<Value = (Path, Sample)> {
     let path = prop::sample::select(PATHS.to_vec());
     let payload = prop::collection::vec(any::<u8>(), 0..200);
     (path, contents(), any::<u16>(), 2u8.., 0usize..=10, payload).prop_map(
@@ -42,14 +40,14 @@ fn samples() -> impl Strategy<Value = (Path, Sample)> {
             let sample = Sample::new(content, client(port), server(port_there));
             (
                 path,
-                sample.ttl(ttl).options(&vec![1; words * 4]).payload(&payload),
+                sample.ttl(ttl).options(header::options(words)).payload(&payload),
             )
         },
     )
 }
 
 /// The answer to a packet as its receiver saw it.
-fn answer_to(packet: &Sample) -> Sample {
+pub(super) fn answer_to(packet: &Sample) -> Sample {
     let content = match packet.content {
         Content::Tcp(_) => Content::Tcp(SYN | ACK),
         Content::Request => Content::Reply,
@@ -64,7 +62,7 @@ fn answer_to(packet: &Sample) -> Sample {
 }
 
 /// A good packet with a few bytes replaced, and perhaps cut: gets further than chance alone.
-fn spoiled() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn spoiled() -> impl Strategy<Value = Vec<u8>> {
     let patches = prop::collection::vec((0usize..80, any::<u8>()), 0..4);
     (samples(), patches, prop::option::of(0usize..100)).prop_map(|((_, sample), patches, cut)| {
         let mut bytes = sample.bytes();
@@ -78,16 +76,16 @@ fn spoiled() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn noise() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn noise() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..120).prop_map(|mut bytes| {
         if let Some(ether_type) = bytes.get_mut(12..15) {
-            ether_type.copy_from_slice(&[0x08, 0x00, 0x45]);
+            ether_type.copy_from_slice(&header::START);
         }
         bytes
     })
 }
 
-fn places() -> impl Strategy<Value = Place> {
+pub(super) fn places() -> impl Strategy<Value = Place> {
     prop::sample::select(vec![
         UPLINK_IN,
         UPLINK_OUT,

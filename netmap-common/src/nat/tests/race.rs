@@ -4,7 +4,6 @@ use super::{
     cpu::{Outcome, every_order},
     *,
 };
-use crate::nat::testing::World;
 
 #[test]
 fn the_same_first_packet_twice_opens_one_flow_for_both() {

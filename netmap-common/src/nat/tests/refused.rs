@@ -16,23 +16,25 @@ fn a_containers_own_address_is_not_reached_from_outside() {
     // The network's broadcast address, and an address that no container has.
     host.refuses(
         UPLINK_IN,
-        &udp(r(40_000), "172.17.255.255:80".parse().unwrap()),
+        &udp(r(40_000), socket(address::NOBODY_1[1], 80)),
         Reason::DirectAccess,
     );
     host.refuses(
         UPLINK_IN,
-        &udp(r(40_000), "172.18.3.4:80".parse().unwrap()),
+        &udp(r(40_000), socket(address::NOBODY_2, 80)),
         Reason::DirectAccess,
     );
 }
 
 #[test]
 fn nor_by_what_cannot_be_translated() {
-    for (offset, byte) in [(20, 0x20), (21, 0x01), (23, 132)] {
-        let host = Host::new();
-        let mut frame = udp(r(40_000), c1(80)).bytes();
-        frame[offset] = byte;
-        host.leaves_bytes(UPLINK_IN, &frame, Reason::DirectAccess);
+    let whole = udp(r(40_000), c1(80)).bytes();
+    let mut other_protocol = whole.clone();
+    other_protocol[header::PROTOCOL] = 132;
+    let pieces =
+        [(0, true), (8, false)].map(|(start, more)| piece(&whole, 7, start, &whole[CONTENT..], more));
+    for frame in pieces.iter().chain([&other_protocol]) {
+        Host::new().leaves_bytes(UPLINK_IN, frame, Reason::DirectAccess);
     }
 }
 
@@ -51,8 +53,8 @@ fn bridges_do_not_reach_each_others_containers() {
 #[test]
 fn neighbours_on_one_bridge_are_left_alone() {
     let host = Host::with_8080();
-    for to in ["172.17.0.2:80", "172.17.0.9:80", "172.17.255.255:138"] {
-        host.refuses(C1B_PORT, &udp(c1b(40_000), to.parse().unwrap()), Reason::OnLink);
+    for to in [address::C1].into_iter().chain(address::NOBODY_1) {
+        host.refuses(C1B_PORT, &udp(c1b(40_000), socket(to, 80)), Reason::OnLink);
     }
     host.refuses(C1B_PORT, &tcp(ACK, c1b(40_000), c1(80)), Reason::OnLink);
 }
@@ -60,19 +62,8 @@ fn neighbours_on_one_bridge_are_left_alone() {
 #[test]
 fn multicast_broadcast_and_link_local_are_not_translated() {
     let host = Host::new();
-    for to in [
-        "224.0.0.251:5353",
-        "239.255.255.250:1900",
-        "255.255.255.255:67",
-        "240.0.0.1:9",
-        "169.254.169.254:80",
-        "0.0.0.0:9",
-    ] {
-        host.refuses(
-            C1_PORT,
-            &udp(c1(30_000), to.parse().unwrap()),
-            Reason::NotRoutable,
-        );
+    for to in address::NOT_ROUTABLE {
+        host.refuses(C1_PORT, &udp(c1(30_000), socket(to, 9)), Reason::NotRoutable);
     }
 }
 
@@ -83,7 +74,7 @@ fn a_broadcast_of_the_uplinks_subnet_goes_where_the_routing_table_says_which_is_
     host.world.route = Some(Route::Nowhere);
     host.refuses(
         C1_PORT,
-        &udp(c1(30_000), "192.0.2.255:138".parse().unwrap()),
+        &udp(c1(30_000), socket(address::LAST, 138)),
         Reason::NotOurRoute,
     );
 }
@@ -91,15 +82,11 @@ fn a_broadcast_of_the_uplinks_subnet_goes_where_the_routing_table_says_which_is_
 #[test]
 fn loopback_addresses_on_a_wire_are_dropped() {
     let host = Host::with_8080();
-    let loopback = "127.0.0.1:8080".parse().unwrap();
+    let [loopback, other] = address::LOOPBACK.map(|address| socket(address, 8_080));
     for place in [UPLINK_IN, C1_PORT, (Hook::BridgeIn, BRIDGE_1)] {
         host.refuses(place, &tcp(SYN, c1(30_000), loopback), Reason::LoopbackOnWire);
         host.refuses(place, &udp(loopback, h(8_080)), Reason::LoopbackOnWire);
-        host.refuses(
-            place,
-            &udp(r(40_000), "127.255.255.255:8080".parse().unwrap()),
-            Reason::LoopbackOnWire,
-        );
+        host.refuses(place, &udp(r(40_000), other), Reason::LoopbackOnWire);
     }
 }
 
@@ -108,13 +95,13 @@ fn a_source_outside_the_bridges_networks_is_not_masqueraded() {
     let host = Host::new();
     host.refuses(
         C1_PORT,
-        &udp(r(30_000), "203.0.113.9:53".parse().unwrap()),
+        &udp(r(30_000), socket(address::STRANGER, 53)),
         Reason::ForeignSource,
     );
     host.refuses(C1_PORT, &udp(c2(30_000), r(53)), Reason::ForeignSource);
     host.refuses(
         C1_PORT,
-        &udp("0.0.0.0:68".parse().unwrap(), r(67)),
+        &udp(socket(IpAddr::UNSPECIFIED, 68), r(67)),
         Reason::ForeignSource,
     );
 }

@@ -3,12 +3,12 @@
 use super::*;
 
 #[test]
-fn options_of_the_ip_header_move_the_ports() {
+fn options_of_the_ip_header_and_extension_headers_move_the_ports() {
     let host = Host::with_8080();
     for words in 0..=10 {
-        let options = vec![1; words * 4];
+        let options = header::options(words);
         for packet in [udp(r(40_000), h(8_080)), tcp(SYN, r(40_000), h(8_080))] {
-            let packet = packet.options(&options);
+            let packet = packet.options(options.clone());
             host.carries(
                 UPLINK_IN,
                 &packet,
@@ -17,7 +17,7 @@ fn options_of_the_ip_header_move_the_ports() {
                 &packet.to(c1(80)).hop(),
             );
         }
-        let request = ping(c1(77), r(0)).options(&options);
+        let request = ping(c1(77), r(0)).options(options.clone());
         let (_, outside) = host.send(C1_PORT, &request);
         assert_eq!(outside, request.from(h(outside.src.port())).hop());
     }
@@ -94,7 +94,7 @@ fn padding_behind_the_datagram_stays() {
     assert_eq!(after, padded(&question.to(c1(80)).hop()));
     assert_eq!(
         host.entry(Protocol::Udp, &question).unwrap().bytes,
-        29,
+        u64::try_from(HEADER).unwrap() + 9,
         "without padding"
     );
 }
@@ -120,5 +120,5 @@ fn the_whole_datagram_is_summed_whatever_its_length() {
 /// A UDP frame's checksum, without options.
 fn checksum(packet: &Sample) -> [u8; 2] {
     let bytes = packet.bytes();
-    [bytes[40], bytes[41]]
+    [bytes[CONTENT + 6], bytes[CONTENT + 7]]
 }

@@ -2,10 +2,8 @@
 
 use super::*;
 
-const ANY: core::net::Ipv4Addr = core::net::Ipv4Addr::UNSPECIFIED;
-
-fn any(port: u16) -> core::net::SocketAddrV4 {
-    core::net::SocketAddrV4::new(ANY, port)
+fn any(port: u16) -> Socket {
+    socket(IpAddr::UNSPECIFIED, port)
 }
 
 #[test]
@@ -17,13 +15,8 @@ fn a_rule_for_any_address_takes_packets_to_this_host_only() {
         host.world.flows.borrow_mut().clear();
     }
     // Transit, and the broadcast address of the uplink's subnet.
-    for to in [
-        "203.0.113.9:53",
-        "192.0.2.255:53",
-        "255.255.255.255:53",
-        "224.0.0.251:53",
-    ] {
-        host.refuses(UPLINK_IN, &udp(r(40_000), to.parse().unwrap()), Reason::Transit);
+    for to in address::TRANSIT {
+        host.refuses(UPLINK_IN, &udp(r(40_000), socket(to, 53)), Reason::Transit);
     }
 }
 
@@ -125,9 +118,8 @@ fn an_allow_list_admits_its_prefixes_and_drops_the_rest() {
     });
     let syn = tcp(SYN, r(40_000), h(8_080));
     host.refuses(UPLINK_IN, &syn, Reason::NotAllowed);
-    host.world
-        .allow
-        .push((id, at("198.51.100.0:0".parse().unwrap()), 24));
+    let (prefix, length) = address::NEAR_R;
+    host.world.allow.push((id, at(socket(prefix, 0)), length));
     host.carries(
         UPLINK_IN,
         &syn,
@@ -137,7 +129,7 @@ fn an_allow_list_admits_its_prefixes_and_drops_the_rest() {
     );
     host.refuses(
         UPLINK_IN,
-        &syn.from("198.51.101.7:40000".parse().unwrap()),
+        &syn.from(socket(address::FAR_FROM_R, 40_000)),
         Reason::NotAllowed,
     );
     // Containers are sources like any other.
@@ -153,7 +145,7 @@ fn an_allow_list_is_one_rules_own() {
             ..published(Protocol::Tcp, h(port), c1(port))
         });
     }
-    host.world.allow.push((RuleId(2), at(r(0)), 32));
+    host.world.allow.push((RuleId(2), at(r(0)), Address::BITS));
     host.refuses(UPLINK_IN, &tcp(SYN, r(40_000), h(8_080)), Reason::NotAllowed);
     host.send(UPLINK_IN, &tcp(SYN, r(40_000), h(8_081)));
 }

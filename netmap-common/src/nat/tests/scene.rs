@@ -1,23 +1,26 @@
 //! The host that the tests run on.
 //!
 //! ```text
-//!  r 198.51.100.7 --- uplink 2: h 192.0.2.1, h2 192.0.2.2
-//!                     bridge 10: gw1 172.17.0.1/16 --- 11: c1 172.17.0.2, 12: c1b 172.17.0.3, 13: tap 172.17.0.4
-//!                     bridge 20: gw2 172.18.0.1/16 --- 21: c2 172.18.0.2
+//!  r 198.51.100.7     --- uplink 2: h 192.0.2.1, h2 192.0.2.2
+//!                         bridge 10: gw1 172.17.0.1/16 --- 11: c1 172.17.0.2, 12: c1b 172.17.0.3, 13: tap 172.17.0.4
+//!                         bridge 20: gw2 172.18.0.1/16 --- 21: c2 172.18.0.2
+//!
+//!  r 2001:db8:100::7  --- uplink 2: h 2001:db8:2::1, h2 2001:db8:2::2
+//!                         bridge 10: gw1 fd00:17::1/64 --- 11: c1 fd00:17::2, 12: c1b fd00:17::3, 13: tap fd00:17::4
+//!                         bridge 20: gw2 fd00:18::1/64 --- 21: c2 fd00:18::2
 //! ```
 //!
 //! c1, c1b and c2 are behind veths, tap is behind a tap device of bridge 10, which is reached through the bridge.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
 use std::vec;
 
-use super::{
-    super::{Route, Verdict, testing::World},
-    Sample,
-};
-use crate::maps::{
-    Address, Endpoint, FlowKey, Hook, IfIndex, Interface, Network, Port, PortRange, Protocol, Role, Rule,
-    Settings, Way,
+use super::{Address, IpAddr, Sample, Socket, World, address, socket};
+use crate::{
+    maps::{
+        Endpoint, Flow, FlowKey, Hook, IfIndex, Interface, Network, Port, PortRange, Protocol, Role, Rule,
+        Seconds, Settings, Way,
+    },
+    nat::{Route, Verdict},
 };
 
 pub(super) const UPLINK: IfIndex = IfIndex(2);
@@ -45,37 +48,37 @@ pub(super) const TAP_NEIGH: Verdict = Verdict::Neigh(BRIDGE_1);
 pub(super) const UPLINK_NEIGH: Verdict = Verdict::Neigh(UPLINK);
 
 macro_rules! places {
-    ($($name:ident = $a:literal . $b:literal . $c:literal . $d:literal;)+) => {
-        $(pub(super) const fn $name(port: u16) -> SocketAddrV4 {
-            SocketAddrV4::new(Ipv4Addr::new($a, $b, $c, $d), port)
+    ($($name:ident = $address:ident;)+) => {
+        $(pub(super) const fn $name(port: u16) -> Socket {
+            socket(address::$address, port)
         })+
     };
 }
 
 places! {
-    r = 198 . 51 . 100 . 7;
-    h = 192 . 0 . 2 . 1;
-    h2 = 192 . 0 . 2 . 2;
-    gw1 = 172 . 17 . 0 . 1;
-    c1 = 172 . 17 . 0 . 2;
-    c1b = 172 . 17 . 0 . 3;
-    tap = 172 . 17 . 0 . 4;
-    gw2 = 172 . 18 . 0 . 1;
-    c2 = 172 . 18 . 0 . 2;
+    r = R;
+    h = H;
+    h2 = H2;
+    gw1 = GW1;
+    c1 = C1;
+    c1b = C1B;
+    tap = TAP;
+    gw2 = GW2;
+    c2 = C2;
 }
 
 /// The address of a place.
-pub(super) fn at(place: SocketAddrV4) -> Address {
+pub(super) fn at(place: Socket) -> Address {
     Address::from(*place.ip())
 }
 
 /// The key of a packet, as the NAT should read it.
-pub(super) fn key(protocol: Protocol, src: SocketAddrV4, dst: SocketAddrV4) -> FlowKey {
+pub(super) fn key(protocol: Protocol, src: Socket, dst: Socket) -> FlowKey<Address> {
     FlowKey::new(protocol, at(src), Port(src.port()), at(dst), Port(dst.port()))
 }
 
 /// A rule that publishes `host` (the address 0.0.0.0: any) as `target`.
-pub(super) fn published(protocol: Protocol, host: SocketAddrV4, target: SocketAddrV4) -> Rule {
+pub(super) fn published(protocol: Protocol, host: Socket, target: Socket) -> Rule<Address> {
     Rule {
         host: at(host),
         host_port: Port(host.port()),
@@ -138,12 +141,12 @@ impl Host {
             route: Some(Route::Out(UPLINK)),
             ..World::default()
         };
-        world.now.set(crate::maps::Seconds(1_000));
+        world.now.set(Seconds(1_000));
         Self { world }
     }
 
     /// With `host` published as `target`.
-    pub(super) fn publishing(protocol: Protocol, host: SocketAddrV4, target: SocketAddrV4) -> Self {
+    pub(super) fn publishing(protocol: Protocol, host: Socket, target: Socket) -> Self {
         let mut scene = Self::new();
         scene.world.publish(published(protocol, host, target));
         scene
@@ -151,14 +154,14 @@ impl Host {
 
     /// Port 8080 of every address published as c1's port 80, TCP and UDP.
     pub(super) fn with_8080() -> Self {
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 8_080);
+        let any = socket(IpAddr::UNSPECIFIED, 8_080);
         let mut scene = Self::publishing(Protocol::Tcp, any, c1(80));
         scene.world.publish(published(Protocol::Udp, any, c1(80)));
         scene
     }
 
     /// The flow entry of the packet.
-    pub(super) fn entry(&self, protocol: Protocol, packet: &Sample) -> Option<crate::maps::Flow> {
+    pub(super) fn entry(&self, protocol: Protocol, packet: &Sample) -> Option<Flow<Address>> {
         let flows = self.world.flows.borrow();
         flows.get(&key(protocol, packet.src, packet.dst)).copied()
     }
@@ -166,21 +169,22 @@ impl Host {
     /// A second passes.
     pub(super) fn tick(&self) {
         let now = self.world.now.get();
-        self.world.now.set(crate::maps::Seconds(now.0 + 1));
+        self.world.now.set(Seconds(now.0 + 1));
     }
 }
 
-fn network(bridge: IfIndex, gateway: SocketAddrV4) -> (Address, u32, Network) {
+fn network(bridge: IfIndex, gateway: Socket) -> (Address, u32, Network<Address>) {
     let gateway = at(gateway);
     let network = Network {
         bridge,
         gateway,
         flags: 0,
     };
-    (Address(gateway.0 & !0xffff), 16, network)
+    // What stands behind the prefix does not matter.
+    (gateway, address::NETWORK, network)
 }
 
-fn interface(role: Role, way: Way, out: IfIndex, bridge: IfIndex, address: SocketAddrV4) -> Interface {
+fn interface(role: Role, way: Way, out: IfIndex, bridge: IfIndex, address: Socket) -> Interface<Address> {
     Interface {
         role: role as u8,
         way: way as u8,
@@ -191,7 +195,7 @@ fn interface(role: Role, way: Way, out: IfIndex, bridge: IfIndex, address: Socke
     }
 }
 
-fn endpoint(way: Way, out: IfIndex, bridge: IfIndex, gateway: SocketAddrV4) -> Endpoint {
+fn endpoint(way: Way, out: IfIndex, bridge: IfIndex, gateway: Socket) -> Endpoint<Address> {
     Endpoint {
         out,
         bridge,

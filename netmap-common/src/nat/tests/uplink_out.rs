@@ -67,7 +67,7 @@ fn what_the_host_says_itself_is_left_alone() {
     for src in [h(30_000), h2(30_000), gw1(30_000), r(30_000)] {
         host.refuses(
             UPLINK_OUT,
-            &udp(src, "203.0.113.9:53".parse().unwrap()),
+            &udp(src, socket(address::STRANGER, 53)),
             Reason::FromHost,
         );
         host.refuses(UPLINK_OUT, &tcp(RST, src, r(443)), Reason::FromHost);
@@ -103,14 +103,15 @@ fn a_flow_that_its_ports_hook_carries_is_translated_alike_where_the_stack_forwar
 fn what_cannot_be_translated_does_not_leave_with_a_containers_address_but_may_with_the_hosts() {
     let host = Host::new();
     let question = udp(c1(30_000), r(53));
-    let fragment = patched(&question, 21, 0x01);
-    let other_protocol = patched(&question, 23, 132);
-    let error = patched(&ping(c1(77), r(0)), 34, 3);
+    let whole = question.bytes();
+    let fragment = piece(&whole, 7, 8, &whole[CONTENT..], false);
+    let other_protocol = patched(&question, header::PROTOCOL, 132);
+    let error = patched(&ping(c1(77), r(0)), CONTENT, kind::UNREACHABLE);
     for frame in [fragment, other_protocol, error] {
         host.leaves_bytes(UPLINK_OUT, &frame, Reason::WouldLeak);
         for src in [gw1(0), h(0), r(0)] {
             let mut from_host = frame.clone();
-            from_host[26..30].copy_from_slice(&src.ip().octets());
+            from_host[header::SRC].copy_from_slice(&src.ip().octets());
             host.leaves_bytes(UPLINK_OUT, &from_host, Reason::FromHost);
         }
     }
@@ -120,4 +121,13 @@ fn patched(packet: &Sample, offset: usize, byte: u8) -> Vec<u8> {
     let mut bytes = packet.bytes();
     bytes[offset] = byte;
     bytes
+}
+
+#[test]
+fn what_has_the_key_of_another_flows_answers_does_not_take_that_flows_mapping() {
+    let host = Host::new();
+    let question = udp(c1b(30_000), c1(80));
+    assert_eq!(host.send(UPLINK_OUT, &question).1.src, h(30_000));
+    // That flow's answers come in by an uplink.
+    host.refuses(UPLINK_OUT, &udp(c1(80), h(30_000)), Reason::SpoofedSource);
 }

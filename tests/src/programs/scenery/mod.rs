@@ -4,22 +4,26 @@
 //! The interfaces lead nowhere. They are there so that the kernel's own answers (routes, sizes, sockets) can be
 //! compared with what [`Scenery::surround`] tells the NAT's host build.
 
+pub mod address;
 mod world;
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket},
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     process,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use anyhow::{Context as _, Result};
 use netmap_common::{
-    maps::{Address, FlowKey, IfIndex, Port, Protocol},
+    maps::{Address6, FlowKey, IfIndex, Port, Protocol},
     nat::{HostSocket, Route, testing::World},
 };
 
+use super::{ETHERNET, Family, transport};
 use crate::Namespace;
 
+pub use address::Places;
 pub use world::world;
 
 /// Interfaces of the host, with the numbers that the namespace gives them.
@@ -54,61 +58,8 @@ pub mod interface {
     pub const STRANGER: IfIndex = IfIndex(35);
 }
 
-/// Addresses of the host and around it.
-pub mod address {
-    use netmap_common::maps::Address;
-
-    /// The host's address on [`UP0`](super::interface::UP0).
-    pub const HOST: Address = of([192, 168, 50, 2]);
-    /// Another of the host's.
-    pub const HOST2: Address = of([192, 168, 50, 22]);
-    /// The host's address on [`UP1`](super::interface::UP1).
-    pub const HOST3: Address = of([198, 51, 100, 2]);
-    /// The address of [`BR1`](super::interface::BR1).
-    pub const GATEWAY1: Address = of([172, 30, 1, 1]);
-    /// The address of [`BR2`](super::interface::BR2).
-    pub const GATEWAY2: Address = of([172, 30, 2, 1]);
-    /// The address of [`BR3`](super::interface::BR3).
-    pub const GATEWAY3: Address = of([172, 30, 3, 1]);
-    /// Container at [`VC1`](super::interface::VC1).
-    pub const C1: Address = of([172, 30, 1, 2]);
-    /// Container at [`VC1B`](super::interface::VC1B).
-    pub const C1B: Address = of([172, 30, 1, 3]);
-    /// Container at [`VC1C`](super::interface::VC1C).
-    pub const C1C: Address = of([172, 30, 1, 4]);
-    /// Container at [`VC2`](super::interface::VC2).
-    pub const C2: Address = of([172, 30, 2, 2]);
-    /// Container at [`VC3`](super::interface::VC3).
-    pub const C3: Address = of([172, 30, 3, 2]);
-    /// Container behind [`BR2`](super::interface::BR2) that only the host's stack reaches.
-    pub const BY_STACK: Address = of([172, 30, 1, 70]);
-    /// Container whose place is not known.
-    pub const LOST: Address = of([172, 30, 1, 9]);
-    /// Neighbour on [`UP0`](super::interface::UP0).
-    pub const NEAR: Address = of([192, 168, 50, 3]);
-    /// By the default route.
-    pub const FAR: Address = of([8, 8, 8, 8]);
-    /// Behind [`UP1`](super::interface::UP1).
-    pub const BEYOND_UP1: Address = of([203, 0, 113, 7]);
-    /// Behind [`UP2`](super::interface::UP2).
-    pub const BEYOND_UP2: Address = of([192, 0, 2, 9]);
-    /// Behind [`LAN`](super::interface::LAN).
-    pub const BEYOND_LAN: Address = of([10, 9, 0, 5]);
-    /// No way there.
-    pub const UNREACHABLE: Address = of([10, 8, 0, 5]);
-    /// Everybody on [`UP0`](super::interface::UP0).
-    pub const BROADCAST: Address = of([192, 168, 50, 255]);
-
-    /// An address from its four numbers.
-    pub const fn of(octets: [u8; 4]) -> Address {
-        Address(u32::from_be_bytes(octets))
-    }
-}
-
-/// The largest datagram that fits through the narrow interfaces.
-const NARROW: u32 = 300;
-/// Link-layer header, whose length does not count there.
-const ETHERNET: usize = 14;
+/// The largest datagram that fits through the narrow interfaces: IPv6 asks for no less (RFC 8200, 5).
+const NARROW: u32 = 1_280;
 
 /// The link-layer address of [`interface::BR1`].
 pub const BR1_MAC: [u8; 6] = [2, 0, 0, 0, 1, 1];
@@ -122,15 +73,15 @@ const UDP_LISTENER: Port = Port(1_030);
 const UDP_CLIENT: (Port, Port) = (Port(53), Port(5_353));
 
 /// The ports and containers that XDP can send to: for the others there is no neighbour, or no forwarding.
-pub fn reached_by_xdp() -> Vec<(IfIndex, Address)> {
-    vec![(interface::VC1, address::C1), (interface::VC1B, address::C1)]
+pub fn reached_by_xdp<A: Places>() -> Vec<(IfIndex, A)> {
+    vec![(interface::VC1, A::C1), (interface::VC1B, A::C1)]
 }
 
 /// The host, as long as [`Scenery::run`] runs.
 #[derive(Debug)]
 pub struct Scenery {
-    _tcp_listener: TcpListener,
-    _udp: [UdpSocket; 2],
+    _tcp_listeners: [TcpListener; 2],
+    _udp: [UdpSocket; 4],
 }
 
 impl Scenery {
@@ -144,20 +95,20 @@ impl Scenery {
     }
 
     fn open() -> Result<Self> {
-        let host = |port: Port| SocketAddrV4::new(Ipv4Addr::from(address::HOST), port.0);
         let open = || {
-            let connected = UdpSocket::bind(host(UDP_CLIENT.0))?;
-            connected.connect(SocketAddrV4::new(address::NEAR.into(), UDP_CLIENT.1.0))?;
+            let (listener, udp) = sockets(address::HOST, address::NEAR)?;
+            let (listener6, udp6) = sockets(Address6::HOST, Address6::NEAR)?;
+            let ([one, two], [three, four]) = (udp, udp6);
             std::io::Result::Ok(Self {
-                _tcp_listener: TcpListener::bind(host(TCP_LISTENER))?,
-                _udp: [UdpSocket::bind(host(UDP_LISTENER))?, connected],
+                _tcp_listeners: [listener, listener6],
+                _udp: [one, two, three, four],
             })
         };
         open().context("cannot open the host's sockets")
     }
 
     /// Tells `world` what the kernel will answer about this packet: its route, what it fits through, whose socket.
-    pub fn surround(&self, world: &mut World, arrival: IfIndex, frame: &[u8]) {
+    pub fn surround<A: Places>(&self, world: &mut World<A>, arrival: IfIndex, frame: &[u8]) {
         world.arrival.set(arrival);
         let narrow = frame.len() > NARROW as usize + ETHERNET;
         world.narrow.clear();
@@ -167,9 +118,19 @@ impl Scenery {
         let Some(end) = OtherEnd::of(frame) else {
             return;
         };
-        world.route = Some(route(arrival, end.address));
+        world.route = Some(route(arrival, end.from, end.address));
         world.sockets = end.sockets();
     }
+}
+
+fn sockets<A: Places>(host: A, near: A) -> std::io::Result<(TcpListener, [UdpSocket; 2])> {
+    let place = |address: A, port: Port| SocketAddr::new(address.into(), port.0);
+    let connected = UdpSocket::bind(place(host, UDP_CLIENT.0))?;
+    connected.connect(place(near, UDP_CLIENT.1))?;
+    Ok((
+        TcpListener::bind(place(host, TCP_LISTENER))?,
+        [UdpSocket::bind(place(host, UDP_LISTENER))?, connected],
+    ))
 }
 
 fn build(namespace: &Namespace) -> Result<()> {
@@ -226,8 +187,34 @@ fn build(namespace: &Namespace) -> Result<()> {
         address::C3,
         link_address(C1_MAC),
     ))?;
+    build6(namespace)?;
     namespace.sysctl("ipv4/ip_forward", "1")?;
     namespace.sysctl("ipv4/conf/br3/forwarding", "0")
+}
+
+/// The same for IPv6.
+fn build6(namespace: &Namespace) -> Result<()> {
+    namespace.sysctl("ipv6/conf/all/forwarding", "1")?;
+    namespace.sysctl("ipv6/conf/br3/forwarding", "0")?;
+    namespace.batch(&format!(
+        "address add {}/48 dev up0 nodad
+         address add {}/48 dev up1 nodad
+         route add default via {} dev up0
+         route add 2001:db8:113::/48 dev up1
+         route add 2001:db8:112::/48 dev up2
+         route add 2001:db8:9::/48 dev lan
+         route add unreachable 2001:db8:8::/48
+         route add fd30:1::/64 dev br1
+         route add fd30:3::/64 dev br3
+         neigh add {} lladdr {mac} dev br1 nud permanent
+         neigh add {} lladdr {mac} dev br3 nud permanent",
+        Address6::HOST,
+        Address6::HOST3,
+        Address6::NEAR,
+        Address6::C1,
+        Address6::C3,
+        mac = link_address(C1_MAC),
+    ))
 }
 
 fn link_address(bytes: [u8; 6]) -> String {
@@ -235,51 +222,76 @@ fn link_address(bytes: [u8; 6]) -> String {
 }
 
 /// What the routing table says about a packet to an address that is neither the host's nor a container's.
-fn route(arrival: IfIndex, to: Address) -> Route {
+fn route<A: Places>(arrival: IfIndex, from: A, to: A) -> Route {
     if matches!(arrival, interface::VC3 | interface::BR3) {
         return Route::ForwardingOff;
     }
-    match to.0.to_be_bytes() {
-        [192, 168, 50, 255] | [198, 51, 100, 255] | [10, 8, ..] => Route::Nowhere,
-        [198, 51, 100, _] | [203, 0, 113, _] => Route::Out(interface::UP1),
-        [192, 0, 2, _] => Route::Out(interface::UP2),
-        [10, 9, ..] => Route::Out(interface::LAN),
+    // In IPv6 the look-up itself refuses these (`rt6_need_strict`).
+    if A::HAS_ZONES && (from.is_link_local() || from.is_multicast_or_reserved()) {
+        return Route::Nowhere;
+    }
+    match Octets::from(to) {
+        Octets::V4([192, 168, 50, 255] | [198, 51, 100, 255] | [10, 8, ..])
+        | Octets::V6([0x2001, 0xdb8, 8, ..]) => Route::Nowhere,
+        Octets::V4([198, 51, 100, _] | [203, 0, 113, _]) | Octets::V6([0x2001, 0xdb8, 0x51 | 0x113, ..]) => {
+            Route::Out(interface::UP1)
+        }
+        Octets::V4([192, 0, 2, _]) | Octets::V6([0x2001, 0xdb8, 0x112, ..]) => Route::Out(interface::UP2),
+        Octets::V4([10, 9, ..]) | Octets::V6([0x2001, 0xdb8, 9, ..]) => Route::Out(interface::LAN),
         _ => Route::Out(interface::UP0),
     }
 }
 
+/// An address as people write it.
+enum Octets {
+    V4([u8; 4]),
+    V6([u16; 8]),
+}
+
+impl<A: Places> From<A> for Octets {
+    fn from(address: A) -> Self {
+        match address.into() {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => Self::V6(address.segments()),
+        }
+    }
+}
+
 /// Where a packet goes, as far as its bytes say so.
-struct OtherEnd {
+struct OtherEnd<A> {
     protocol: u8,
-    address: Address,
+    from: A,
+    address: A,
     port: Port,
 }
 
-impl OtherEnd {
+impl<A: Places> OtherEnd<A> {
     fn of(frame: &[u8]) -> Option<Self> {
-        let ip = frame.get(ETHERNET..)?;
-        let header = usize::from(ip.first()? & 0xf) * 4;
-        let port = ip.get(header + 2..header + 4)?;
+        let family = Family::of(frame);
+        let address = |octets| Some(A::from_octets(bytemuck::try_pod_read_unaligned(octets).ok()?));
+        let (protocol, at) = transport(frame)?;
+        let port = frame.get(at + 2..at + 4)?;
         Some(Self {
-            protocol: *ip.get(9)?,
-            address: Address(u32::from_be_bytes(ip.get(16..20)?.try_into().ok()?)),
+            protocol,
+            from: address(frame.get(family.src())?)?,
+            address: address(frame.get(family.dst())?)?,
             port: Port(u16::from_be_bytes(port.try_into().ok()?)),
         })
     }
 
     /// The packets from there that would reach a socket of the host.
-    fn sockets(&self) -> std::collections::BTreeMap<FlowKey, HostSocket> {
+    fn sockets(&self) -> BTreeMap<FlowKey<A>, HostSocket> {
         let Self { address, port, .. } = *self;
         let (client, server) = UDP_CLIENT;
-        let answer = FlowKey::new(Protocol::Udp, address::NEAR, server, address::HOST, client);
+        let answer = FlowKey::new(Protocol::Udp, A::NEAR, server, A::HOST, client);
         let listener = match Protocol::from_number(self.protocol) {
             Some(Protocol::Tcp) => Some((
-                FlowKey::new(Protocol::Tcp, address, port, address::HOST, TCP_LISTENER),
+                FlowKey::new(Protocol::Tcp, address, port, A::HOST, TCP_LISTENER),
                 // The kernel side does not tell a listener from a connection.
                 HostSocket::Connected,
             )),
             Some(Protocol::Udp) => Some((
-                FlowKey::new(Protocol::Udp, address, port, address::HOST, UDP_LISTENER),
+                FlowKey::new(Protocol::Udp, address, port, A::HOST, UDP_LISTENER),
                 HostSocket::Unconnected,
             )),
             Some(Protocol::Icmp) | None => None,

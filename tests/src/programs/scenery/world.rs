@@ -1,33 +1,31 @@
 //! The tables of the host.
 
 use netmap_common::{
-    maps::{
-        Address, Endpoint, IfIndex, Interface, Network, Port, PortRange, Protocol, Role, Rule, Settings, Way,
-    },
+    maps::{Endpoint, IfIndex, Interface, Network, Port, PortRange, Protocol, Role, Rule, Settings, Way},
     nat::testing::World,
 };
 
 use super::{
-    address::{self, BY_STACK, C1, C1B, C1C, C2, C3, GATEWAY1, GATEWAY2, GATEWAY3, HOST, HOST2, HOST3, LOST},
+    address::Places,
     interface::{BR1, BR2, BR3, UP0, UP1, UP2, VC1, VC1B, VC1C, VC2, VC3},
 };
 
 /// The host's tables: every kind of rule, and few enough ports for masquerading that they run out.
-pub fn world() -> World {
+pub fn world<A: Places>() -> World<A> {
     let mut world = World::default();
     surround(&mut world);
     publish(&mut world);
     world
 }
 
-fn surround(world: &mut World) {
+fn surround<A: Places>(world: &mut World<A>) {
     world.settings = Settings {
         secret: [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908],
         pool: [range(1_024, 1_031), range(61_000, 61_003)],
         ..Settings::default()
     };
     world.limits.messages = u32::MAX;
-    world.locals = vec![HOST, HOST2, HOST3, GATEWAY1, GATEWAY2, GATEWAY3];
+    world.locals = vec![A::HOST, A::HOST2, A::HOST3, A::GATEWAY1, A::GATEWAY2, A::GATEWAY3];
     world.networks = networks();
     world.reserved = vec![
         (Protocol::Udp, 1_026),
@@ -35,9 +33,9 @@ fn surround(world: &mut World) {
         (Protocol::Tcp, 61_001),
     ];
     world.interfaces = [
-        (UP0, uplink(UP0, HOST)),
-        (UP1, uplink(UP1, HOST3)),
-        (UP2, uplink(UP2, Address::ANY)),
+        (UP0, uplink(UP0, A::HOST)),
+        (UP1, uplink(UP1, A::HOST3)),
+        (UP2, uplink(UP2, A::ANY)),
         (BR1, behind(Role::Bridge, Way::Neigh, BR1, BR1, false)),
         (BR2, behind(Role::Bridge, Way::Neigh, BR2, BR2, false)),
         (BR3, behind(Role::Bridge, Way::Neigh, BR3, BR3, false)),
@@ -49,62 +47,63 @@ fn surround(world: &mut World) {
     ]
     .into();
     world.endpoints = [
-        (C1, endpoint(Way::Peer, VC1, BR1, false)),
-        (C1B, endpoint(Way::Peer, VC1B, BR1, true)),
-        (C1C, endpoint(Way::Neigh, BR1, BR1, true)),
-        (C2, endpoint(Way::Neigh, BR2, BR2, false)),
-        (C3, endpoint(Way::Peer, VC3, BR3, false)),
-        (BY_STACK, endpoint(Way::Stack, IfIndex(0), IfIndex(0), false)),
+        (A::C1, endpoint(Way::Peer, VC1, BR1, false)),
+        (A::C1B, endpoint(Way::Peer, VC1B, BR1, true)),
+        (A::C1C, endpoint(Way::Neigh, BR1, BR1, true)),
+        (A::C2, endpoint(Way::Neigh, BR2, BR2, false)),
+        (A::C3, endpoint(Way::Peer, VC3, BR3, false)),
+        (A::BY_STACK, endpoint(Way::Stack, IfIndex(0), IfIndex(0), false)),
     ]
     .into();
 }
 
-fn publish(world: &mut World) {
+fn publish<A: Places>(world: &mut World<A>) {
     use Protocol::{Tcp, Udp};
-    world.publish(rule(Tcp, Address::ANY, 8_080, C1, 80));
-    world.publish(rule(Udp, Address::ANY, 8_080, C1, 80));
-    world.publish(rule(Udp, Address::ANY, 53, C1, 53));
-    world.publish(rule(Tcp, HOST2, 443, C1B, 443));
-    world.publish(rule(Tcp, Address::ANY, 444, C1C, 443));
-    world.publish(rule(Tcp, Address::ANY, 9_000, BY_STACK, 90));
-    world.publish(rule(Udp, Address::ANY, 9_000, BY_STACK, 90));
-    world.publish(rule(Tcp, Address::ANY, 9_001, LOST, 90));
+    world.publish(rule(Tcp, A::ANY, 8_080, A::C1, 80));
+    world.publish(rule(Udp, A::ANY, 8_080, A::C1, 80));
+    world.publish(rule(Udp, A::ANY, 53, A::C1, 53));
+    world.publish(rule(Tcp, A::HOST2, 443, A::C1B, 443));
+    world.publish(rule(Tcp, A::ANY, 444, A::C1C, 443));
+    world.publish(rule(Tcp, A::ANY, 9_000, A::BY_STACK, 90));
+    world.publish(rule(Udp, A::ANY, 9_000, A::BY_STACK, 90));
+    world.publish(rule(Tcp, A::ANY, 9_001, A::LOST, 90));
     world.publish(Rule {
         length: 16,
-        ..rule(Udp, HOST, 20_000, C2, 30_000)
+        ..rule(Udp, A::HOST, 20_000, A::C2, 30_000)
     });
     // A range that ends behind the last port there is.
     world.publish(Rule {
         length: 2,
-        ..rule(Tcp, Address::ANY, 7_000, C1, 65_535)
+        ..rule(Tcp, A::ANY, 7_000, A::C1, 65_535)
     });
     let limited = world.publish(Rule {
         flags: Rule::ALLOW_LIST,
-        ..rule(Tcp, Address::ANY, 22, C1, 22)
+        ..rule(Tcp, A::ANY, 22, A::C1, 22)
     });
-    world.allow.push((limited, address::BEYOND_UP1, 24));
-    world.allow.push((limited, address::NEAR, 32));
+    world.allow.push((limited, A::BEYOND_UP1, A::ALLOWED));
+    world.allow.push((limited, A::NEAR, A::BITS));
     // A slot that still names a rule that is gone.
-    let gone = world.publish(rule(Tcp, Address::ANY, 9_002, C1, 90));
+    let gone = world.publish(rule(Tcp, A::ANY, 9_002, A::C1, 90));
     world.retire(gone);
     // A port of several addresses.
-    world.publish(rule(Tcp, HOST, 8_443, C1, 443));
-    world.publish(rule(Tcp, HOST2, 8_443, C2, 443));
-    world.publish(rule(Tcp, Address::ANY, 8_444, C3, 443));
+    world.publish(rule(Tcp, A::HOST, 8_443, A::C1, 443));
+    world.publish(rule(Tcp, A::HOST2, 8_443, A::C2, 443));
+    world.publish(rule(Tcp, A::ANY, 8_444, A::C3, 443));
+    if let Some(mapped) = A::MAPPED {
+        world.publish(rule(Tcp, A::ANY, 9_003, mapped, 90));
+    }
 }
 
-fn networks() -> Vec<(Address, u32, Network)> {
-    let network = |bridge, gateway| Network {
-        bridge,
-        gateway,
-        flags: 0,
+fn networks<A: Places>() -> Vec<(A, u32, Network<A>)> {
+    let network = |(prefix, length, bridge, gateway)| {
+        let network = Network {
+            bridge,
+            gateway,
+            flags: 0,
+        };
+        (prefix, length, network)
     };
-    vec![
-        (address::of([172, 30, 1, 0]), 24, network(BR1, GATEWAY1)),
-        (address::of([172, 30, 2, 0]), 24, network(BR2, GATEWAY2)),
-        (address::of([172, 30, 1, 64]), 26, network(BR2, GATEWAY2)),
-        (address::of([172, 30, 3, 0]), 24, network(BR3, GATEWAY3)),
-    ]
+    A::NETWORKS.map(network).to_vec()
 }
 
 const fn range(first: u16, last: u16) -> PortRange {
@@ -114,7 +113,7 @@ const fn range(first: u16, last: u16) -> PortRange {
     }
 }
 
-fn rule(protocol: Protocol, host: Address, host_port: u16, target: Address, target_port: u16) -> Rule {
+fn rule<A: Places>(protocol: Protocol, host: A, host_port: u16, target: A, target_port: u16) -> Rule<A> {
     Rule {
         host,
         target,
@@ -126,7 +125,7 @@ fn rule(protocol: Protocol, host: Address, host_port: u16, target: Address, targ
     }
 }
 
-fn uplink(out: IfIndex, address: Address) -> Interface {
+fn uplink<A: Places>(out: IfIndex, address: A) -> Interface<A> {
     Interface {
         role: Role::Uplink as u8,
         way: Way::Neigh as u8,
@@ -136,7 +135,7 @@ fn uplink(out: IfIndex, address: Address) -> Interface {
     }
 }
 
-fn behind(role: Role, way: Way, out: IfIndex, bridge: IfIndex, isolated: bool) -> Interface {
+fn behind<A: Places>(role: Role, way: Way, out: IfIndex, bridge: IfIndex, isolated: bool) -> Interface<A> {
     Interface {
         role: role as u8,
         way: way as u8,
@@ -148,7 +147,7 @@ fn behind(role: Role, way: Way, out: IfIndex, bridge: IfIndex, isolated: bool) -
     }
 }
 
-fn endpoint(way: Way, out: IfIndex, bridge: IfIndex, isolated: bool) -> Endpoint {
+fn endpoint<A: Places>(way: Way, out: IfIndex, bridge: IfIndex, isolated: bool) -> Endpoint<A> {
     Endpoint {
         out,
         bridge,
@@ -159,11 +158,11 @@ fn endpoint(way: Way, out: IfIndex, bridge: IfIndex, isolated: bool) -> Endpoint
     }
 }
 
-fn gateway(bridge: IfIndex) -> Address {
+fn gateway<A: Places>(bridge: IfIndex) -> A {
     match bridge {
-        BR1 => GATEWAY1,
-        BR2 => GATEWAY2,
-        BR3 => GATEWAY3,
-        _ => Address::ANY,
+        BR1 => A::GATEWAY1,
+        BR2 => A::GATEWAY2,
+        BR3 => A::GATEWAY3,
+        _ => A::ANY,
     }
 }

@@ -1,7 +1,7 @@
 //! What is no packet for the NAT, and what contradicts itself.
 
 use super::*;
-use crate::nat::{Header, L4Change, Packet, Truncated, process};
+use crate::nat::{Header, L4Change, Packet, Truncated};
 
 const FRAME_TYPE: usize = 12;
 const IP: usize = 14;
