@@ -13,11 +13,11 @@ pub const HOST: Address = of([192, 168, 50, 2]);
 pub const HOST2: Address = of([192, 168, 50, 22]);
 /// The host's address on [`UP1`](super::interface::UP1).
 pub const HOST3: Address = of([198, 51, 100, 2]);
-/// The address of [`BR1`](super::interface::BR1).
+/// The address of [`BR1`].
 pub const GATEWAY1: Address = of([172, 30, 1, 1]);
-/// The address of [`BR2`](super::interface::BR2).
+/// The address of [`BR2`].
 pub const GATEWAY2: Address = of([172, 30, 2, 1]);
-/// The address of [`BR3`](super::interface::BR3).
+/// The address of [`BR3`].
 pub const GATEWAY3: Address = of([172, 30, 3, 1]);
 /// Container at [`VC1`](super::interface::VC1).
 pub const C1: Address = of([172, 30, 1, 2]);
@@ -29,7 +29,7 @@ pub const C1C: Address = of([172, 30, 1, 4]);
 pub const C2: Address = of([172, 30, 2, 2]);
 /// Container at [`VC3`](super::interface::VC3).
 pub const C3: Address = of([172, 30, 3, 2]);
-/// Container behind [`BR2`](super::interface::BR2) that only the host's stack reaches.
+/// Container behind [`BR2`] that only the host's stack reaches.
 pub const BY_STACK: Address = of([172, 30, 1, 70]);
 /// Container whose place is not known.
 pub const LOST: Address = of([172, 30, 1, 9]);
@@ -64,11 +64,11 @@ pub trait Places: Packets {
     const HOST2: Self;
     /// The host's address on [`UP1`](super::interface::UP1).
     const HOST3: Self;
-    /// The address of [`BR1`](super::interface::BR1).
+    /// The address of [`BR1`].
     const GATEWAY1: Self;
-    /// The address of [`BR2`](super::interface::BR2).
+    /// The address of [`BR2`].
     const GATEWAY2: Self;
-    /// The address of [`BR3`](super::interface::BR3).
+    /// The address of [`BR3`].
     const GATEWAY3: Self;
     /// Container at [`VC1`](super::interface::VC1).
     const C1: Self;
@@ -80,7 +80,7 @@ pub trait Places: Packets {
     const C2: Self;
     /// Container at [`VC3`](super::interface::VC3).
     const C3: Self;
-    /// Container behind [`BR2`](super::interface::BR2) that only the host's stack reaches.
+    /// Container behind [`BR2`] that only the host's stack reaches.
     const BY_STACK: Self;
     /// Container whose place is not known.
     const LOST: Self;
