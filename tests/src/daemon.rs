@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::{Counters, DEADLINE, Lab, Moved, Namespace, ground};
 
 /// How long the daemon may take to attach and say so.
-const READY: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_secs(60);
 /// How many seconds any other command may take.
 const COMMAND_SECONDS: &str = "30";
 
