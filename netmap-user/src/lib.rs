@@ -6,6 +6,7 @@
 //! - [`maps`]: typed handles of the pinned maps;
 //! - [`binding`]: what a user asks to publish;
 //! - [`spec`]: how a user writes it;
+//! - [`mappings`]: which bridges' containers keep their ports;
 //! - [`options`]: what `netmap run` is given;
 //! - [`host`]: links, addresses, bridge ports and neighbours, by netlink;
 //! - [`dataplane`]: loads, attaches and pins the programs;
@@ -23,6 +24,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod expiry;
 pub mod host;
+pub mod mappings;
 pub mod maps;
 pub mod options;
 pub mod proxy;

@@ -8,6 +8,8 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
+use crate::mappings::Mappings;
+
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
 
@@ -53,6 +55,8 @@ pub struct RunOptions {
     pub shares: Shares,
     /// How long flows may idle.
     pub lifetimes: Lifetimes,
+    /// How ports of containers become ports of this host.
+    pub mappings: Mappings,
     /// Who may go straight to containers' addresses.
     pub direct: Direct,
 }
@@ -160,6 +164,7 @@ impl Default for RunOptions {
             mark_bit: DEFAULT_MARK_BIT,
             shares: Shares::default(),
             lifetimes: Lifetimes::default(),
+            mappings: Mappings::default(),
             direct: Direct::default(),
         }
     }
@@ -217,6 +222,11 @@ pub enum OptionError {
         /// Who says so.
         why: &'static str,
     },
+    /// No way to map ports.
+    #[error(
+        "{0:?} is no way to map ports; use eim (one port towards everybody) or edm (one for each destination)"
+    )]
+    UnknownMapping(String),
     /// No bit of 32.
     #[error("{0:?} is not a bit of the packet mark; give 0 to 31")]
     BadMarkBit(String),

@@ -40,6 +40,7 @@ pub mod programs;
 pub mod refusals;
 pub mod rows;
 pub mod scene;
+pub mod stun;
 pub mod tcp;
 pub mod topology;
 pub mod udp;

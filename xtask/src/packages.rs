@@ -18,7 +18,7 @@ pub(crate) struct Tool {
 }
 
 /// What tests and demo call, beside the Rust toolchain.
-pub(crate) const TOOLS: [Tool; 7] = [
+pub(crate) const TOOLS: [Tool; 8] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -53,6 +53,11 @@ pub(crate) const TOOLS: [Tool; 7] = [
         program: "sysctl",
         package: "procps",
         reason: "sets forwarding and rp_filter in namespaces",
+    },
+    Tool {
+        program: "stun",
+        package: "stun-client",
+        reason: "tells what kind of NAT it is behind",
     },
 ];
 

@@ -46,6 +46,9 @@ pub trait Ip: Pod + Default + Ord + Hash + Debug + Display + Into<IpAddr> {
     /// Whether routers must not forward it.
     fn is_link_local(self) -> bool;
 
+    /// Whether it is what a host says that has no address yet.
+    fn is_nobody(self) -> bool;
+
     /// Whether it is an IPv4 address inside an IPv6 one.
     fn is_mapped(self) -> bool {
         false
@@ -141,6 +144,12 @@ impl Ip for Address {
     fn is_link_local(self) -> bool {
         self.is_link_local()
     }
+
+    /// `0.0.0.0/8` (RFC 6890, 2.2.2).
+    #[inline(always)]
+    fn is_nobody(self) -> bool {
+        self.0 >> 24 == 0
+    }
 }
 
 impl Ip for Address6 {
@@ -192,6 +201,12 @@ impl Ip for Address6 {
     fn is_link_local(self) -> bool {
         let [first, ..] = self.0;
         first >> 22 == 0xfe80 >> 6
+    }
+
+    /// `::` (RFC 4291, 2.5.2).
+    #[inline(always)]
+    fn is_nobody(self) -> bool {
+        self == Self::ANY
     }
 
     #[inline(always)]

@@ -94,8 +94,19 @@ pub struct Network<A: Ip = Address> {
     pub bridge: IfIndex,
     /// The bridge's address in this subnet.
     pub gateway: A,
-    /// [`Network::DIRECT`] or [`Network::DIRECT_TRUSTED`].
+    /// [`Network::DIRECT`] or [`Network::DIRECT_TRUSTED`], and [`Network::MAPPINGS`].
     pub flags: u32,
+}
+
+impl<A: Ip> Network<A> {
+    /// A container keeps its port towards everybody, and everybody may send to it there (endpoint-independent mapping and
+    /// filtering, RFC 4787, 4.1 and 5).
+    pub const MAPPINGS: u32 = 4;
+
+    /// Whether its containers have mappings.
+    pub const fn has_mappings(&self) -> bool {
+        self.flags & Self::MAPPINGS != 0
+    }
 }
 
 /// Key of the networks' longest-prefix map, network byte order.

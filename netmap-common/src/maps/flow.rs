@@ -41,6 +41,34 @@ impl<A: Ip> FlowKey<A> {
         }
     }
 
+    /// The key of the mapping that `self.src` at this port has by `external`, if it has one: of its original entry.
+    #[must_use]
+    pub const fn mapping(&self, external: A) -> Self {
+        Self {
+            src: self.src,
+            dst: external,
+            src_port: self.src_port,
+            dst_port: Port(0),
+            protocol: self.protocol,
+            pad: 0,
+            pad_word: 0,
+        }
+    }
+
+    /// The key of the mapping that `self.dst` at this port belongs to, if it does to one: of its other entry.
+    #[must_use]
+    pub const fn owner(&self) -> Self {
+        Self {
+            src: self.dst,
+            dst: self.dst,
+            src_port: Port(0),
+            dst_port: self.dst_port,
+            protocol: self.protocol,
+            pad: 0,
+            pad_word: 0,
+        }
+    }
+
     /// The key of an answer to it.
     #[must_use]
     pub const fn reversed(self) -> Self {
@@ -68,6 +96,11 @@ pub enum Kind {
     OwnPort = 3,
     /// From outside straight to a container's address: nothing is translated.
     Direct = 4,
+    /// No packets' own: a port of this host that belongs to one of a container's, whatever it talks to
+    /// (endpoint-independent mapping, RFC 4787, 4.1). The remote end of both entries is this host's address, port 0.
+    Mapping = 5,
+    /// From outside to such a port.
+    Mapped = 6,
 }
 
 impl Kind {
@@ -79,6 +112,8 @@ impl Kind {
             2 => Some(Self::Hairpin),
             3 => Some(Self::OwnPort),
             4 => Some(Self::Direct),
+            5 => Some(Self::Mapping),
+            6 => Some(Self::Mapped),
             _ => None,
         }
     }
@@ -91,6 +126,8 @@ impl Kind {
             Self::Hairpin => "hairpin",
             Self::OwnPort => "own-port",
             Self::Direct => "direct",
+            Self::Mapping => "mapping",
+            Self::Mapped => "mapped",
         }
     }
 }
@@ -115,6 +152,8 @@ pub struct TcpSeen(pub u8);
 pub struct Seen {
     /// When it came.
     pub now: Seconds,
+    /// 1, or 0 for what keeps an entry and is no packet of its own.
+    pub packets: u32,
     /// Its length at layer 3, in bytes.
     pub bytes: u32,
     /// Its TCP flags as they are in the header, 0 for other protocols.

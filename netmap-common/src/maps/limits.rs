@@ -54,8 +54,8 @@ impl<A: Ip> Payer<A> {
     /// client's.
     pub const fn container(kind: Kind, from: &FlowKey<A>, to: &FlowKey<A>) -> Self {
         let address = match kind {
-            Kind::Published | Kind::Direct => to.dst,
-            Kind::Egress | Kind::Hairpin | Kind::OwnPort => from.src,
+            Kind::Published | Kind::Mapped | Kind::Direct => to.dst,
+            Kind::Egress | Kind::Hairpin | Kind::OwnPort | Kind::Mapping => from.src,
         };
         Self::new(Role::Container, address)
     }
@@ -63,8 +63,8 @@ impl<A: Ip> Payer<A> {
     /// Who outside pays for it too.
     pub const fn source(kind: Kind, from: &FlowKey<A>) -> Option<Self> {
         match kind {
-            Kind::Published | Kind::Direct => Some(Self::new(Role::Source, from.src)),
-            Kind::Egress | Kind::Hairpin | Kind::OwnPort => None,
+            Kind::Published | Kind::Mapped | Kind::Direct => Some(Self::new(Role::Source, from.src)),
+            Kind::Egress | Kind::Hairpin | Kind::OwnPort | Kind::Mapping => None,
         }
     }
 }

@@ -91,11 +91,14 @@ reasons! {
     Proxied = 16, "proxied";
     /// A connection or datagram of the host that the socket hooks sent straight to the container.
     Connected = 17, "connected";
-
     /// From outside straight to a container's address, as its bridge allows, forwarded by the host's stack.
     DirectIn = 18, "direct-in";
     /// The container's answer to it, untranslated.
     DirectReply = 19, "direct-reply";
+    /// From outside to a port that a container's mapping has, into the container.
+    MappedIn = 20, "mapped-in";
+    /// The container's answer to it.
+    MappedReply = 21, "mapped-reply";
 
     /// Neither IPv4 nor IPv6.
     NotIp = 32, "not-ip";

@@ -48,6 +48,17 @@ pub struct Settings {
     pub pool: [PortRange; 2],
     /// The mark (`SO_MARK`) of the daemon's own sockets, which may bind published ports.
     pub socket_mark: u32,
-    /// Zero; room for policy.
+    /// [`Settings::MAPPINGS`].
     pub flags: u32,
+}
+
+impl Settings {
+    /// There may be networks whose mappings do not depend on whom they talk to
+    /// ([`Network::MAPPINGS`](super::Network::MAPPINGS)): without the flag, nothing is looked up for them.
+    pub const MAPPINGS: u32 = 1;
+
+    /// Whether ports may belong to mappings.
+    pub const fn has_mappings(&self) -> bool {
+        self.flags & Self::MAPPINGS != 0
+    }
 }

@@ -62,9 +62,9 @@ fn find_endpoint<E: Env>(env: &E, rule: &Rule<E::Ip>) -> Result<Endpoint<E::Ip>,
 }
 
 /// The way past the host's stack is also past its checks of sources: a container speaks with an address of its own
-/// bridge's networks, the outside with one that is neither this host's nor a container's.
+/// bridge's networks, the outside with one that is neither this host's nor a container's, and that somebody can have.
 #[inline(always)]
-fn check_source<E: Env>(
+pub(super) fn check_source<E: Env>(
     env: &E,
     hook: Hook,
     datagram: &Datagram<E::Ip>,
@@ -73,7 +73,7 @@ fn check_source<E: Env>(
     let src = datagram.key.src;
     let network = env.network(src);
     let plausible = match hook {
-        Hook::UplinkIn => network.is_none(),
+        Hook::UplinkIn => network.is_none() && !src.is_multicast_or_reserved() && !src.is_nobody(),
         _ => network.is_some_and(|network| network.bridge == arrival.bridge),
     };
     if plausible && !env.is_local(src) {

@@ -1,6 +1,6 @@
 //! The flow that a packet belongs to, if it still counts.
 
-use super::{Datagram, Env, Family};
+use super::{Datagram, Env, Family, mapping};
 use crate::maps::{Flow, FlowKey, Hook, IfIndex, Kind, Reason, RuleId, Seen, Side, Way};
 
 /// What a flow makes of a packet.
@@ -29,6 +29,7 @@ pub(super) fn find<'place, E: Env>(
 ) -> Result<Option<Translation<'place, E::Ip>>, Reason> {
     let seen = Seen {
         now: env.now(),
+        packets: 1,
         bytes: datagram.length,
         tcp: datagram.tcp,
     };
@@ -40,7 +41,12 @@ pub(super) fn find<'place, E: Env>(
     // At once, or the copy would lie on the stack until it is wanted.
     *place = flow.to;
     // One look a second at the twin keeps the second lookup off the path of nearly every packet.
-    judge(env, hook, &datagram.key, &flow, flow.last_seen != seen.now, place)
+    let look = if flow.last_seen == seen.now {
+        Look::Once
+    } else {
+        Look::AtTwin
+    };
+    judge(env, hook, &datagram.key, &flow, look, place)
 }
 
 /// The flow that an answer with this key would have. Nothing is recorded.
@@ -55,7 +61,18 @@ pub(super) fn peek<'place, E: Env>(
         return Ok(None);
     };
     *place = flow.to;
-    judge(env, hook, key, &flow, true, place)
+    judge(env, hook, key, &flow, Look::AtTwinOnly, place)
+}
+
+/// How much is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// The entry.
+    Once,
+    /// Its twin as well, and its mapping is kept.
+    AtTwin,
+    /// Its twin as well.
+    AtTwinOnly,
 }
 
 /// What an entry makes of a packet at this hook, if it counts still.
@@ -65,7 +82,7 @@ fn judge<'place, E: Env>(
     hook: Hook,
     key: &FlowKey<E::Ip>,
     flow: &Flow<E::Ip>,
-    look_at_twin: bool,
+    look: Look,
     place: &'place mut FlowKey<E::Ip>,
 ) -> Result<Option<Translation<'place, E::Ip>>, Reason> {
     // An entry that no version of this code wrote would be the table's corruption, not the packet's fault.
@@ -86,9 +103,12 @@ fn judge<'place, E: Env>(
             Err(Reason::Unpublished)
         };
     }
-    if look_at_twin && !has_twin(env, key, flow.nonce) {
+    if look != Look::Once && !has_twin(env, key, flow.nonce) {
         env.remove(key, flow.nonce);
         return Ok(None);
+    }
+    if look == Look::AtTwin && hook != Hook::UplinkIn {
+        mapping::refresh(env, key);
     }
     if !is_carried_at(hook, flow) {
         return Err(Reason::StackFlow);
@@ -127,12 +147,16 @@ fn sends<E: Env>(env: &E, flow: &Flow<E::Ip>) -> bool {
 pub(super) const fn comes_in_at(hook: Hook, kind: Kind, side: Side) -> bool {
     let from_outside = matches!(
         (kind, side),
-        (Kind::Published | Kind::Direct, Side::Original) | (Kind::Egress, Side::Reply)
+        (Kind::Published | Kind::Mapped | Kind::Direct, Side::Original) | (Kind::Egress, Side::Reply)
     );
     match hook {
+        // A mapping has no packets: flows have.
+        _ if matches!(kind, Kind::Mapping) => false,
         Hook::UplinkIn => from_outside,
         // What goes from one container to another has no business there.
-        Hook::UplinkOut => !from_outside && matches!(kind, Kind::Published | Kind::Direct | Kind::Egress),
+        Hook::UplinkOut => {
+            !from_outside && matches!(kind, Kind::Published | Kind::Direct | Kind::Egress | Kind::Mapped)
+        }
         _ => !from_outside,
     }
 }
@@ -160,7 +184,7 @@ fn is_published_still<E: Env>(env: &E, flow: &Flow<E::Ip>) -> bool {
 /// An entry counts only if its twin points back: the nonce tells it from a later flow's entry under the same key.
 // Not inlined, as few packets come here, and the entry looked up again, to leave the others the stack.
 #[inline(never)]
-fn has_twin<E: Env>(env: &E, key: &FlowKey<E::Ip>, nonce: u32) -> bool {
+pub(super) fn has_twin<E: Env>(env: &E, key: &FlowKey<E::Ip>, nonce: u32) -> bool {
     let Some(flow) = env.flow(key) else { return false };
     env.flow(&flow.twin())
         .is_some_and(|twin| twin.nonce == nonce && twin.twin() == *key)
@@ -186,7 +210,7 @@ impl<A: Family> Flow<A> {
         if self.tcp != tcp {
             self.tcp = tcp;
         }
-        self.packets = self.packets.wrapping_add(1);
+        self.packets = self.packets.wrapping_add(u64::from(seen.packets));
         self.bytes = self.bytes.wrapping_add(u64::from(seen.bytes));
     }
 }

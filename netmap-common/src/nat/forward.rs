@@ -126,6 +126,8 @@ const fn reason(kind: Kind, side: Side, on_stack: bool) -> Reason {
         (Kind::Published, Side::Reply, false) => Reason::PublishedReply,
         (Kind::Egress, Side::Original, false) => Reason::EgressOut,
         (Kind::Egress, Side::Reply, false) => Reason::EgressReply,
+        (Kind::Mapped | Kind::Mapping, Side::Original, _) => Reason::MappedIn,
+        (Kind::Mapped | Kind::Mapping, Side::Reply, _) => Reason::MappedReply,
         (Kind::Hairpin, Side::Original, _) => Reason::HairpinIn,
         (Kind::Hairpin, Side::Reply, _) => Reason::HairpinReply,
         (Kind::Direct, Side::Original, _) => Reason::DirectIn,

@@ -71,12 +71,13 @@ impl Class {
 
     fn of<A: Ip>(original: &Flow<A>, reply: &Flow<A>) -> Self {
         let answered = reply.packets > 0;
+        let is_mapping = original.kind() == Some(Kind::Mapping);
         match Protocol::from_number(original.to.protocol) {
+            Some(Protocol::Tcp) if is_mapping => Self::TcpTransitory,
+            Some(Protocol::Udp) if is_mapping => Self::UdpAnswered,
             Some(Protocol::Tcp) => match State::of(original.tcp, reply.tcp) {
                 State::Established => Self::TcpEstablished,
-                State::Opening if matches!(original.kind(), Some(Kind::Published | Kind::Direct)) => {
-                    Self::TcpOpeningFromOutside
-                }
+                State::Opening if is_from_outside(original) => Self::TcpOpeningFromOutside,
                 State::Opening | State::Closed | State::Reset => Self::TcpTransitory,
             },
             Some(Protocol::Udp) if answered => Self::UdpAnswered,
@@ -98,6 +99,9 @@ impl Class {
 /// | `udp-unanswered` | 120 | RFC 4787, REQ-5: not less than two minutes |
 /// | `udp-unanswered-from-outside` | 30 | opened by anybody: a flood must not fill the table |
 /// | `icmp-echo` | 60 | RFC 5508, REQ-2 |
+///
+/// A mapping lives as long after its last packet to the outside as an answered flow of UDP (RFC 4787, REQ-5 and REQ-6), or
+/// as closed TCP; while it has open connections that idle, whoever ends flows sees to it that it stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetimes([Seconds; Class::ALL.len()]);
 
@@ -158,8 +162,18 @@ impl Lifetimes {
     }
 }
 
+fn is_from_outside<A: Ip>(original: &Flow<A>) -> bool {
+    matches!(
+        original.kind(),
+        Some(Kind::Published | Kind::Mapped | Kind::Direct)
+    )
+}
+
 /// The flow's state in a word.
 pub fn state_name<A: Ip>(original: &Flow<A>, reply: &Flow<A>) -> &'static str {
+    if original.kind() == Some(Kind::Mapping) {
+        return "kept";
+    }
     match Protocol::from_number(original.to.protocol) {
         Some(Protocol::Tcp) => State::of(original.tcp, reply.tcp).name(),
         _ if reply.packets > 0 => "answered",

@@ -20,6 +20,7 @@ mod ipv6;
 mod lifetime;
 mod limits;
 pub mod local;
+mod mapping;
 mod message;
 mod packet;
 mod parse;
@@ -47,7 +48,7 @@ pub use rule::published;
 pub use tcp::State as TcpState;
 
 use self::flow::Translation;
-use crate::maps::{Class, FlowKey, Hook, Reason, Side};
+use crate::maps::{Class, FlowKey, Hook, Kind, Reason, Side};
 
 /// The data path: translates one packet, or says why not.
 ///
@@ -181,8 +182,10 @@ fn open<'place, E: Env>(
 ) -> Result<Translation<'place, E::Ip>, Reason> {
     let mut room = env.room()?;
     let wish = &mut *room;
-    wish.is_blank = is_blank;
+    wish.begin(is_blank, &datagram.key);
     match decide(env, hook, datagram, wish) {
+        // Not published, but perhaps a container's all the same.
+        Err(Reason::ToHost) => mapping::wish(env, hook, datagram, wish)?,
         Err(Reason::DirectAccess) if hook == Hook::UplinkIn => direct::decide(env, datagram, wish)?,
         decided => decided?,
     }
@@ -190,6 +193,14 @@ fn open<'place, E: Env>(
         return Err(Reason::LeftToTc);
     }
     limits::admit(env, datagram, wish)?;
+    if wish.has_mapping {
+        mapping::find(env, datagram, wish);
+        if wish.kind() == Kind::Mapping {
+            ports::claim(env, hook, datagram, wish)?;
+            limits::count(env, datagram, wish);
+            mapping::apply(datagram, wish);
+        }
+    }
     ports::claim(env, hook, datagram, wish)?;
     limits::count(env, datagram, wish);
     *place = wish.to;

@@ -3,7 +3,7 @@
 //! The insert fails where the key exists, so two CPUs cannot both take a port, and the same port serves as many
 //! destinations as there are (endpoint-dependent mapping, RFC 4787, 4.1).
 
-use super::{Datagram, Env, Family, HostSocket, InsertError, flow};
+use super::{Datagram, Env, Family, HostSocket, InsertError, flow, mapping};
 use crate::maps::{
     Flow, FlowKey, Generation, Hook, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId,
     Seconds, Side, TcpSeen, Way,
@@ -13,8 +13,12 @@ use crate::maps::{
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wish<A: Family> {
-    /// What becomes of the opening packet: before the claim with the source port that is liked best.
+    /// The opening packet, or what a mapping has in its place.
+    pub(super) from: FlowKey<A>,
+    /// What becomes of it: before the claim with the source port that is liked best.
     pub(super) to: FlowKey<A>,
+    /// Where the flow goes whose mapping is claimed first.
+    pub(super) remote: (A, Port),
     /// The rule that opens it, none for egress.
     rule: RuleId,
     /// That rule's generation.
@@ -25,6 +29,12 @@ pub struct Wish<A: Family> {
     back: Direction,
     /// [`Kind`] number.
     kind: u32,
+    /// The [`Kind`] number of the flow whose mapping is claimed first.
+    pub(super) behind: u32,
+    /// Whether the flow has a mapping, and its port.
+    pub(super) has_mapping: bool,
+    /// Whether the port is that mapping's.
+    pub(super) is_mapped: bool,
     /// Whether the opening packet is yet to be recorded, by whoever finds the flow.
     pub(super) is_blank: bool,
     /// The entries that are made of it, one after the other.
@@ -42,6 +52,14 @@ pub(super) struct Direction {
 }
 
 impl<A: Family> Wish<A> {
+    /// Nothing is wished for yet.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, is_blank: bool, from: &FlowKey<A>) {
+        self.is_blank = is_blank;
+        self.from = *from;
+        (self.has_mapping, self.is_mapped) = (false, false);
+    }
+
     /// Wishes for this flow.
     #[inline(always)]
     pub(super) fn be(
@@ -67,8 +85,22 @@ impl<A: Family> Wish<A> {
             1 => Kind::Egress,
             2 => Kind::Hairpin,
             4 => Kind::Direct,
+            5 => Kind::Mapping,
+            6 => Kind::Mapped,
             _ => Kind::OwnPort,
         }
+    }
+
+    /// The same flow, its answers by another way.
+    #[inline(always)]
+    pub(super) const fn back_by(&mut self, back: Direction) {
+        self.back = back;
+    }
+
+    /// The same flow, for another reason.
+    #[inline(always)]
+    pub(super) const fn become_kind(&mut self, kind: u32) {
+        self.kind = kind;
     }
 }
 
@@ -125,7 +157,7 @@ pub(super) fn claim<E: Env>(
     wish: &mut Wish<E::Ip>,
 ) -> Result<(), Reason> {
     let nonce = env.random();
-    draft_reply(wish, &datagram.key, env.now(), nonce);
+    draft_reply(wish, env.now(), nonce);
     take_port(env, datagram, wish)?;
     let flow = &mut wish.entry;
     flow.to = wish.to;
@@ -133,22 +165,22 @@ pub(super) fn claim<E: Env>(
     flow.out = wish.there.out;
     flow.side = Side::Original as u8;
     flow.from = wish.back.port();
-    if !wish.is_blank {
+    if !wish.is_blank && wish.kind != Kind::Mapping as u32 {
         flow.tcp = TcpSeen::default().after(datagram.tcp);
         flow.packets = 1;
         flow.bytes = u64::from(datagram.length);
     }
-    match env.insert(&datagram.key, flow) {
+    match env.insert(&wish.from, flow) {
         Ok(()) => Ok(()),
-        Err(_) => follow_winner(env, hook, &datagram.key, wish, nonce),
+        Err(_) => follow_winner(env, hook, wish, nonce),
     }
 }
 
 /// Writes the entry of the answers. Not inlined, to give its stack back to the search.
 #[inline(never)]
-fn draft_reply<A: Family>(wish: &mut Wish<A>, key: &FlowKey<A>, now: Seconds, nonce: u32) {
+fn draft_reply<A: Family>(wish: &mut Wish<A>, now: Seconds, nonce: u32) {
     wish.entry = Flow {
-        to: key.reversed(),
+        to: wish.from.reversed(),
         out: wish.back.out,
         nonce,
         rule: wish.rule,
@@ -169,20 +201,14 @@ fn draft_reply<A: Family>(wish: &mut Wish<A>, key: &FlowKey<A>, now: Seconds, no
 /// then the answers' entry is its twin and stays. What does not come in at this hook is another flow's entry, whose
 /// answers have the same addresses: there is no room for this one beside it.
 #[inline(never)]
-fn follow_winner<E: Env>(
-    env: &E,
-    hook: Hook,
-    key: &FlowKey<E::Ip>,
-    wish: &mut Wish<E::Ip>,
-    nonce: u32,
-) -> Result<(), Reason> {
-    let winner = env.flow(key);
+fn follow_winner<E: Env>(env: &E, hook: Hook, wish: &mut Wish<E::Ip>, nonce: u32) -> Result<(), Reason> {
+    let winner = env.flow(&wish.from);
     if winner.is_none_or(|winner| winner.nonce != nonce) {
         env.remove(&wish.to.reversed(), nonce);
     }
     let winner = winner.ok_or(Reason::TableFull)?;
     // An entry that does not count where this packet came in is no decision about it.
-    if !flow::comes_in(hook, &winner) {
+    if wish.kind != Kind::Mapping as u32 && !flow::comes_in(hook, &winner) {
         return Err(Reason::SpoofedSource);
     }
     wish.to = winner.to;
@@ -194,6 +220,9 @@ fn follow_winner<E: Env>(
 fn take_port<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &mut Wish<E::Ip>) -> Result<(), Reason> {
     let mut places = Places::default();
     places.choose(env, datagram, wish)?;
+    let is_mapped = wish.is_mapped;
+    // A mapping finds out by its own insert.
+    let asks_mappings = wish.kind() != Kind::Mapping && env.settings().has_mappings();
     let (to, reply) = (&mut wish.to, &mut wish.entry);
     let mut result = Err(Reason::PortsExhausted);
     env.search(TRIES + 1, |attempt| {
@@ -201,7 +230,11 @@ fn take_port<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &mut Wish<E::Ip>
             return false;
         };
         to.src_port = port;
-        if places.owner == Owner::Host && belongs_to_host(env, datagram.protocol, to) {
+        // A mapping's own port is none of those.
+        let is_taken = places.owner == Owner::Host
+            && !(is_mapped && attempt == 0)
+            && (belongs_to_host(env, datagram.protocol, to) || asks_mappings && mapping::owns(env, to));
+        if is_taken {
             return false;
         }
         let key = to.reversed();
@@ -226,7 +259,11 @@ fn take_port<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &mut Wish<E::Ip>
 #[inline(always)]
 fn adopt<E: Env>(env: &E, key: &FlowKey<E::Ip>, reply: &Flow<E::Ip>) -> Option<u32> {
     let winner = env.flow(key)?;
-    let same = winner.to == reply.to && winner.generation == reply.generation && winner.rule == reply.rule;
+    // What a mapping lets in answers what goes out, so half of such a flow looks like the other's: no winner either.
+    let same = winner.to == reply.to
+        && winner.side == reply.side
+        && winner.generation == reply.generation
+        && winner.rule == reply.rule;
     same.then_some(winner.nonce)
 }
 
@@ -280,8 +317,9 @@ impl Places {
         let settings = env.settings();
         let liked = wish.to.src_port;
         self.owner = match wish.kind() {
-            Kind::Published | Kind::Hairpin | Kind::Direct => Owner::Client,
-            Kind::Egress | Kind::OwnPort => Owner::Host,
+            Kind::Published | Kind::Mapped | Kind::Direct => Owner::Client,
+            Kind::Hairpin if wish.to.src == wish.from.src => Owner::Client,
+            Kind::Hairpin | Kind::Egress | Kind::OwnPort | Kind::Mapping => Owner::Host,
         };
         let [below, above] = settings.pool;
         // The same class as the packet's own: "a port in the range 0-1023 [..] SHOULD be mapped to one in the same
@@ -295,9 +333,9 @@ impl Places {
         // The host's own pings are found by no look-up: an identifier chosen at random stays out of their way.
         let keeps =
             datagram.protocol != Protocol::Icmp && (self.low.contains(liked) || self.high.contains(liked));
-        self.liked = keeps.then_some(liked);
+        self.liked = (keeps || wish.is_mapped).then_some(liked);
         // Places that nobody outside can guess (RFC 6056, 3.3.4: two hashes), the same ones for the same flow.
-        let hash = hash(settings.secret, &datagram.key);
+        let hash = hash(settings.secret, &wish.from);
         #[expect(clippy::cast_possible_truncation, reason = "takes the hash apart")]
         let (start, step) = (hash as u32, (hash >> 32) as u32 | 1);
         (self.start, self.step) = (start, step);

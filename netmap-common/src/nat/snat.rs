@@ -1,7 +1,7 @@
 //! Flows from a container to the outside, with the uplink's address.
 
 use super::{
-    Datagram, Env, Family, Route, forward,
+    Datagram, Env, Family, Route, forward, mapping,
     ports::{Direction, Wish},
     tcp,
 };
@@ -26,6 +26,7 @@ pub(super) fn wish<E: Env>(
         ..datagram.key
     };
     wish.be(Kind::Egress, to, Default::default(), there, back);
+    wish.has_mapping = mapping::is_for(datagram.protocol, &network);
     Ok(())
 }
 

@@ -61,6 +61,11 @@ impl State {
 }
 
 impl TcpSeen {
+    /// Whether this direction has no more to say.
+    pub const fn has_ended(self) -> bool {
+        self.0 & (flag::FIN | flag::RST) != 0
+    }
+
     /// What this direction has shown after a packet with `flags`.
     ///
     /// A SYN after FIN or RST begins anew (the port pair is used again); a SYN on a live connection changes nothing,

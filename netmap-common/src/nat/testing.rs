@@ -54,6 +54,8 @@ pub struct World<A: Ip = Address> {
     pub reserved: Vec<(Protocol, u16)>,
     /// Sockets of this host: the packet that would reach each, and how it is bound.
     pub sockets: BTreeMap<FlowKey<A>, HostSocket>,
+    /// Those that packets from anywhere reach.
+    pub listeners: Vec<(Protocol, A, Port, HostSocket)>,
     /// Where packets to other places are routed.
     pub route: Option<Route>,
     /// Interfaces that no packet fits through.
@@ -285,7 +287,14 @@ impl<A: Family> Env for World<A> {
     }
 
     fn host_socket(&self, key: &FlowKey<A>) -> HostSocket {
-        self.sockets.get(key).copied().unwrap_or(HostSocket::Absent)
+        if let Some(socket) = self.sockets.get(key) {
+            return *socket;
+        }
+        let is_reached = |(protocol, address, port, _): &&(Protocol, A, Port, HostSocket)| {
+            (protocol.number(), *address, *port) == (key.protocol, key.dst, key.dst_port)
+        };
+        let listener = self.listeners.iter().find(is_reached);
+        listener.map_or(HostSocket::Absent, |(.., socket)| *socket)
     }
 
     fn route(&self, _key: &FlowKey<A>, _from: IfIndex) -> Route {

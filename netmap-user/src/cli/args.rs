@@ -12,6 +12,7 @@ use netmap_common::maps::{Kind, Protocol};
 use super::help;
 use crate::{
     binding::HostPorts,
+    mappings::MappingChoice,
     options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode},
     spec::{self, PublishSpec},
 };
@@ -144,6 +145,11 @@ pub struct RunArgs {
     /// table's]
     #[arg(long, value_name = "N")]
     pub max_source_flows: Option<u32>,
+    /// How containers' ports become this host's: edm, one for each destination, where only who was asked may answer; or eim,
+    /// one towards everybody, where everybody may send. Of one bridge or of all others; may be given several times
+    /// [default: edm]
+    #[arg(long = "nat", value_name = "[BRIDGE=]MAPPING", value_delimiter = ',')]
+    pub mappings: Vec<MappingChoice>,
 }
 
 /// `netmap publish`.
@@ -266,6 +272,10 @@ pub enum KindName {
     Hairpin,
     /// From a container to its own published port
     OwnPort,
+    /// A container's port that is one outside towards everybody
+    Mapping,
+    /// From outside to such a port
+    Mapped,
 }
 
 impl From<KindName> for Kind {
@@ -275,6 +285,8 @@ impl From<KindName> for Kind {
             KindName::Egress => Self::Egress,
             KindName::Hairpin => Self::Hairpin,
             KindName::OwnPort => Self::OwnPort,
+            KindName::Mapping => Self::Mapping,
+            KindName::Mapped => Self::Mapped,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::args::{Instance, RunArgs};
+use crate::mappings::MappingChoice;
 use crate::options::{
     self, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode,
 };
@@ -52,6 +53,8 @@ pub struct Config {
     pub max_new_flows: Option<u32>,
     /// Flows that one client outside may have to published ports at once.
     pub max_source_flows: Option<u32>,
+    /// How containers' ports become this host's.
+    pub nat: Vec<MappingChoice>,
 }
 
 /// Why a configuration file is refused.
@@ -120,6 +123,7 @@ impl Config {
                 trusted: or(args.trusted, self.trusted),
             },
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
+            mappings: self.nat.into_iter().chain(args.mappings).collect(),
             shares: Shares {
                 container_flows: args.max_flows.or(self.max_flows),
                 container_rate: args.max_new_flows.or(self.max_new_flows),
@@ -192,6 +196,7 @@ mod tests {
         max_flows = 7
         max_new_flows = 8
         max_source_flows = 0
+        nat = ["eim", "br0=edm"]
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -224,6 +229,10 @@ mod tests {
                 "udp-answered=200".parse().unwrap(),
                 "tcp-established=7440".parse().unwrap(),
             ]),
+            mappings: ["eim", "br0=edm"]
+                .map(|choice| choice.parse().unwrap())
+                .into_iter()
+                .collect(),
             shares: Shares {
                 container_flows: Some(7),
                 container_rate: Some(8),
@@ -274,7 +283,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`"
+             `max_source_flows`, `nat`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),

@@ -34,6 +34,9 @@ pub(super) const RUN: &str = "\
     at physical cards only, and `netmap status` says what the kernel really gave. A container gets frames from \
     XDP while its interface has generic receive offload on (`ethtool -K eth0 gro on` inside, Linux 6.3); the \
     rest goes by TC as ever.\n\n\
+    With --nat eim a container's port is one port of this host towards everybody, and everybody may send to it there, \
+    as peer-to-peer programs want it: the container is reached without a published port, for five minutes after it \
+    last sent by that port. It suits trusted containers; each port takes one of the pool from everybody else.\n\n\
     The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
     flow_entries and mark_bit. Flags win over it. Where it says socket or pin_dir, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
@@ -42,6 +45,7 @@ pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
   netmap run --bridge docker0                          every uplink with a default route, one bridge
   netmap run --uplink eth0 --uplink eth1 --bridge br0  named uplinks only
+  netmap run --bridge br0 --bridge br1 --nat br1=eim   br1's containers keep their ports towards everybody
   netmap run --config /etc/netmap.toml
 
   # /etc/netmap.toml

@@ -46,11 +46,12 @@ impl Openings {
         networks: &BTreeMap<A::Net, Network<A>>,
     ) -> BTreeMap<A::Net, Network<A>> {
         let open = |network: &Network<A>| Network {
-            flags: match self.mode(network.bridge) {
-                DirectMode::Deny => 0,
-                DirectMode::Trusted => Network::<A>::DIRECT_TRUSTED,
-                DirectMode::Allow => Network::<A>::DIRECT,
-            },
+            flags: network.flags
+                | match self.mode(network.bridge) {
+                    DirectMode::Deny => 0,
+                    DirectMode::Trusted => Network::<A>::DIRECT_TRUSTED,
+                    DirectMode::Allow => Network::<A>::DIRECT,
+                },
             ..*network
         };
         networks

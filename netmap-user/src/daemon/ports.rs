@@ -5,6 +5,7 @@ use netmap_common::maps::{Port, PortRange, PortSlots, Settings, capacity};
 
 use crate::{
     binding::{Binding, PortSpan, Published, Transport},
+    mappings::Mappings,
     maps::{Family, FamilyMaps, Maps},
     proxy::{self, Hold, Mark, PortSet, Reservations},
     publish::Publisher,
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// Writes what does not change while the daemon runs. The secret is made once: flows find their ports again.
-pub(super) fn write_settings(maps: &mut Maps, mark: Mark) -> anyhow::Result<()> {
+pub(super) fn write_settings(maps: &mut Maps, mark: Mark, mappings: &Mappings) -> anyhow::Result<()> {
     let mut settings = maps.settings()?;
     if settings.secret == [0; 2] {
         let mut secret = [0; 16];
@@ -21,6 +22,11 @@ pub(super) fn write_settings(maps: &mut Maps, mark: Mark) -> anyhow::Result<()> 
     }
     settings.netns_cookie = sys::netns_cookie().context("the network namespace has no cookie")?;
     settings.socket_mark = mark.0;
+    settings.flags = if mappings.has_any_for_all() {
+        Settings::MAPPINGS
+    } else {
+        0
+    };
     maps.set_settings(settings)?;
     Ok(())
 }

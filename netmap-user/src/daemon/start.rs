@@ -24,6 +24,7 @@ impl Daemon {
         let selection = Selection {
             uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
             bridges: options.bridges.iter().map(ToString::to_string).collect(),
+            mappings: options.mappings.clone(),
         };
         let host = Host::open(selection)
             .await
@@ -49,7 +50,7 @@ impl Daemon {
     fn attach(host: Host, dataplane: Dataplane, options: &RunOptions) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
-        ports::write_settings(&mut maps, SOCKET_MARK)?;
+        ports::write_settings(&mut maps, SOCKET_MARK, &options.mappings)?;
         limits::write(&mut maps, options.shares)?;
         ports::refresh(&mut maps, &publisher)?;
         let locals = Arc::new(ArcSwap::default());
@@ -71,7 +72,7 @@ impl Daemon {
             reservations,
             locals,
             stray_containers: BTreeSet::new(),
-            sweeper: Sweeper::new(options.lifetimes),
+            sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
             next_slice: Instant::now(),
             purge: Purge::default(),
             started: Instant::now(),

@@ -10,6 +10,7 @@
 //! sweeper comes by: not before its [lifetime](Lifetimes), and a lap later at the most. Where a table is nearly full, lifetimes
 //! shrink, but for those of established connections.
 
+mod mappings;
 mod pace;
 mod pressure;
 mod purge;
@@ -73,18 +74,20 @@ pub struct Sweeper {
 
 impl Default for Sweeper {
     fn default() -> Self {
-        Self::new(Lifetimes::default())
+        Self::new(Lifetimes::default(), false)
     }
 }
 
 impl Sweeper {
-    /// Ends flows that idle for longer than these.
-    pub fn new(lifetimes: Lifetimes) -> Self {
+    /// Ends flows that idle for longer than these. `keeps_mappings` says that there may be mappings: those of connections
+    /// live as long as they.
+    pub fn new(lifetimes: Lifetimes, keeps_mappings: bool) -> Self {
         Self {
             walk: Walk::new(SLICE),
             pace: Pace::default(),
             lap: Lap {
                 lifetimes,
+                keeps_mappings,
                 ..Lap::default()
             },
             began: None,
@@ -109,7 +112,7 @@ impl Sweeper {
         let began = thread_time();
         let swept = self
             .sweep(maps, now)
-            .inspect_err(|_| *self = Self::new(self.lap.lifetimes))?;
+            .inspect_err(|_| *self = Self::new(self.lap.lifetimes, self.lap.keeps_mappings))?;
         self.swept += swept;
         let lap = self.walk.is_at_end().then(|| {
             self.walk.rewind();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use netmap_common::maps::{Flow, FlowKey, Generation, RuleId, Seconds};
 
 use super::{
-    Swept,
+    Swept, mappings,
     tally::Tally,
     verdict::{Lap, Verdict, judge},
     walk::Part,
@@ -31,6 +31,9 @@ pub(super) fn sweep<A: Family>(
         swept.entries += 1;
         tally.see(key, flow);
         let is_stale = rules.is_stale(&maps.rules, flow)?;
+        if lap.keeps_mappings {
+            mappings::keep(&mut maps.flows, key, flow, now)?;
+        }
         if !is_stale && !lap.looks_at(key, flow, now) {
             continue;
         }

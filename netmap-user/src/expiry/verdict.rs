@@ -19,6 +19,8 @@ pub(super) struct Lap {
     pub(super) previous: Option<Seconds>,
     /// How long flows live.
     pub(super) lifetimes: Lifetimes,
+    /// Whether there may be mappings.
+    pub(super) keeps_mappings: bool,
 }
 
 impl Lap {
@@ -164,7 +166,7 @@ mod tests {
                 // Not this key's turn.
                 number: 1,
                 previous,
-                lifetimes: Lifetimes::default(),
+                ..Lap::default()
             };
             lap.looks_at(&KEY, &flow, Seconds(now))
         };
@@ -186,7 +188,7 @@ mod tests {
             let lap = Lap {
                 number: *number,
                 previous: Some(Seconds(2_000)),
-                lifetimes: Lifetimes::default(),
+                ..Lap::default()
             };
             lap.looks_at(&KEY, &flow, Seconds(2_005))
         });

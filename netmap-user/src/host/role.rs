@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use netmap_common::maps::IfIndex;
 
 use super::snapshot::{LinkKind, Snapshot};
+use crate::mappings::{Mapping, Mappings};
 
 /// What the user wants netmap to work on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Selection {
     pub uplinks: Vec<String>,
     /// Names of the containers' bridges, which may appear later. Empty: every bridge that is no uplink.
     pub bridges: Vec<String>,
+    /// How the containers' ports of each become this host's.
+    pub mappings: Mappings,
 }
 
 /// The interfaces that a selection names at the moment. No interface is both.
@@ -22,6 +25,8 @@ pub(super) struct Roles {
     pub(super) uplinks: Vec<IfIndex>,
     /// Managed bridges.
     pub(super) bridges: BTreeSet<IfIndex>,
+    /// Those of them whose containers keep their ports towards everybody.
+    pub(super) with_mappings: BTreeSet<IfIndex>,
     /// Names that were asked for and are not there.
     pub(super) missing: Vec<String>,
     /// What the user should know, a sentence each.
@@ -43,6 +48,9 @@ impl Roles {
             }
         }
         roles.choose_bridges(snapshot, &selection.bridges);
+        let has_mappings =
+            |bridge: &&IfIndex| selection.mappings.of(name(snapshot, **bridge)) == Mapping::ForAll;
+        roles.with_mappings = roles.bridges.iter().filter(has_mappings).copied().collect();
         for uplink in &roles.uplinks {
             let Some(link) = snapshot.links.get(uplink) else {
                 continue;

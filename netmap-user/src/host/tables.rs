@@ -101,7 +101,11 @@ fn networks<A: HostFamily>(addressing: &Addressing<A>, roles: &Roles) -> BTreeMa
             networks.entry(own.subnet).or_insert(Network {
                 bridge: *bridge,
                 gateway: own.address,
-                flags: 0,
+                flags: if roles.with_mappings.contains(bridge) {
+                    Network::<A>::MAPPINGS
+                } else {
+                    0
+                },
             });
         }
     }

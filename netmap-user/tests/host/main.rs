@@ -227,6 +227,7 @@ fn a_bridge_that_appears_later_is_missing_until_then() {
         let selection = Selection {
             uplinks: vec!["up0".to_owned()],
             bridges: vec!["br7".to_owned()],
+            ..Selection::default()
         };
         let mut host = Host::open(selection).await.unwrap();
         assert_eq!(host.view().missing, ["br7"]);

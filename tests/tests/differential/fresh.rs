@@ -24,6 +24,9 @@ fn ports<A: Places>() -> impl Strategy<Value = (IfIndex, A)> {
     ])
 }
 
+/// Protocol, source, its port, destination, its port.
+type Opening<A> = (Protocol, A, Port, A, Port);
+
 /// The first packet of something, where it would come.
 pub(crate) fn fresh<A: Places>() -> impl Strategy<Value = ((Hook, IfIndex), Frame<A>)> {
     let opening = prop_oneof![
@@ -35,6 +38,8 @@ pub(crate) fn fresh<A: Places>() -> impl Strategy<Value = ((Hook, IfIndex), Fram
             .prop_map(|((index, src), dst, from, to, protocol)| ((Hook::PortIn, index), (protocol, src, from, dst, to))),
         2 => (select(UPLINKS), inside(), outside(), port(), remote_port(), protocol())
             .prop_map(|(uplink, src, dst, from, to, protocol)| ((Hook::UplinkOut, uplink), (protocol, src, from, dst, to))),
+        // Strangers and neighbours at ports that mappings may have.
+        3 => mapped(),
         // An answer to the host's own socket.
         1 => Just(((Hook::UplinkIn, UP0), (Protocol::Udp, A::NEAR, Port(5_353), A::HOST, Port(53)))),
         1 => (select(&[BR1, BR2, BR3][..]), inside(), prop_oneof![inside(), outside()], port(), published(), protocol())
@@ -54,6 +59,18 @@ pub(crate) fn fresh<A: Places>() -> impl Strategy<Value = ((Hook, IfIndex), Fram
     })
 }
 
+/// Boxed: written out, the whole would be too large for a test's stack.
+fn mapped<A: Places>() -> BoxedStrategy<((Hook, IfIndex), Opening<A>)> {
+    let places = prop_oneof![
+        4 => (select(UPLINKS), outside()).prop_map(|(uplink, src)| ((Hook::UplinkIn, uplink), src)),
+        2 => ports().prop_map(|(index, src)| ((Hook::PortIn, index), src)),
+    ];
+    let hosts = select(vec![A::HOST, A::HOST2, A::HOST3]);
+    (places, hosts, port(), masqueraded(), protocol())
+        .prop_map(|((place, src), dst, from, to, protocol)| (place, (protocol, src, from, dst, to)))
+        .boxed()
+}
+
 fn outside<A: Places>() -> impl Strategy<Value = A> {
     prop_oneof![
         12 => select(vec![A::NEAR, A::FAR, A::BEYOND_UP1]),
@@ -68,6 +85,11 @@ fn inside<A: Places>() -> impl Strategy<Value = A> {
         2 => select(vec![A::HOST3, A::GATEWAY1, A::GATEWAY2]),
         2 => select(vec![A::C1, A::C1B, A::C1C, A::C2, A::C3, A::BY_STACK, A::LOST]),
     ]
+}
+
+/// One of the pool, or a well-known one.
+fn masqueraded() -> impl Strategy<Value = Port> {
+    prop_oneof![1_024..=1_031_u16, 61_000..=61_003_u16, Just(500)].prop_map(Port)
 }
 
 fn protocol() -> impl Strategy<Value = Protocol> {

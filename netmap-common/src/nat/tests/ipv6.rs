@@ -51,6 +51,9 @@ mod lifetime;
 #[path = "limits.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod limits;
+#[path = "mapping.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod mapping;
 #[path = "message.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod message;

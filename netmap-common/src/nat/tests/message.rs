@@ -80,7 +80,7 @@ fn no_group_is_told_and_nobody_where_the_packet_leaves_the_host() {
     }
     for src in address::NO_HOST {
         let packet = udp(socket(src, 53), h(8_080));
-        assert_eq!(told(&host, UPLINK_IN, &packet.bytes()), None, "{src}");
+        host.refuses(UPLINK_IN, &packet, Reason::SpoofedSource);
     }
     assert_eq!(told(&host, UPLINK_OUT, &udp(c1(40_000), r(53)).bytes()), None);
 }

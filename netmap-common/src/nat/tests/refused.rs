@@ -107,6 +107,16 @@ fn a_source_outside_the_bridges_networks_is_not_masqueraded() {
 }
 
 #[test]
+fn a_packet_from_an_address_that_nobody_can_have_opens_no_flow() {
+    let host = Host::with_8080();
+    for src in address::NO_HOST {
+        let src = socket(src, 40_000);
+        host.refuses(UPLINK_IN, &udp(src, h(8_080)), Reason::SpoofedSource);
+        host.refuses(UPLINK_IN, &tcp(SYN, src, h(8_080)), Reason::SpoofedSource);
+    }
+}
+
+#[test]
 fn a_packet_that_claims_to_come_from_this_host_is_dropped() {
     let host = Host::with_8080();
     for src in [h(40_000), h2(40_000), gw1(40_000), gw2(40_000)] {

@@ -120,6 +120,7 @@ fn select(snapshot: &Snapshot, uplinks: &[&str], bridges: &[&str]) -> View {
     let selection = Selection {
         uplinks: owned(uplinks),
         bridges: owned(bridges),
+        ..Selection::default()
     };
     picture(snapshot, &selection, &BTreeSet::new(), &Picture::default()).view
 }
@@ -465,4 +466,26 @@ fn an_uplink_is_a_card_by_its_bus_unless_it_is_virtual_or_carries_a_vlan() {
         wire(Some("pci"), None, Some(UP)).to_string(),
         "the VLAN up.5 is on it, whose tags XDP may not see"
     );
+}
+
+#[test]
+fn a_bridge_with_mappings_says_so_with_its_networks() {
+    let choices = |choices: &[&str]| Selection {
+        mappings: choices.iter().map(|choice| choice.parse().unwrap()).collect(),
+        ..Selection::default()
+    };
+    let snapshot = host();
+    let bridge = &snapshot.links[&BRIDGE].name;
+    let flags = |choices: Selection| {
+        let view = picture(&snapshot, &choices, &BTreeSet::new(), &Picture::default()).view;
+        view.v4
+            .networks
+            .values()
+            .map(|network| network.flags)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(flags(choices(&["eim"])), [4]);
+    assert_eq!(flags(choices(&[&format!("{bridge}=eim")])), [4]);
+    assert_eq!(flags(choices(&["eim", &format!("{bridge}=edm")])), [0]);
+    assert_eq!(flags(choices(&["another=eim"])), [0]);
 }

@@ -120,6 +120,10 @@ impl Scenery {
         };
         world.route = Some(route(arrival, end.from, end.address));
         world.sockets = end.sockets();
+        world.listeners = vec![
+            (Protocol::Tcp, A::HOST, TCP_LISTENER, HostSocket::Connected),
+            (Protocol::Udp, A::HOST, UDP_LISTENER, HostSocket::Unconnected),
+        ];
     }
 }
 

@@ -22,6 +22,7 @@ fn surround<A: Places>(world: &mut World<A>) {
     world.settings = Settings {
         secret: [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908],
         pool: [range(1_024, 1_031), range(61_000, 61_003)],
+        flags: Settings::MAPPINGS,
         ..Settings::default()
     };
     world.limits.messages = u32::MAX;
@@ -99,7 +100,7 @@ fn networks<A: Places>() -> Vec<(A, u32, Network<A>)> {
         let network = Network {
             bridge,
             gateway,
-            flags: 0,
+            flags: if bridge == BR2 { Network::<A>::MAPPINGS } else { 0 },
         };
         (prefix, length, network)
     };
