@@ -208,7 +208,12 @@ fn follow_winner<E: Env>(env: &E, hook: Hook, wish: &mut Wish<E::Ip>, nonce: u32
     }
     let winner = winner.ok_or(Reason::TableFull)?;
     // An entry that does not count where this packet came in is no decision about it.
-    if wish.kind != Kind::Mapping as u32 && !flow::comes_in(hook, &winner) {
+    let counts = match wish.kind() {
+        // It has no packets that would come in anywhere.
+        Kind::Mapping => winner.kind() == Some(Kind::Mapping),
+        _ => flow::comes_in(hook, &winner),
+    };
+    if !counts || winner.way().is_none() {
         return Err(Reason::SpoofedSource);
     }
     wish.to = winner.to;
