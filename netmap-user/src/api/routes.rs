@@ -100,9 +100,24 @@ impl Request for UnpublishRequest {
 
 /// Reads a body; one sentence about what is wrong with it.
 pub(crate) fn parse<T: Request>(body: &[u8]) -> Result<T, String> {
-    let request: T =
-        serde_json::from_slice(body).map_err(|error| format!("the request is malformed: {error}"))?;
+    let request: T = serde_json::from_slice(body).map_err(|error| {
+        let why = in_one_line(&error.to_string());
+        format!("the request is malformed: {why}")
+    })?;
     request.check().map(|()| request)
+}
+
+/// The text with its control characters spelt out: it quotes what a client sent.
+fn in_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 impl Daemon {

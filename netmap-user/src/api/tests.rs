@@ -399,3 +399,10 @@ async fn somebody_else_behind_the_socket_is_no_daemon() {
     ));
     served.await.unwrap();
 }
+
+#[test]
+fn what_is_quoted_of_a_request_stays_on_its_line() {
+    let refused = super::routes::parse::<PublishRequest>(br#"{"a\nb": 1}"#);
+    let why = refused.unwrap_err();
+    assert!(why.contains(r"a\nb") && !why.contains('\n'), "{why}");
+}
