@@ -35,10 +35,6 @@ pub(super) fn wish<E: Env>(
         return Err(Reason::ToHost);
     }
     find_owner(env, datagram, wish)?;
-    // From the very port that it leads to: its answers would have its own addresses, and one entry is no pair.
-    if (wish.to.dst, wish.to.dst_port) == (datagram.key.src, datagram.key.src_port) {
-        return Err(Reason::ToHost);
-    }
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     dnat::check_source(env, hook, datagram, &arrival)?;
     if datagram.protocol == Protocol::Tcp && !tcp::opens(datagram.tcp) {

@@ -293,13 +293,6 @@ fn a_container_reaches_itself_by_its_own_outside_port() {
 }
 
 #[test]
-fn a_port_that_sends_to_itself_opens_nothing() {
-    let host = host(false);
-    let outside = host.send(C1_PORT, &udp(c1(40_000), r(53))).1.src;
-    host.leaves(C1_PORT, &udp(c1(40_000), outside), Reason::ToHost);
-}
-
-#[test]
 fn pings_and_what_the_stack_forwards_get_no_mapping() {
     let host = host(false);
     host.send(C1_PORT, &ping(c1(7), r(0)));
