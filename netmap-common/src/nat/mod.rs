@@ -207,7 +207,11 @@ fn open<'place, E: Env>(
     Ok(Translation {
         to: place,
         kind: wish.kind(),
-        side: Side::Original,
+        side: if wish.is_own_answer {
+            Side::Reply
+        } else {
+            Side::Original
+        },
         way: wish.there.way(),
         out: wish.there.out,
     })

@@ -6,7 +6,7 @@
 use super::{Datagram, Env, Family, HostSocket, InsertError, flow, mapping};
 use crate::maps::{
     Flow, FlowKey, Generation, Hook, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId,
-    Seconds, Side, TcpSeen, Way,
+    Seconds, Seen, Side, TcpSeen, Way,
 };
 
 /// A flow that wants to be, and once claimed, is. Zeros are a value of it: it lies where a program has room.
@@ -35,6 +35,8 @@ pub struct Wish<A: Family> {
     pub(super) has_mapping: bool,
     /// Whether the port is that mapping's.
     pub(super) is_mapped: bool,
+    /// Whether the flow turned out to be its own answers': a mapped port that sends to itself.
+    pub(super) is_own_answer: bool,
     /// Whether the opening packet is yet to be recorded, by whoever finds the flow.
     pub(super) is_blank: bool,
     /// The entries that are made of it, one after the other.
@@ -58,6 +60,7 @@ impl<A: Family> Wish<A> {
         self.is_blank = is_blank;
         self.from = *from;
         (self.has_mapping, self.is_mapped) = (false, false);
+        self.is_own_answer = false;
     }
 
     /// Wishes for this flow.
@@ -172,7 +175,7 @@ pub(super) fn claim<E: Env>(
     }
     match env.insert(&wish.from, flow) {
         Ok(()) => Ok(()),
-        Err(_) => follow_winner(env, hook, wish, nonce),
+        Err(_) => follow_winner(env, hook, datagram, wish, nonce),
     }
 }
 
@@ -201,7 +204,13 @@ fn draft_reply<A: Family>(wish: &mut Wish<A>, now: Seconds, nonce: u32) {
 /// then the answers' entry is its twin and stays. What does not come in at this hook is another flow's entry, whose
 /// answers have the same addresses: there is no room for this one beside it.
 #[inline(never)]
-fn follow_winner<E: Env>(env: &E, hook: Hook, wish: &mut Wish<E::Ip>, nonce: u32) -> Result<(), Reason> {
+fn follow_winner<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram<E::Ip>,
+    wish: &mut Wish<E::Ip>,
+    nonce: u32,
+) -> Result<(), Reason> {
     let winner = env.flow(&wish.from);
     if winner.is_none_or(|winner| winner.nonce != nonce) {
         env.remove(&wish.to.reversed(), nonce);
@@ -217,6 +226,16 @@ fn follow_winner<E: Env>(env: &E, hook: Hook, wish: &mut Wish<E::Ip>, nonce: u32
         return Err(Reason::SpoofedSource);
     }
     wish.to = winner.to;
+    wish.is_own_answer = winner.side() == Side::Reply;
+    if !wish.is_blank && wish.kind() != Kind::Mapping {
+        let seen = Seen {
+            now: env.now(),
+            packets: 1,
+            bytes: datagram.length,
+            tcp: datagram.tcp,
+        };
+        env.touch(&wish.from, seen, |_| true);
+    }
     Ok(())
 }
 
