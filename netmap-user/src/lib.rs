@@ -8,6 +8,7 @@
 //! - [`spec`]: how a user writes it;
 //! - [`mappings`]: which bridges' containers keep their ports;
 //! - [`options`]: what `netmap run` is given;
+//! - [`docker`]: a container engine's networks, containers and published ports;
 //! - [`host`]: links, addresses, bridge ports and neighbours, by netlink;
 //! - [`dataplane`]: loads, attaches and pins the programs;
 //! - [`publish`]: turns bindings into map entries;
@@ -22,6 +23,7 @@ pub mod binding;
 pub mod cli;
 pub mod daemon;
 pub mod dataplane;
+pub mod docker;
 pub mod expiry;
 pub mod host;
 pub mod mappings;

@@ -81,7 +81,7 @@ impl<A: Family> Surroundings<A> {
         let lost = |address| !view.locals.contains_key(address);
         leads_nowhere
             || match (flow.kind(), flow.side()) {
-                (Some(Kind::Egress), Side::Original) => lost(&flow.to.src),
+                (Some(Kind::Egress), Side::Original) => flow.to.src != key.src && lost(&flow.to.src),
                 (Some(Kind::Direct), Side::Original) => view
                     .network_of(key.dst)
                     .is_none_or(|network| !openings.has(network.bridge)),

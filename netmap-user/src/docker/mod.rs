@@ -1,0 +1,18 @@
+//! A container engine that speaks Docker's API: which bridges are its networks, what its containers publish, and what they
+//! are called.
+//!
+//! [`Engine`] follows it from a task of its own and gives out a whole [`Picture`] whenever that has changed; whoever
+//! takes it applies the difference. `client` speaks HTTP over the engine's unix socket, `events` hears what happens,
+//! `types` are the engine's answers, and `model` makes a picture of them, without a socket.
+
+mod client;
+mod events;
+mod follow;
+mod model;
+mod network;
+mod types;
+
+pub use client::EngineError;
+pub use follow::Engine;
+pub use model::{ModelError, Name, Picture};
+pub use network::{Bridge, Gateway, GatewayMode};
