@@ -16,6 +16,9 @@ pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
 /// Where programs and maps are pinned unless told otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/netmap";
 
+/// Where a container engine listens unless told otherwise.
+pub const DEFAULT_ENGINE: &str = "/var/run/docker.sock";
+
 /// The bit of `skb->mark` that tells netmap's later hooks that a packet is done, unless told otherwise.
 ///
 /// kube-proxy takes bits 14 and 15, Tailscale 16 to 23.
@@ -59,6 +62,8 @@ pub struct RunOptions {
     pub mappings: Mappings,
     /// Who may go straight to containers' addresses.
     pub direct: Direct,
+    /// The socket of the container engine that is followed.
+    pub docker: Option<PathBuf>,
 }
 
 /// Who outside may go straight to containers' own addresses.
@@ -73,9 +78,13 @@ pub struct Direct {
 impl Direct {
     /// Who may go to containers of this bridge.
     pub fn mode_of(&self, bridge: &str) -> DirectMode {
+        self.said_of(bridge).unwrap_or_default()
+    }
+
+    /// The same, if anything was said of it.
+    pub fn said_of(&self, bridge: &str) -> Option<DirectMode> {
         let is_about = |rule: &&DirectRule| rule.bridge.as_ref().is_none_or(|name| name.as_str() == bridge);
-        let rule = self.rules.iter().rev().find(is_about);
-        rule.map_or(DirectMode::Deny, |rule| rule.mode)
+        self.rules.iter().rev().find(is_about).map(|rule| rule.mode)
     }
 
     /// Whether bridges may trust this uplink.
@@ -166,6 +175,7 @@ impl Default for RunOptions {
             lifetimes: Lifetimes::default(),
             mappings: Mappings::default(),
             direct: Direct::default(),
+            docker: None,
         }
     }
 }

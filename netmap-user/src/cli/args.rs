@@ -13,7 +13,9 @@ use super::help;
 use crate::{
     binding::HostPorts,
     mappings::MappingChoice,
-    options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode},
+    options::{
+        self, DEFAULT_ENGINE, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode,
+    },
     spec::{self, PublishSpec},
 };
 
@@ -106,6 +108,16 @@ pub struct RunArgs {
     /// Bridge whose ports are containers; may be given several times
     #[arg(long = "bridge", value_name = "IF")]
     pub bridges: Vec<InterfaceName>,
+    /// Follow the container engine behind this socket: its networks are managed as they come and go, beside those of
+    /// --bridge, and what its containers publish is published [default without SOCKET: /var/run/docker.sock]
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DEFAULT_ENGINE
+    )]
+    pub docker: Option<PathBuf>,
     /// Native XDP before TC at uplinks: auto (network cards whose drivers have it), native (every uplink, or netmap does
     /// not start) or off [default: auto]
     #[arg(long, value_name = "MODE")]

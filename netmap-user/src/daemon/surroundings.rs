@@ -84,7 +84,7 @@ impl<A: Family> Surroundings<A> {
                 (Some(Kind::Egress), Side::Original) => flow.to.src != key.src && lost(&flow.to.src),
                 (Some(Kind::Direct), Side::Original) => view
                     .network_of(key.dst)
-                    .is_none_or(|network| !openings.has(network.bridge)),
+                    .is_none_or(|network| !openings.has::<A>(network.bridge)),
                 (Some(_), Side::Original) => lost(&key.dst) || has_moved(&flow.to.dst),
                 _ => false,
             }

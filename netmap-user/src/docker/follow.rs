@@ -66,7 +66,7 @@ impl Engine {
             socket: socket.to_owned(),
             tell,
             known: Known::default(),
-            warned: String::new(),
+            said: Said::default(),
         };
         task.spawn(follower.run());
         Self {
@@ -100,8 +100,14 @@ struct Follower {
     socket: PathBuf,
     tell: watch::Sender<State>,
     known: Known,
-    /// What was last said of trouble: it is said once.
-    warned: String,
+    said: Said,
+}
+
+/// What was said of trouble since all was well: everything once.
+#[derive(Default)]
+struct Said {
+    absence: bool,
+    nonsense: bool,
 }
 
 impl Follower {
@@ -132,7 +138,7 @@ impl Follower {
         let events = Events::listen(&client).await?;
         self.look_at_all(&client).await?;
         info!("following the engine at {}", self.socket.display());
-        self.warned.clear();
+        self.said = Said::default();
         loop {
             let stale = match time::timeout(RECONCILE, events.next()).await {
                 Ok(stale) => stale?,
@@ -205,18 +211,21 @@ impl Follower {
     }
 
     fn report(&mut self, trouble: &Trouble) {
-        let text = trouble.to_string();
-        debug!("{text}");
-        if self.warned == text {
+        debug!("{trouble}");
+        let is_absence = matches!(trouble, Trouble::Engine(error) if error.is_absence());
+        let said = if is_absence {
+            &mut self.said.absence
+        } else {
+            &mut self.said.nonsense
+        };
+        if std::mem::replace(said, true) {
             return;
         }
-        let is_absence = matches!(trouble, Trouble::Engine(error) if error.is_absence());
         if is_absence {
-            info!("{text}; waiting for it, and what it published stays");
+            info!("{trouble}; waiting for it, and what it had stays");
         } else {
-            warn!("{text}; nothing is changed until it makes sense");
+            warn!("{trouble}; nothing is changed until it makes sense");
         }
-        self.warned = text;
     }
 }
 

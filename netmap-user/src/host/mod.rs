@@ -158,6 +158,17 @@ impl Host {
         self.ask();
     }
 
+    /// Bridges that a container engine has: managed from now on, and others that it had no longer.
+    pub fn set_engine_bridges(&mut self, bridges: BTreeSet<String>) {
+        let bridges = Some(bridges);
+        if self.selection.engine == bridges {
+            return;
+        }
+        self.selection.engine = bridges;
+        self.stale = true;
+        self.refresh();
+    }
+
     /// What the maps should hold now.
     pub fn view(&self) -> &View {
         &self.picture.view
