@@ -13,6 +13,7 @@
 //! - [`publish`]: turns bindings into map entries;
 //! - [`expiry`]: ends idle flows;
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
+//! - [`docker`]: what a Docker engine has published;
 //! - [`api`]: requests over the unix socket;
 //! - [`daemon`]: ties them together;
 //! - [`cli`]: the commands.
@@ -22,6 +23,7 @@ pub mod binding;
 pub mod cli;
 pub mod daemon;
 pub mod dataplane;
+pub mod docker;
 pub mod expiry;
 pub mod host;
 pub mod mappings;

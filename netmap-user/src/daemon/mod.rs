@@ -3,6 +3,7 @@
 //! Everything happens in one loop on one thread: an event of the host, a command of the API, a tick, a signal. What it
 //! leaves in the kernel outlives it: stopping it stops the proxy and the API, and no packet.
 
+mod claims;
 mod commands;
 mod direct;
 mod limits;
@@ -37,6 +38,7 @@ use self::{topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
+    docker::Claims,
     expiry::{Gone, Purge, Slice, Sweeper, Swept},
     host::Host,
     maps::{self, Maps},
@@ -103,6 +105,8 @@ struct Daemon {
     dataplane: Dataplane,
     maps: Maps,
     publisher: Publisher,
+    /// Who of an engine stands for what is published.
+    claims: Claims,
     proxy: Proxy,
     reservations: Reservations,
     /// Addresses of this host, for the proxy.
