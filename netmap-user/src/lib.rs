@@ -13,8 +13,8 @@
 //! - [`publish`]: turns bindings into map entries;
 //! - [`expiry`]: ends idle flows;
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
-//! - [`docker`]: what a Docker engine has published;
 //! - [`api`]: requests over the unix socket;
+//! - [`docker`]: what a Docker engine has published;
 //! - [`daemon`]: ties them together;
 //! - [`cli`]: the commands.
 

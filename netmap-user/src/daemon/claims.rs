@@ -92,6 +92,7 @@ impl Daemon {
 
     /// Everything that the Engine API lists: claims it, and takes back what nobody stands for any more. Returns what was
     /// refused, and why.
+    #[expect(dead_code, reason = "for what follows the Engine API")]
     pub(super) fn confirm(&mut self, listed: &[Binding]) -> Vec<(Binding, anyhow::Error)> {
         let mut ended = self.claims.unlist(listed);
         let listed_sides: BTreeSet<Published> = listed.iter().map(|binding| binding.published).collect();

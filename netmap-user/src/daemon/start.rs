@@ -79,6 +79,7 @@ impl Daemon {
             started: Instant::now(),
         };
         daemon.hold_adopted()?;
+        daemon.read_notes(&options.shim_socket());
         daemon.want();
         daemon.follow_host()?;
         if let Some(reason) = daemon.accelerator.unfulfilled() {

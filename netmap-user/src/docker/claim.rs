@@ -81,12 +81,11 @@ impl Claims {
         match rule {
             Some((existing, Owner::Docker { .. })) if existing == binding => Decision::Adopt,
             Some((_, Owner::Docker { .. })) => Decision::Replace,
-            // It is in the way, and will say so.
-            Some((_, Owner::Operator)) => Decision::Publish,
             None if claimant == Claimant::Engine && claim.is_some_and(|claim| claim.binding == *binding) => {
                 Decision::Keep
             }
-            None => Decision::Publish,
+            // The operator's is in the way, and will say so.
+            None | Some((_, Owner::Operator)) => Decision::Publish,
         }
     }
 
@@ -243,7 +242,7 @@ mod tests {
             claims.close(ShimId(1)).map(|closed| closed.is_claimed),
             Some(true)
         );
-        assert_eq!(claims.unlist(&[binding.clone()]), []);
+        assert_eq!(claims.unlist(std::slice::from_ref(&binding)), []);
         assert_eq!(claims.unlist(&[]), [binding.published]);
     }
 
