@@ -8,13 +8,13 @@
 //! - [`spec`]: how a user writes it;
 //! - [`mappings`]: which bridges' containers keep their ports;
 //! - [`options`]: what `netmap run` is given;
-//! - [`docker`]: a container engine's networks, containers and published ports;
 //! - [`host`]: links, addresses, bridge ports and neighbours, by netlink;
 //! - [`dataplane`]: loads, attaches and pins the programs;
 //! - [`publish`]: turns bindings into map entries;
 //! - [`expiry`]: ends idle flows;
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
 //! - [`api`]: requests over the unix socket;
+//! - [`docker`]: a container engine's networks, containers and published ports;
 //! - [`daemon`]: ties them together;
 //! - [`cli`]: the commands.
 

@@ -8,7 +8,7 @@ use netmap_tests::{
     Lab, Namespace, Netmap,
     engine::{Engine, Mood},
     tcp,
-    topology::{C1, C2, HOST, REMOTE},
+    topology::{C1, C1B, C2, HOST, REMOTE},
     udp, wait_for,
 };
 
@@ -103,12 +103,8 @@ fn an_internal_network_stays_inside_and_a_plain_one_keeps_its_addresses() -> Res
     );
     moved.ensure_dropped_by(&["port-in internal-network"])?;
     // The host and a neighbour are no outside.
-    let neighbour = tcp::Server::start(&scene.lab.c1b, SocketAddrV4::new(netmap_tests::topology::C1B, 80))?;
-    tcp::request(
-        &scene.lab.c1,
-        SocketAddrV4::new(netmap_tests::topology::C1B, 80),
-        "neighbour",
-    )?;
+    let neighbour = tcp::Server::start(&scene.lab.c1b, SocketAddrV4::new(C1B, 80))?;
+    tcp::request(&scene.lab.c1, SocketAddrV4::new(C1B, 80), "neighbour")?;
     drop(neighbour);
 
     let (answer, moved) = scene
@@ -226,4 +222,118 @@ fn containers_are_called_by_their_names_while_the_daemon_runs() -> Result<()> {
             .all(|(name, network)| name == "-" && network == "-")
     );
     Ok(())
+}
+
+#[test]
+fn what_containers_publish_follows_them_to_another_address_and_ends_with_them() -> Result<()> {
+    let scene = Scene::new()?;
+    let (host, lab) = (SocketAddrV4::new(HOST, 8080), &scene.lab);
+    let ports = [
+        ("80/tcp", "0.0.0.0", "8080"),
+        ("80/udp", "0.0.0.0", "8080"),
+        ("443/tcp", "::", "8443"),
+    ];
+    let _servers = [(&lab.c1, C1), (&lab.c1b, C1B)].map(|(container, address)| {
+        let at = SocketAddrV4::new(address, 80);
+        (
+            tcp::Server::start(container, at),
+            udp::Server::start(container, at),
+        )
+    });
+    scene.engine.add_container("web", "front", C1, &ports);
+    wait_for("the ports are published", || {
+        Ok((scene.netmap.ports()?.len() == 3).then_some(()))
+    })?;
+    let rows = scene.netmap.ports()?;
+    ensure!(
+        rows.iter()
+            .all(|row| row["owner"] == "docker" && row["container_name"] == "web"),
+        "{rows:?}"
+    );
+    let answer = tcp::request(&lab.remote, host, "published")?;
+    ensure!(
+        answer.client.ip() == REMOTE && answer.local.ip() == C1,
+        "{answer:?}"
+    );
+    let patient = udp::Client::connected(&lab.remote, host)?;
+    ensure!(patient.ask("before")?.local.ip() == C1);
+
+    // A restart with another address, while a client goes on sending by the same socket.
+    scene.engine.remove_container("web");
+    scene.engine.add_container("web", "front", C1B, &ports);
+    wait_for("the client is answered by the new address", || {
+        patient.send("during")?;
+        let answer = patient.receive(netmap_tests::SILENCE)?;
+        Ok(answer.filter(|answer| answer.local.ip() == C1B).map(drop))
+    })?;
+    ensure!(tcp::request(&lab.remote, host, "moved")?.local.ip() == C1B);
+
+    scene.engine.remove_container("web");
+    wait_for("nothing is published", || {
+        Ok(scene.netmap.ports()?.is_empty().then_some(()))
+    })?;
+    ensure!(tcp::connect(&lab.remote, None, host, netmap_tests::SILENCE)?.is_err());
+    Ok(())
+}
+
+#[test]
+fn what_an_engine_published_waits_for_its_word_and_the_operators_is_nobody_elses() -> Result<()> {
+    let mut scene = Scene::with(|engine| {
+        engine.put_network("front", "br1", &[], false);
+        engine.put_container(
+            "web",
+            "front",
+            C1,
+            &[("80/tcp", "0.0.0.0", "8080"), ("80/tcp", "0.0.0.0", "9090")],
+        );
+        engine.put_container("other", "front", C1B, &[("80/tcp", "0.0.0.0", "9091")]);
+        engine.start()
+    })?;
+    let _server = tcp::Server::start(&scene.lab.c1, SocketAddrV4::new(C1, 80))?;
+    let owners = |netmap: &Netmap| -> Result<Vec<String>> {
+        let rows = netmap.ports()?.into_iter();
+        Ok(rows
+            .map(|row| format!("{} {}", row["port"], row["owner"].as_str().unwrap_or("?")))
+            .collect())
+    };
+    ensure!(owners(&scene.netmap)? == ["8080 docker", "9090 docker", "9091 docker"]);
+    let refused = scene
+        .netmap
+        .refused(&["publish", "8080:81", "--to", "172.30.1.3"], 1)?;
+    ensure!(refused.contains("docker"), "{refused}");
+    let mut client = tcp::Client::connect(&scene.lab.remote, SocketAddrV4::new(HOST, 8080))?;
+    let seen = client.ask("before")?;
+
+    scene.engine.stop();
+    scene.netmap.restart()?;
+    ensure!(
+        owners(&scene.netmap)?
+            == [
+                "8080 docker (unclaimed)",
+                "9090 docker (unclaimed)",
+                "9091 docker (unclaimed)"
+            ],
+        "{:?}",
+        owners(&scene.netmap)?
+    );
+    ensure!(client.ask("a new netmap")?.client == seen.client);
+    // The operator takes one back and has it for something else: the engine does not get it.
+    scene.netmap.unpublish("0.0.0.0:9090")?;
+    scene.netmap.publish("0.0.0.0:9090:90", C1)?;
+
+    scene.engine.remove_container("other");
+    scene.engine.start()?;
+    wait_for("the engine's word is taken", || {
+        Ok((owners(&scene.netmap)? == ["8080 docker", "9090 operator"]).then_some(()))
+    })?;
+    ensure!(
+        client.ask("the engine again")?.client == seen.client,
+        "the flow was touched"
+    );
+    ensure!(
+        scene.netmap.log().matches("is not published: ").count() == 1,
+        "{}",
+        scene.netmap.log()
+    );
+    client.finish()
 }

@@ -118,6 +118,9 @@ pub struct RunArgs {
         default_missing_value = DEFAULT_ENGINE
     )]
     pub docker: Option<PathBuf>,
+    /// Where docker's proxies, netmap-docker-proxy, come in [default: docker-proxy.sock beside netmap.sock]
+    #[arg(long, value_name = "PATH", env = "NETMAP_SHIM_SOCKET", hide_env_values = true)]
+    pub shim_socket: Option<PathBuf>,
     /// Native XDP before TC at uplinks: auto (network cards whose drivers have it), native (every uplink, or netmap does
     /// not start) or off [default: auto]
     #[arg(long, value_name = "MODE")]

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::Daemon;
 use crate::{
     api::types::{EngineNames, NamedAddress},
+    binding::Binding,
     docker::{Bridge, Engine, Gateway, GatewayMode, Picture},
     host::Host,
     maps::{Family, FamilyMaps, Maps},
@@ -24,6 +25,8 @@ pub(super) struct Followed {
     engine: Option<Engine>,
     /// Nothing before it has answered for the first time.
     picture: Option<Arc<Picture>>,
+    /// What it publishes and netmap does not, a sentence each.
+    refused: BTreeSet<String>,
 }
 
 impl Followed {
@@ -41,6 +44,7 @@ impl Followed {
         Self {
             engine: Some(engine),
             picture,
+            refused: BTreeSet::new(),
         }
     }
 
@@ -85,6 +89,25 @@ impl Daemon {
                 warn!("tables cannot be brought up to date, trying again: {error:#}");
             }
         }
+        self.confirm_listed(&picture.bindings);
+    }
+
+    /// Publishes what the engine publishes, if it has answered already.
+    pub(super) fn confirm_engine(&mut self) {
+        if let Some(picture) = self.engine.picture.clone() {
+            self.confirm_listed(&picture.bindings);
+        }
+    }
+
+    fn confirm_listed(&mut self, listed: &[Binding]) {
+        let refused = self.confirm(listed).into_iter();
+        let refused: BTreeSet<String> = refused
+            .map(|(binding, why)| format!("docker's {binding} is not published: {why:#}"))
+            .collect();
+        for sentence in refused.difference(&self.engine.refused) {
+            warn!("{sentence}");
+        }
+        self.engine.refused = refused;
     }
 
     /// Has these bridges managed from now on, beside those that the user named.

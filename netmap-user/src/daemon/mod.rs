@@ -3,11 +3,13 @@
 //! Everything happens in one loop on one thread: an event of the host, a command of the API, a tick, a signal. What it
 //! leaves in the kernel outlives it: stopping it stops the proxy and the API, and no packet.
 
+mod claims;
 mod commands;
 mod direct;
 mod engine;
 mod limits;
 mod ports;
+mod shims;
 mod sockets;
 mod start;
 mod strays;
@@ -38,6 +40,7 @@ use self::{engine::Followed, topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
+    docker::{Claims, Door, ShimRequest},
     expiry::{Gone, Purge, Slice, Sweeper, Swept},
     host::Host,
     maps::{self, Maps},
@@ -66,6 +69,7 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
     runtime.block_on(async {
         // The socket first: a second daemon must not touch anything.
         let server = Server::bind(&options.socket)?;
+        let door = Door::bind(&options.shim_socket())?;
         let mut signals = Signals::new()?;
         let mut daemon = Daemon::start(options).await?;
         let (commands, inbox) = mpsc::channel(64);
@@ -74,9 +78,13 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
             // A sender that is gone says the same.
             stopped.await.unwrap_or(());
         }));
+        let (requests, mut shims) = mpsc::channel(64);
+        let door = tokio::spawn(door.serve(requests));
         daemon.announce(options);
-        daemon.serve(inbox, &mut signals).await;
+        daemon.serve(inbox, &mut shims, &mut signals).await;
         drop(stop);
+        // Proxies hear of it by the end of their connections, and come back when the next daemon is there.
+        door.abort();
         serving.await?;
         Ok(())
     })
@@ -105,6 +113,8 @@ struct Daemon {
     dataplane: Dataplane,
     maps: Maps,
     publisher: Publisher,
+    /// Who of an engine stands for what is published.
+    claims: Claims,
     proxy: Proxy,
     reservations: Reservations,
     /// Addresses of this host, for the proxy.
@@ -137,7 +147,12 @@ impl Daemon {
             .unwrap_or_else(|error| warn!("nobody reads that netmap is ready: {error}"));
     }
 
-    async fn serve(&mut self, mut inbox: mpsc::Receiver<Command>, signals: &mut Signals) {
+    async fn serve(
+        &mut self,
+        mut inbox: mpsc::Receiver<Command>,
+        shims: &mut mpsc::Receiver<ShimRequest>,
+        signals: &mut Signals,
+    ) {
         let (mut sweep, mut refresh) = (interval(SWEEP), interval(REFRESH));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -149,6 +164,7 @@ impl Daemon {
                 }
                 command = receive(&mut inbox) => self.obey(command),
                 picture = self.engine.changed() => self.take_engine(&picture),
+                request = receive(shims) => self.obey_shim(request),
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),
                 _ = sweep.tick() => self.sweep_sockets(),
@@ -258,9 +274,9 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-async fn receive(inbox: &mut mpsc::Receiver<Command>) -> Command {
+async fn receive<T>(inbox: &mut mpsc::Receiver<T>) -> T {
     match inbox.recv().await {
-        Some(command) => command,
+        Some(message) => message,
         None => pending().await,
     }
 }

@@ -82,7 +82,7 @@ impl Engine {
         state.picture.clone()
     }
 
-    /// Waits until the picture has changed. Cancel safe.
+    /// Waits until the picture has changed, or everything was looked at again and is the same. Cancel safe.
     pub async fn changed(&mut self) -> Arc<Picture> {
         loop {
             if self.pictures.changed().await.is_err() {
@@ -170,7 +170,7 @@ impl Follower {
                 known.containers.insert(id, container);
             }
         }
-        self.take(known)
+        self.take(known, true)
     }
 
     async fn look_at(&mut self, client: &Client, stale: Stale) -> Result<(), Trouble> {
@@ -192,11 +192,12 @@ impl Follower {
         if !stale.networks && known.containers.values().any(is_new) {
             known.networks = networks(client).await?;
         }
-        self.take(known)
+        self.take(known, false)
     }
 
-    /// Makes a picture of what is known now, and tells if it differs.
-    fn take(&mut self, known: Known) -> Result<(), Trouble> {
+    /// Makes a picture of what is known now, and tells if it differs; or all the same if `is_whole`: rules of which nobody
+    /// stands for any are taken back by a whole list only.
+    fn take(&mut self, known: Known, is_whole: bool) -> Result<(), Trouble> {
         let picture = known.picture()?;
         self.known = known;
         self.tell.send_if_modified(|state| {
@@ -205,7 +206,7 @@ impl Follower {
             if differs {
                 state.picture = Some(Arc::new(picture));
             }
-            differs
+            differs || is_whole
         });
         Ok(())
     }
