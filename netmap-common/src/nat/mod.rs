@@ -5,6 +5,7 @@
 //! then `forward` and `rewrite`; `fragment` and `icmp` stand beside them for what is not a whole datagram. Nothing here
 //! names a kernel or a map: packets come through [`Packet`], everything else through [`Env`].
 
+mod candidates;
 mod checksum;
 mod direct;
 mod dnat;
@@ -14,6 +15,7 @@ mod family;
 mod flow;
 mod forward;
 mod fragment;
+mod hash;
 mod icmp;
 mod ipv4;
 mod ipv6;
