@@ -10,6 +10,7 @@ mod checksum;
 mod direct;
 mod dnat;
 mod early;
+mod egress;
 mod env;
 mod family;
 mod flow;
