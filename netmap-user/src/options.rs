@@ -108,6 +108,17 @@ pub enum DirectMode {
     Allow,
 }
 
+impl DirectMode {
+    /// Its name on the command line and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Trusted => "trusted",
+            Self::Allow => "allow",
+        }
+    }
+}
+
 impl std::str::FromStr for DirectRule {
     type Err = OptionError;
 

@@ -145,7 +145,9 @@ Examples:
 
 pub(super) const STATUS: &str = "\
     Tells whether the daemon runs, what is attached to which interface and how, how full the tables are \
-    (IPv6 has its own: flows6, ..), by which address each uplink carries IPv4 and IPv6 if it does, which \
+    (IPv6 has its own: flows6, ..), by which address each uplink carries IPv4 and IPv6 if it does, by which \
+    addresses each bridge's containers leave, how it maps ports (--nat; how many mappings there are) and who may go straight \
+    to them (--direct), which \
     interfaces are missing, and which published containers have no place that netmap knows (the proxy \
     serves those).";
 
@@ -153,6 +155,7 @@ pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   netmap status
   netmap status --json | jq .daemon.running
+  netmap status --json | jq '.bridges[] | [.interface, .mappings]'
   netmap status --json | jq '.uplinks[] | select(.ipv6 == null) | .interface'";
 
 pub(super) const DOWN: &str = "\
