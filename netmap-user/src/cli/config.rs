@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::args::{Instance, RunArgs};
+use crate::egress::EgressChoice;
 use crate::mappings::MappingChoice;
 use crate::options::{
     self, DEFAULT_ENGINE, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout,
@@ -61,6 +62,8 @@ pub struct Config {
     /// The socket of the container engine that is followed, or `true` for where it usually is.
     #[serde(deserialize_with = "engine")]
     pub docker: Option<PathBuf>,
+    /// By which of this host's addresses containers leave.
+    pub egress: Vec<EgressChoice>,
 }
 
 /// Why a configuration file is refused.
@@ -132,6 +135,7 @@ impl Config {
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
             docker: args.docker.or(self.docker),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
+            egress: self.egress.into_iter().chain(args.egress).collect(),
             shares: Shares {
                 container_flows: args.max_flows.or(self.max_flows),
                 container_rate: args.max_new_flows.or(self.max_new_flows),
@@ -221,6 +225,7 @@ mod tests {
         max_source_flows = 0
         nat = ["eim", "br0=edm"]
         docker = "/run/other/docker.sock"
+        egress = ["192.0.2.1", "br0=2001:db8::7"]
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -256,6 +261,10 @@ mod tests {
             ]),
             docker: Some("/run/other/docker.sock".into()),
             mappings: ["eim", "br0=edm"]
+                .map(|choice| choice.parse().unwrap())
+                .into_iter()
+                .collect(),
+            egress: ["192.0.2.1", "br0=2001:db8::7"]
                 .map(|choice| choice.parse().unwrap())
                 .into_iter()
                 .collect(),
@@ -309,7 +318,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`, `docker`"
+             `max_source_flows`, `nat`, `docker`, `egress`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),

@@ -49,8 +49,8 @@ impl Openings {
             match bridges.find(|bridge| bridge.interface.as_str() == interface.name) {
                 Some(bridge) => Opening {
                     is_internal: bridge.internal,
-                    v4: side(bridge, bridge.v4, said),
-                    v6: side(bridge, bridge.v6, said),
+                    v4: side(bridge, &bridge.v4, said),
+                    v6: side(bridge, &bridge.v6, said),
                 },
                 None => {
                     let side = Side {
@@ -140,7 +140,7 @@ impl Opening {
     }
 }
 
-fn side(bridge: &Bridge, gateway: Gateway, said: Option<DirectMode>) -> Side {
+fn side(bridge: &Bridge, gateway: &Gateway, said: Option<DirectMode>) -> Side {
     let wished = match gateway.mode {
         _ if bridge.internal => DirectMode::Deny,
         GatewayMode::NatUnprotected => DirectMode::Allow,
@@ -215,7 +215,7 @@ mod tests {
         let gateway = |mode, masquerades| Gateway {
             masquerades,
             mode,
-            address: None,
+            addresses: Vec::new(),
         };
         let engine = [
             Bridge {

@@ -1,6 +1,6 @@
 //! What the container engine says, applied: the difference to what was applied before.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use netmap_common::maps::{Address, IfIndex, Interface, Network, Role};
@@ -112,6 +112,23 @@ impl Daemon {
 
     /// Has these bridges managed from now on, beside those that the user named.
     pub(super) fn manage(&mut self, bridges: Vec<Bridge>) {
+        let mut egress = self.host.egress().clone();
+        for bridge in self.topology.engine() {
+            egress.learn(bridge.interface.as_str(), Vec::new());
+        }
+        for Bridge {
+            interface, v4, v6, ..
+        } in &bridges
+        {
+            egress.learn(
+                interface.as_str(),
+                [v4, v6]
+                    .into_iter()
+                    .flat_map(|gateway| gateway.addresses.clone())
+                    .collect(),
+            );
+        }
+        self.host.set_egress(egress);
         let names = bridges.iter().map(|bridge| bridge.interface.to_string());
         self.host.set_engine_bridges(names.collect());
         self.topology.set_engine(bridges);
@@ -164,7 +181,10 @@ fn adopted(host: &Host, maps: &Maps) -> anyhow::Result<Vec<Bridge>> {
             continue;
         };
         let (v4, v6) = (flags(&maps.v4, index)?, flags(&maps.v6, index)?);
-        bridges.push(bridge(name, v4, v6, &trusted));
+        let mut bridge = bridge(name, v4, v6, &trusted);
+        bridge.v4.addresses = egress(&maps.v4, index)?;
+        bridge.v6.addresses = egress(&maps.v6, index)?;
+        bridges.push(bridge);
     }
     Ok(bridges)
 }
@@ -176,6 +196,15 @@ fn flags<A: Family>(maps: &FamilyMaps<A>, bridge: IfIndex) -> anyhow::Result<u32
     Ok(networks.next().map_or(0, |network| network.flags))
 }
 
+/// The addresses that what is behind a bridge leaves by.
+fn egress<A: Family>(maps: &FamilyMaps<A>, bridge: IfIndex) -> anyhow::Result<Vec<IpAddr>> {
+    let mut places = maps.egress.all()?;
+    places.retain(|(place, _)| place.bridge == bridge);
+    places.sort_unstable();
+    let addresses: BTreeSet<IpAddr> = places.into_iter().map(|(_, address)| address.into()).collect();
+    Ok(addresses.into_iter().collect())
+}
+
 fn bridge(interface: InterfaceName, v4: u32, v6: u32, trusted: &[InterfaceName]) -> Bridge {
     type Flags = Network<Address>;
     let gateway = |flags: u32| Gateway {
@@ -185,7 +214,7 @@ fn bridge(interface: InterfaceName, v4: u32, v6: u32, trusted: &[InterfaceName])
         } else {
             GatewayMode::Nat
         },
-        address: None,
+        addresses: Vec::new(),
     };
     let is_trusting = (v4 | v6) & Flags::DIRECT_TRUSTED != 0;
     Bridge {

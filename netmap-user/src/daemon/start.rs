@@ -28,6 +28,7 @@ impl Daemon {
             bridges: options.bridges.iter().map(ToString::to_string).collect(),
             engine: options.docker.as_ref().map(|_| BTreeSet::new()),
             mappings: options.mappings.clone(),
+            egress: options.egress.clone(),
         };
         let host = Host::open(selection)
             .await

@@ -49,6 +49,11 @@ impl Topology {
         self.engine = bridges;
     }
 
+    /// What it said last.
+    pub(super) fn engine(&self) -> &[Bridge] {
+        &self.engine
+    }
+
     /// Whether that is what it said.
     pub(super) fn has_engine(&self, bridges: &[Bridge]) -> bool {
         self.engine == bridges

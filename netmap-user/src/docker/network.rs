@@ -23,14 +23,15 @@ pub struct Bridge {
 }
 
 /// How one family's addresses are seen from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
     /// What leaves takes an address of this host.
     pub masquerades: bool,
     /// Who outside may go straight to containers.
     pub mode: GatewayMode,
-    /// The address that what leaves takes; none for the uplink's own (`com.docker.network.host_ipv4`).
-    pub address: Option<IpAddr>,
+    /// The addresses that what leaves takes; none for the uplink's own. An engine has one at most
+    /// (`com.docker.network.host_ipv4`).
+    pub addresses: Vec<IpAddr>,
 }
 
 /// The bridge driver's gateway mode (27.0 and later).
@@ -52,7 +53,7 @@ impl Default for Gateway {
         Self {
             masquerades: true,
             mode: GatewayMode::Nat,
-            address: None,
+            addresses: Vec::new(),
         }
     }
 }
@@ -125,11 +126,17 @@ impl Options<'_> {
             Some("isolated") => GatewayMode::Isolated,
             Some(value) => return Err(self.bad(mode, value)),
         };
-        let parse = |value: &str| IpAddr::from_str(value).map_err(|_| self.bad(address, value));
+        let is_right = |found: &IpAddr| {
+            found.is_ipv4() == mode.ends_with('4') && !found.is_loopback() && !found.is_unspecified()
+        };
+        let parse = |value: &str| {
+            let found = IpAddr::from_str(value).ok().filter(is_right);
+            found.ok_or_else(|| self.bad(address, value))
+        };
         Ok(Gateway {
             masquerades: masquerades && gateway_mode != GatewayMode::Routed,
             mode: gateway_mode,
-            address: self.get(address).map(parse).transpose()?,
+            addresses: self.get(address).map(parse).transpose()?.into_iter().collect(),
         })
     }
 
@@ -199,7 +206,7 @@ mod tests {
             Gateway {
                 masquerades: false,
                 mode: GatewayMode::NatUnprotected,
-                address: Some("192.0.2.7".parse().unwrap())
+                addresses: vec!["192.0.2.7".parse().unwrap()]
             }
         );
         assert_eq!(network.v6.mode, GatewayMode::Routed);
@@ -228,6 +235,8 @@ mod tests {
             ("bridge.enable_ip_masquerade", "perhaps"),
             ("bridge.gateway_mode_ipv4", "bogus"),
             ("host_ipv4", "192.0.2"),
+            ("host_ipv4", "2001:db8::1"),
+            ("host_ipv6", "::1"),
             ("bridge.trusted_host_interfaces", "eth0:a b"),
         ] {
             let error = with_options(&format!(r#""com.docker.network.{option}":"{value}""#)).unwrap_err();
