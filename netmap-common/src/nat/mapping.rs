@@ -7,7 +7,7 @@
 //! one, so a container that goes out by two uplinks has a mapping at either's address.
 
 use super::{
-    Datagram, Env, HostSocket, dnat, flow, forward,
+    Datagram, Env, HostSocket, dnat, egress, flow, forward,
     ports::{Direction, Wish},
     tcp,
 };
@@ -59,10 +59,14 @@ fn enter<E: Env>(
     // "External source IP address and port" (RFC 4787, REQ-9 a).
     wish.become_kind(Kind::Hairpin as u32);
     wish.to.src = datagram.key.dst;
-    wish.has_mapping = env
-        .network(datagram.key.src)
-        .is_some_and(|network| is_for(datagram.protocol, &network));
-    Ok(())
+    let Some(network) = env.network(datagram.key.src) else {
+        return Ok(());
+    };
+    wish.has_mapping = is_for(datagram.protocol, &network);
+    if network.egress_places() == 0 {
+        return Ok(());
+    }
+    egress::choose(env, &network, wish)
 }
 
 /// Writes down whose port it is, and the way there.

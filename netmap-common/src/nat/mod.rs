@@ -5,15 +5,18 @@
 //! then `forward` and `rewrite`; `fragment` and `icmp` stand beside them for what is not a whole datagram. Nothing here
 //! names a kernel or a map: packets come through [`Packet`], everything else through [`Env`].
 
+mod candidates;
 mod checksum;
 mod direct;
 mod dnat;
 mod early;
+mod egress;
 mod env;
 mod family;
 mod flow;
 mod forward;
 mod fragment;
+mod hash;
 mod icmp;
 mod ipv4;
 mod ipv6;
