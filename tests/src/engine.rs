@@ -42,8 +42,9 @@ struct World {
     networks: BTreeMap<String, Value>,
     containers: BTreeMap<String, Value>,
     asked: Vec<String>,
-    /// Who hears of events.
-    streams: Vec<UnixStream>,
+    /// Who hears of events, by number.
+    streams: BTreeMap<usize, UnixStream>,
+    numbers: usize,
     is_over: bool,
 }
 
@@ -86,7 +87,7 @@ impl Engine {
         }
         let mut world = self.world();
         world.is_over = true;
-        for stream in world.streams.drain(..) {
+        for stream in std::mem::take(&mut world.streams).values() {
             let _gone = stream.shutdown(Shutdown::Both);
         }
         drop(world);
@@ -97,7 +98,7 @@ impl Engine {
 
     /// Hangs up on whoever hears of events.
     pub fn cut(&self) {
-        for stream in self.world().streams.drain(..) {
+        for stream in std::mem::take(&mut self.world().streams).values() {
             let _gone = stream.shutdown(Shutdown::Both);
         }
     }
@@ -181,7 +182,7 @@ impl Engine {
         let line = format!("{event}\n");
         let chunk = format!("{:x}\r\n{line}\r\n", line.len());
         let streams = &mut self.world().streams;
-        streams.retain(|mut stream| stream.write_all(chunk.as_bytes()).is_ok());
+        streams.retain(|_, stream| stream.write_all(chunk.as_bytes()).is_ok());
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -209,7 +210,7 @@ fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
 }
 
 /// Answers one request.
-fn serve(mut stream: UnixStream, world: &Mutex<World>) -> Result<()> {
+fn serve(mut stream: UnixStream, shared: &Mutex<World>) -> Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().context("nobody asks")??;
     while lines
@@ -217,7 +218,7 @@ fn serve(mut stream: UnixStream, world: &Mutex<World>) -> Result<()> {
         .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
     {}
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut world = lock(world);
+    let mut world = lock(shared);
     world.asked.push(path.clone());
     let path = path.split('?').next().unwrap_or_default();
     if path == "/_ping" {
@@ -229,7 +230,13 @@ fn serve(mut stream: UnixStream, world: &Mutex<World>) -> Result<()> {
         stream.write_all(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
         )?;
-        world.streams.push(stream);
+        world.numbers += 1;
+        let number = world.numbers;
+        world.streams.insert(number, stream);
+        drop(world);
+        // Until the listener has gone.
+        lines.for_each(drop);
+        lock(shared).streams.remove(&number);
         return Ok(());
     }
     let answer = world.answer(path);

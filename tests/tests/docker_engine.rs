@@ -337,3 +337,19 @@ fn what_an_engine_published_waits_for_its_word_and_the_operators_is_nobody_elses
     );
     client.finish()
 }
+
+#[test]
+fn a_networks_containers_leave_by_the_address_that_it_names() -> Result<()> {
+    let scene = Scene::with(|engine| {
+        engine.put_network("front", "br1", &[("host_ipv4", "192.168.50.9")], false);
+        engine.put_network("back", "br2", &[], false);
+        engine.start()
+    })?;
+    let other = std::net::Ipv4Addr::new(192, 168, 50, 9);
+    scene.lab.host.batch(&format!("addr add {other}/32 dev up0\n"))?;
+    scene.wait_until_seen(&scene.lab.c1, other)?;
+    scene.wait_until_seen(&scene.lab.c2, HOST)?;
+    scene.engine.put_network("front", "br1", &[], false);
+    scene.engine.remove_network("back");
+    scene.wait_until_seen(&scene.lab.c1, HOST)
+}
