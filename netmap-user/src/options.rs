@@ -8,7 +8,7 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
-use crate::mappings::Mappings;
+use crate::{mappings::Mappings, outlets::Outlets};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
@@ -59,6 +59,8 @@ pub struct RunOptions {
     pub mappings: Mappings,
     /// Who may go straight to containers' addresses.
     pub direct: Direct,
+    /// Where what is published is reached from outside.
+    pub outlets: Outlets,
 }
 
 /// Who outside may go straight to containers' own addresses.
@@ -166,6 +168,7 @@ impl Default for RunOptions {
             lifetimes: Lifetimes::default(),
             mappings: Mappings::default(),
             direct: Direct::default(),
+            outlets: Outlets::default(),
         }
     }
 }
@@ -199,6 +202,9 @@ pub enum OptionError {
         "{0:?} does not say who may go straight to containers; use deny, allow, trusted, or BRIDGE=allow"
     )]
     BadDirect(String),
+    /// Neither an interface nor an address.
+    #[error("{0:?} is no place to publish on; give an uplink, an address or a subnet of this host")]
+    BadOutlet(String),
     /// No class of flows.
     #[error(
         "{0:?} is no kind of flow; use {kinds}",

@@ -37,8 +37,11 @@ pub(super) const RUN: &str = "\
     With --nat eim a container's port is one port of this host towards everybody, and everybody may send to it there, \
     as peer-to-peer programs want it: the container is reached without a published port, for five minutes after it \
     last sent by that port. It suits trusted containers; each port takes one of the pool from everybody else.\n\n\
+    With --publish-on what is published, on 0.0.0.0 as well, is reached from outside by these uplinks and at these \
+    addresses of the host only: an uplink stands for every address, an address for every uplink. The host's own \
+    processes and the containers reach it everywhere. `netmap publish` says where a port stays closed.\n\n\
     The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
-    flow_entries and mark_bit. Flags win over it. Where it says socket or pin_dir, the other commands need \
+    flow_entries, mark_bit, direct, trusted, publish_on, timeouts, max_flows, max_new_flows, max_source_flows and nat. Flags win over it. Where it says socket or pin_dir, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
 
 pub(super) const RUN_EXAMPLES: &str = "\
@@ -46,6 +49,7 @@ Examples:
   netmap run --bridge docker0                          every uplink with a default route, one bridge
   netmap run --uplink eth0 --uplink eth1 --bridge br0  named uplinks only
   netmap run --bridge br0 --bridge br1 --nat br1=eim   br1's containers keep their ports towards everybody
+  netmap run --bridge br0 --publish-on 203.0.113.5     nothing is published at the host's other addresses
   netmap run --config /etc/netmap.toml
 
   # /etc/netmap.toml
