@@ -8,7 +8,7 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
-use crate::{egress::Egress, mappings::Mappings};
+use crate::{egress::Egress, mappings::Mappings, outlets::Outlets};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
@@ -61,6 +61,8 @@ pub struct RunOptions {
     pub egress: Egress,
     /// Who may go straight to containers' addresses.
     pub direct: Direct,
+    /// Where what is published is reached from outside.
+    pub outlets: Outlets,
 }
 
 /// Who outside may go straight to containers' own addresses.
@@ -180,6 +182,7 @@ impl Default for RunOptions {
             mappings: Mappings::default(),
             egress: Egress::default(),
             direct: Direct::default(),
+            outlets: Outlets::default(),
         }
     }
 }
@@ -213,6 +216,9 @@ pub enum OptionError {
         "{0:?} does not say who may go straight to containers; use deny, allow, trusted, or BRIDGE=allow"
     )]
     BadDirect(String),
+    /// Neither an interface nor an address.
+    #[error("{0:?} is no place to publish on; give an uplink, an address or a subnet of this host")]
+    BadOutlet(String),
     /// No class of flows.
     #[error(
         "{0:?} is no kind of flow; use {kinds}",

@@ -41,7 +41,7 @@ impl Daemon {
             .into_iter()
             .collect::<Result<_, _>>()?;
         self.publisher.publish(&mut self.maps, &bindings)?;
-        let mut warnings = Vec::new();
+        let mut warnings = self.topology.closures().warnings(&bindings, self.host.view());
         log("published", &bindings);
         for (binding, hold) in bindings.into_iter().zip(holds) {
             if ports::is_range(&binding)

@@ -3,6 +3,7 @@
 //! Everything happens in one loop on one thread: an event of the host, a command of the API, a tick, a signal. What it
 //! leaves in the kernel outlives it: stopping it stops the proxy and the API, and no packet.
 
+mod closures;
 mod commands;
 mod direct;
 mod limits;
