@@ -73,6 +73,7 @@ impl Daemon {
             reservations,
             locals,
             stray_containers: BTreeSet::new(),
+            next_cut: None,
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
             next_slice: Instant::now(),
             purge: Purge::default(),
