@@ -30,12 +30,15 @@ pub(crate) enum Event {
 impl Engine {
     /// From now on signals wait until they are read.
     pub(crate) fn listen() -> io::Result<Self> {
-        let mut signals = SigSet::empty();
-        signals.add(Signal::SIGINT);
-        signals.add(Signal::SIGTERM);
+        let signals = signals();
         signals.thread_block()?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Self(SignalFd::with_flags(&signals, flags)?))
+    }
+
+    /// Signals do again what they do to any process.
+    pub(crate) fn forget() -> io::Result<()> {
+        Ok(signals().thread_unblock()?)
     }
 
     /// Sleeps until something happens, or `milliseconds` have passed. Signals come first.
@@ -57,4 +60,11 @@ impl Engine {
             _ => Event::Daemon,
         }
     }
+}
+
+fn signals() -> SigSet {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals
 }

@@ -10,6 +10,8 @@ use std::{
     process::Command,
 };
 
+use crate::engine::Engine;
+
 const FALLBACK: &str = "NETMAP_FALLBACK";
 
 /// Where engines look for it, before `$PATH`.
@@ -44,7 +46,10 @@ impl Fallback {
         let Some(path) = self.path.or_else(find) else {
             return format!("{why}; nor is there a docker-proxy to fall back to");
         };
-        // It unblocks the signals as well.
+        // The signals that this process reads like a file are the other's to die of.
+        if let Err(error) = Engine::forget() {
+            return format!("{why}; nor can signals be left to {}: {error}", path.display());
+        }
         let error = Command::new(&path).args(arguments).exec();
         format!("{why}; nor can {} be run: {error}", path.display())
     }

@@ -45,6 +45,7 @@ impl Daemon {
                 ));
             }
             Decision::Adopt => {
+                self.proxy.forget_replies(&[published]);
                 if let Some(hold) = self.hold_for(claimant, &published, socket)? {
                     self.proxy.rehold(&published, hold);
                 }
@@ -71,7 +72,7 @@ impl Daemon {
             Some((existing, owner)) if owner.is_docker() && existing == binding => {}
             _ => return Ok(false),
         }
-        warn_of(self.take_back(&[published])?);
+        self.take_back_claimed(&[published])?;
         Ok(true)
     }
 
@@ -102,10 +103,9 @@ impl Daemon {
         ended.sort_unstable();
         ended.dedup();
         if !ended.is_empty() {
-            match self.take_back(&ended) {
-                Ok(warnings) => warn_of(warnings),
-                Err(error) => warn!("what docker publishes no longer stays published: {error:#}"),
-            }
+            self.take_back_claimed(&ended).unwrap_or_else(|error| {
+                warn!("what docker publishes no longer stays published: {error:#}");
+            });
         }
         let (new, mut known): (Vec<Binding>, Vec<Binding>) =
             listed.iter().cloned().partition(|binding| self.is_new(binding));
@@ -160,12 +160,20 @@ impl Daemon {
     ) -> anyhow::Result<()> {
         let published = binding.published;
         let in_the_way = self.abandoned(&published)?;
+        self.proxy.forget_replies(&in_the_way);
         let hold = self.hold_for(claimant, &published, socket)?;
         if !in_the_way.is_empty() {
-            warn_of(self.take_back(&in_the_way)?);
+            self.take_back_claimed(&in_the_way)?;
         }
         let hold = vec![hold.unwrap_or_else(Hold::elsewhere)];
         warn_of(self.publish_as(vec![binding.clone()], hold, CLAIMED)?);
+        Ok(())
+    }
+
+    fn take_back_claimed(&mut self, published: &[Published]) -> anyhow::Result<()> {
+        let (containers, warnings) = self.take_back(published)?;
+        warn_of(warnings);
+        self.cut_strays_soon(&containers);
         Ok(())
     }
 

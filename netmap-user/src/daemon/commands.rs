@@ -54,8 +54,13 @@ impl Daemon {
         owner: Owner,
     ) -> anyhow::Result<Vec<String>> {
         self.publisher.publish(&mut self.maps, &bindings, owner)?;
-        let mut warnings = Vec::new();
+        let mut warnings = self.topology.closures().warnings(&bindings, self.host.view());
         log("published", &bindings);
+        if let Err(error) = ports::mark_published(&mut self.maps, &bindings) {
+            warnings.push(format!(
+                "masquerading may take a published port as its source: {error:#}"
+            ));
+        }
         for (binding, hold) in bindings.into_iter().zip(holds) {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.reserve(binding.published.ports)
@@ -85,13 +90,22 @@ impl Daemon {
                 )
             })
             .collect();
-        let mut warnings = self.take_back(&published)?;
+        let (containers, mut warnings) = self.take_back(&published)?;
         warnings.extend(engines);
+        if let Err(error) = self.cut_strays(&containers) {
+            warnings.push(format!(
+                "connections of this host's own processes to these ports go on: {error}"
+            ));
+        }
         Ok(Done { warnings })
     }
 
-    /// Takes back what is published just so; returns what the user should know.
-    pub(super) fn take_back(&mut self, published: &[Published]) -> anyhow::Result<Vec<String>> {
+    /// Takes back what is published just so; returns the containers, to which this host's own processes may be connected
+    /// still, and what the user should know.
+    pub(super) fn take_back(
+        &mut self,
+        published: &[Published],
+    ) -> anyhow::Result<(BTreeSet<IpAddr>, Vec<String>)> {
         // Holds first: without its slot a hold would take connections that nobody accepts.
         for published in published {
             self.proxy.unpublish(published);
@@ -108,25 +122,16 @@ impl Daemon {
             }
         }
         self.settle(&mut warnings);
-        if let Err(error) = self.cut_strays(&containers) {
-            warnings.push(format!(
-                "connections of this host's own processes to these ports go on: {error}"
-            ));
-        }
-        Ok(warnings)
+        Ok((containers, warnings))
     }
 
     /// After a change of what is published, which stands whatever goes wrong here: it is tried again.
     fn settle(&mut self, warnings: &mut Vec<String>) {
-        self.want();
-        if let Err(error) = self.follow_host() {
+        if self.want()
+            && let Err(error) = self.follow_host()
+        {
             warnings.push(format!(
                 "the tables of the host's surroundings are behind: {error:#}"
-            ));
-        }
-        if let Err(error) = ports::mark_published(&mut self.maps, &self.publisher) {
-            warnings.push(format!(
-                "masquerading may take a published port as its source: {error:#}"
             ));
         }
     }

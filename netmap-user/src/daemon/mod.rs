@@ -4,6 +4,7 @@
 //! leaves in the kernel outlives it: stopping it stops the proxy and the API, and no packet.
 
 mod claims;
+mod closures;
 mod commands;
 mod direct;
 mod engine;
@@ -121,6 +122,8 @@ struct Daemon {
     locals: Arc<ArcSwap<BTreeSet<IpAddr>>>,
     /// Containers to which a published port led until a moment ago.
     stray_containers: BTreeSet<IpAddr>,
+    /// When the connections that lead to those by rules of the engine's are ended.
+    next_cut: Option<Instant>,
     sweeper: Sweeper,
     /// When the sweeper's rest is over.
     next_slice: Instant,
@@ -168,6 +171,7 @@ impl Daemon {
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),
                 _ = sweep.tick() => self.sweep_sockets(),
+                () = due(self.next_cut) => self.cut_collected(),
                 _ = refresh.tick() => self.refresh(),
                 () = signals.stop() => break,
             }
@@ -228,10 +232,10 @@ impl Daemon {
             .unwrap_or_else(|error| warn!("tables cannot be brought up to date, trying again: {error:#}"));
     }
 
-    /// Has the containers of all rules looked for.
-    fn want(&mut self) {
+    /// Has the containers of all rules looked for; says whether they are others than before.
+    fn want(&mut self) -> bool {
         let targets = self.publisher.bindings().map(|binding| binding.target);
-        self.host.want(targets.collect());
+        self.host.want(targets.collect())
     }
 
     fn follow_host(&mut self) -> anyhow::Result<()> {
@@ -272,6 +276,14 @@ impl Signals {
 /// As in "1 rule" and "2 rules".
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Never, if nothing is to come.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => pending().await,
+    }
 }
 
 async fn receive<T>(inbox: &mut mpsc::Receiver<T>) -> T {

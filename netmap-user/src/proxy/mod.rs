@@ -146,6 +146,12 @@ impl Proxy {
         self.shared.table().is_held(published)
     }
 
+    /// Closes the sockets from which answers leave where somebody else keeps the ports, so that those can be kept now. The next
+    /// answers have new ones.
+    pub fn forget_replies(&self, published: &[Published]) {
+        self.shared.table().forget_replies(published);
+    }
+
     /// Exchanges what keeps the ports of a published range; what it carries goes on. False if it is not published.
     pub fn rehold(&self, published: &Published, hold: Hold) -> bool {
         hold.drain();

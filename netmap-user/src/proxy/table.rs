@@ -87,6 +87,15 @@ impl Table {
             .is_some_and(|entry| entry.binding.published == *published && !entry.hold.is_elsewhere())
     }
 
+    /// Closes the reply sockets that the holds of these had none for.
+    pub(super) fn forget_replies(&mut self, published: &[Published]) {
+        for published in published {
+            if let Some(entry) = self.entries.get_mut(&key(published)) {
+                entry.replies.clear();
+            }
+        }
+    }
+
     /// Exchanges what keeps a range; false when it is not there.
     pub(super) fn rehold(&mut self, published: &Published, hold: Hold) -> bool {
         let entry = self.entries.get_mut(&key(published));
