@@ -1,4 +1,4 @@
-//! A container engine that publishes ports, as far as the host's side of it goes: the program `engine` plays it in the
+//! A container engine that publishes ports, as far as the host's side of it goes: the program `launcher` plays it in the
 //! lab's host, and starts the `netmap-docker-proxy` under test as dockerd does.
 
 use std::{
@@ -91,18 +91,18 @@ impl Port {
 
 /// An engine. Gone with its proxies when dropped.
 #[derive(Debug)]
-pub struct Engine {
+pub struct Launcher {
     process: Child,
     orders: Option<ChildStdin>,
     reports: BufReader<ChildStdout>,
     proxies: BTreeMap<String, u32>,
 }
 
-impl Engine {
+impl Launcher {
     /// An engine in netmap's host.
     pub fn start(netmap: &Netmap) -> Result<Self> {
         let mut process = netmap
-            .host_command(ground::sibling("engine")?)
+            .host_command(ground::sibling("launcher")?)
             .arg(proxy()?)
             .env("NETMAP_SHIM_SOCKET", netmap.shim_socket())
             .stdin(Stdio::piped())
@@ -177,7 +177,7 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for Launcher {
     fn drop(&mut self) {
         if matches!(self.process.try_wait(), Ok(None)) {
             let _ended = self.end();
