@@ -11,6 +11,7 @@
 //! - [`ipv6`]: its addresses of IPv6; [`family`]: both as one;
 //! - [`answer`]: what the servers say to whoever asks;
 //! - [`tcp`], [`udp`], [`http`], [`ping`], [`ping6`]: servers and clients, over real sockets;
+//! - [`engine`]: a container engine that is none, for `netmap run --docker`;
 //! - [`wire`]: frames as they are on an interface;
 //! - [`daemon`]: a [`Netmap`] that runs in the lab's host;
 //! - [`launcher`]: an engine, as far as it starts a program for each port that it publishes there;
@@ -29,6 +30,7 @@ pub mod answer;
 pub mod command;
 pub mod counters;
 pub mod daemon;
+pub mod engine;
 pub mod family;
 pub mod ground;
 pub mod http;
