@@ -45,6 +45,9 @@ pub struct Wish<A: Family> {
     pub(super) is_blank: bool,
     /// The entries that are made of it, one after the other.
     entry: Flow<A>,
+    /// The key that is looked for or inserted while ports are tried. It would take the stack that older kernels have not:
+    /// up to Linux 6.7 a call's part of it is rounded up to 32 bytes, since then to 16.
+    tried: FlowKey<A>,
 }
 
 /// How packets of one direction go on.
@@ -241,7 +244,7 @@ fn take_port<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &mut Wish<E::Ip>
     let is_mapped = wish.is_mapped;
     // A mapping finds out by its own insert.
     let asks_mappings = wish.kind() != Kind::Mapping && env.settings().has_mappings();
-    let (to, reply) = (&mut wish.to, &mut wish.entry);
+    let (to, reply, key) = (&mut wish.to, &mut wish.entry, &mut wish.tried);
     let mut result = Err(Reason::PortsExhausted);
     env.search(TRIES + 1, |attempt| {
         let Some(port) = places.candidate(attempt) else {
@@ -251,15 +254,15 @@ fn take_port<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &mut Wish<E::Ip>
         // A mapping's own port is none of those.
         let is_taken = places.owner == Owner::Host
             && !(is_mapped && attempt == 0)
-            && (belongs_to_host(env, datagram.protocol, to) || asks_mappings && mapping::owns(env, to));
+            && (belongs_to_host(env, datagram.protocol, to) || asks_mappings && mapping::owns(env, to, key));
         if is_taken {
             return false;
         }
-        let key = to.reversed();
-        result = match env.insert(&key, reply) {
+        *key = to.reversed();
+        result = match env.insert(key, reply) {
             Ok(()) => Ok(()),
             Err(InsertError::Full) => Err(Reason::TableFull),
-            Err(InsertError::Exists) => match adopt(env, &key, reply) {
+            Err(InsertError::Exists) => match adopt(env, key, reply) {
                 Some(nonce) => {
                     reply.nonce = nonce;
                     Ok(())

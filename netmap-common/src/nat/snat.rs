@@ -7,8 +7,9 @@ use super::{
 };
 use crate::maps::{FlowKey, Hook, IfIndex, Interface, Ip as _, Kind, Network, Protocol, Reason, Role, Way};
 
-/// What flow the packet opens, if the packet leaves a managed network and may open one.
-#[inline(always)]
+/// What flow the packet opens, if the packet leaves a managed network and may open one. Not inlined, for the same reasons as
+/// [`super::ports::claim`].
+#[inline(never)]
 pub(super) fn wish<E: Env>(
     env: &E,
     hook: Hook,
