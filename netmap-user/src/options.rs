@@ -8,7 +8,7 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
-use crate::{mappings::Mappings, outlets::Outlets};
+use crate::{mappings::Mappings, outlets::Outlets, ownership::Ownership};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
@@ -61,6 +61,8 @@ pub struct RunOptions {
     pub direct: Direct,
     /// Where what is published is reached from outside.
     pub outlets: Outlets,
+    /// Behind which bridges containers may send from their own addresses only.
+    pub ownership: Ownership,
 }
 
 /// Who outside may go straight to containers' own addresses.
@@ -169,6 +171,7 @@ impl Default for RunOptions {
             mappings: Mappings::default(),
             direct: Direct::default(),
             outlets: Outlets::default(),
+            ownership: Ownership::default(),
         }
     }
 }
@@ -205,6 +208,11 @@ pub enum OptionError {
     /// Neither an interface nor an address.
     #[error("{0:?} is no place to publish on; give an uplink, an address or a subnet of this host")]
     BadOutlet(String),
+    /// Neither on nor off.
+    #[error(
+        "{0:?} does not say whether containers are held to their own addresses; use on, off, or BRIDGE=off"
+    )]
+    BadOwnership(String),
     /// No class of flows.
     #[error(
         "{0:?} is no kind of flow; use {kinds}",

@@ -18,6 +18,8 @@ pub const LOCALS: &str = "LOCALS";
 pub const NETWORKS: &str = "NETWORKS";
 /// `HASH` from [`super::IfIndex`] to [`super::Interface`]: every interface that carries a hook.
 pub const INTERFACES: &str = "INTERFACES";
+/// `HASH` from a container's address to [`super::IfIndex`]: the port by which alone it may be a source.
+pub const OWNERS: &str = "OWNERS";
 /// `HASH` from an address to [`super::Endpoint`]: how to reach a published container.
 pub const ENDPOINTS: &str = "ENDPOINTS";
 /// `SK_STORAGE` of [`super::Detours`]: which sockets of this host go straight to a container.
@@ -81,6 +83,8 @@ pub const NETWORKS6: &str = "NETWORKS6";
 pub const INTERFACES6: &str = "INTERFACES6";
 /// [`ENDPOINTS`] of IPv6.
 pub const ENDPOINTS6: &str = "ENDPOINTS6";
+/// [`OWNERS`] of IPv6.
+pub const OWNERS6: &str = "OWNERS6";
 /// [`DETOURS`] of IPv6.
 pub const DETOURS6: &str = "DETOURS6";
 /// [`CLIENTS`] of IPv6.
@@ -93,7 +97,7 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 45] = [
+pub const ALL: [&str; 47] = [
     SLOTS,
     SHARED,
     RULES,
@@ -106,6 +110,7 @@ pub const ALL: [&str; 45] = [
     LOCALS,
     NETWORKS,
     INTERFACES,
+    OWNERS,
     ENDPOINTS,
     RESERVED,
     SETTINGS,
@@ -133,6 +138,7 @@ pub const ALL: [&str; 45] = [
     LOCALS6,
     NETWORKS6,
     INTERFACES6,
+    OWNERS6,
     ENDPOINTS6,
     DETOURS6,
     CLIENTS6,
@@ -168,6 +174,8 @@ pub struct Names {
     pub networks: &'static str,
     /// [`INTERFACES`].
     pub interfaces: &'static str,
+    /// [`OWNERS`].
+    pub owners: &'static str,
     /// [`ENDPOINTS`].
     pub endpoints: &'static str,
     /// [`DETOURS`].
@@ -195,6 +203,7 @@ impl Names {
         locals: LOCALS,
         networks: NETWORKS,
         interfaces: INTERFACES,
+        owners: OWNERS,
         endpoints: ENDPOINTS,
         detours: DETOURS,
         clients: CLIENTS,
@@ -215,6 +224,7 @@ impl Names {
         locals: LOCALS6,
         networks: NETWORKS6,
         interfaces: INTERFACES6,
+        owners: OWNERS6,
         endpoints: ENDPOINTS6,
         detours: DETOURS6,
         clients: CLIENTS6,

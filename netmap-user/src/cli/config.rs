@@ -15,6 +15,7 @@ use crate::options::{
     self, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode,
 };
 use crate::outlets::Outlet;
+use crate::ownership::OwnershipChoice;
 
 /// What the file may say. Everything is optional, nothing else is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -58,6 +59,8 @@ pub struct Config {
     pub nat: Vec<MappingChoice>,
     /// Where what is published is reached from outside.
     pub publish_on: Vec<Outlet>,
+    /// Whether containers are held to their own addresses.
+    pub own_addresses: Vec<OwnershipChoice>,
 }
 
 /// Why a configuration file is refused.
@@ -125,6 +128,7 @@ impl Config {
                 trusted: or(args.trusted, self.trusted),
             },
             outlets: or(args.publish_on, self.publish_on).into(),
+            ownership: self.own_addresses.into_iter().chain(args.own_addresses).collect(),
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
             shares: Shares {
@@ -206,6 +210,7 @@ mod tests {
         max_source_flows = 0
         nat = ["eim", "br0=edm"]
         publish_on = ["eth0", "203.0.113.5"]
+        own_addresses = ["br0=off"]
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -248,6 +253,7 @@ mod tests {
                 source_flows: Some(0),
             },
             outlets: vec!["eth0".parse().unwrap(), "203.0.113.5".parse().unwrap()].into(),
+            ownership: ["br0=off".parse().unwrap()].into_iter().collect(),
         };
         assert_eq!(options, expected);
     }
@@ -293,7 +299,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`, `publish_on`"
+             `max_source_flows`, `nat`, `publish_on`, `own_addresses`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),

@@ -26,6 +26,7 @@ impl Daemon {
             uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
             bridges: options.bridges.iter().map(ToString::to_string).collect(),
             mappings: options.mappings.clone(),
+            ownership: options.ownership.clone(),
         };
         let host = Host::open(selection)
             .await
@@ -48,9 +49,10 @@ impl Daemon {
         started
     }
 
-    fn attach(host: Host, dataplane: Dataplane, options: &RunOptions) -> anyhow::Result<Self> {
+    fn attach(mut host: Host, dataplane: Dataplane, options: &RunOptions) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
+        host.remember_owners(maps.v4.owners.all()?, maps.v6.owners.all()?);
         ports::write_settings(&mut maps, SOCKET_MARK, &options.mappings)?;
         limits::write(&mut maps, options.shares)?;
         ports::refresh(&mut maps, &publisher)?;

@@ -38,6 +38,8 @@ impl<A: Family> Surroundings<A> {
     ) -> Result<(), MapsError> {
         maps.locals.replace(&closures.locals(&view.locals))?;
         maps.networks.replace(&openings.networks(&view.networks))?;
+        // Before a port is said to have no others.
+        maps.owners.replace(&view.owners)?;
         let mut interfaces = openings.interfaces(&view.interfaces);
         closures.mark(&mut interfaces);
         maps.interfaces.replace(&interfaces)?;

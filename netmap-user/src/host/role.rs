@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use netmap_common::maps::IfIndex;
 
 use super::snapshot::{LinkKind, Snapshot};
-use crate::mappings::{Mapping, Mappings};
+use crate::{
+    mappings::{Mapping, Mappings},
+    ownership::Ownership,
+};
 
 /// What the user wants netmap to work on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct Selection {
     pub bridges: Vec<String>,
     /// How the containers' ports of each become this host's.
     pub mappings: Mappings,
+    /// Behind which of them containers may send from their own addresses only.
+    pub ownership: Ownership,
 }
 
 /// The interfaces that a selection names at the moment. No interface is both.
@@ -27,6 +32,8 @@ pub(super) struct Roles {
     pub(super) bridges: BTreeSet<IfIndex>,
     /// Those of them whose containers keep their ports towards everybody.
     pub(super) with_mappings: BTreeSet<IfIndex>,
+    /// Those that hold their containers to their own addresses.
+    pub(super) holding: BTreeSet<IfIndex>,
     /// Names that were asked for and are not there.
     pub(super) missing: Vec<String>,
     /// What the user should know, a sentence each.
@@ -51,6 +58,8 @@ impl Roles {
         let has_mappings =
             |bridge: &&IfIndex| selection.mappings.of(name(snapshot, **bridge)) == Mapping::ForAll;
         roles.with_mappings = roles.bridges.iter().filter(has_mappings).copied().collect();
+        let is_holding = |bridge: &&IfIndex| selection.ownership.is_kept_behind(name(snapshot, **bridge));
+        roles.holding = roles.bridges.iter().filter(is_holding).copied().collect();
         for uplink in &roles.uplinks {
             let Some(link) = snapshot.links.get(uplink) else {
                 continue;

@@ -144,6 +144,10 @@ fn surroundings<A: Family>(ebpf: &mut Ebpf, world: &World<A>) -> Result<()> {
     for (index, interface) in &world.interfaces {
         interfaces.insert(Raw(*index), Raw(*interface), 0)?;
     }
+    let mut owners: Hash<_, _> = take(ebpf, A::NAMES.owners)?;
+    for (address, port) in &world.owners {
+        owners.insert(Raw(*address), Raw(*port), 0)?;
+    }
     let mut endpoints: Hash<_, _> = take(ebpf, A::NAMES.endpoints)?;
     for (address, endpoint) in &world.endpoints {
         endpoints.insert(Raw(*address), Raw(*endpoint), 0)?;

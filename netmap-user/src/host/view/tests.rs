@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod ipv6;
+mod owners;
 
 use std::net::Ipv4Addr;
 
@@ -39,6 +40,7 @@ fn link(name: &str, kind: LinkKind, master: Option<IfIndex>) -> Link {
         type_name: None,
         bus: None,
         vlan_of: None,
+        namespace: None,
     }
 }
 

@@ -25,13 +25,14 @@ fn the_proxy_does_not_serve_a_link_local_client_where_nothing_is_published() {
     host.world.locals.push(at(link_local(0)));
     host.world.closed = vec![at(h(0)), at(link_local(0))];
     host.world.interfaces.get_mut(&UPLINK).unwrap().flags = Interface::<Address>::CLOSED;
-    for (src, dst) in [(link_local(9), h(8_080)), (r(9), link_local(8_080))] {
+    let client = |port| socket(IpAddr::new(0xfe80, 0, 0, 0, 0, 0, 0, 8), port);
+    for (src, dst) in [(client(9), h(8_080)), (r(9), link_local(8_080))] {
         host.refuses(UPLINK_IN, &tcp(SYN, src, dst), Reason::NotPublishedHere);
         host.refuses(UPLINK_IN, &udp(src, dst), Reason::NotPublishedHere);
     }
-    host.refuses(UPLINK_IN, &udp(link_local(9), h2(8_080)), Reason::LinkLocal);
-    host.refuses(UPLINK_IN, &udp(link_local(9), h(22)), Reason::LinkLocal);
-    host.refuses(C1B_PORT, &udp(link_local(9), h(8_080)), Reason::LinkLocal);
+    host.refuses(UPLINK_IN, &udp(client(9), h2(8_080)), Reason::LinkLocal);
+    host.refuses(UPLINK_IN, &udp(client(9), h(22)), Reason::LinkLocal);
+    host.refuses(C1B_PORT, &udp(client(9), h(8_080)), Reason::LinkLocal);
 }
 
 #[test]
