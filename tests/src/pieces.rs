@@ -19,9 +19,10 @@ const CONTENT4: usize = 14 + 20;
 /// The same of IPv6: the fragment header, where there is one.
 pub const CONTENT6: usize = 14 + 40;
 
-/// A UDP datagram's frames, its content cut into two.
+/// A UDP datagram's frames, its content cut into two, under this identification.
 pub fn cut(
     wire: &Wire,
+    id: u16,
     gateway: [u8; 6],
     from: SocketAddr,
     to: SocketAddr,
@@ -41,14 +42,17 @@ pub fn cut(
     let (headers, content) = whole.split_at(start);
     let (first, second) = content.split_at(CUT);
     let cut = if from.is_ipv4() { piece } else { piece6 };
-    Ok([cut(headers, 0, first, true)?, cut(headers, CUT, second, false)?])
+    Ok([
+        cut(headers, id, 0, first, true)?,
+        cut(headers, id, CUT, second, false)?,
+    ])
 }
 
 /// A fragment with `content` from `offset` on; `more` are to come.
-fn piece(headers: &[u8], offset: usize, content: &[u8], more: bool) -> Result<Vec<u8>> {
+fn piece(headers: &[u8], id: u16, offset: usize, content: &[u8], more: bool) -> Result<Vec<u8>> {
     let (ethernet, ip) = headers.split_at(14);
     let (mut ip, _) = Ipv4Header::from_slice(ip)?;
-    ip.identification = 7;
+    ip.identification = id;
     ip.dont_fragment = false;
     ip.more_fragments = more;
     ip.fragment_offset = u16::try_from(offset / 8)?.try_into()?;
@@ -61,7 +65,7 @@ fn piece(headers: &[u8], offset: usize, content: &[u8], more: bool) -> Result<Ve
 }
 
 /// The same of IPv6.
-fn piece6(headers: &[u8], offset: usize, content: &[u8], more: bool) -> Result<Vec<u8>> {
+fn piece6(headers: &[u8], id: u16, offset: usize, content: &[u8], more: bool) -> Result<Vec<u8>> {
     let (ethernet, ip) = headers.split_at(14);
     let (mut ip, _) = Ipv6Header::from_slice(ip)?;
     let next = ip.next_header;
@@ -71,7 +75,7 @@ fn piece6(headers: &[u8], offset: usize, content: &[u8], more: bool) -> Result<V
     ip.write(&mut frame)?;
     frame.extend([next.0, 0]);
     frame.extend((u16::try_from(offset)? | u16::from(more)).to_be_bytes());
-    frame.extend(7_u32.to_be_bytes());
+    frame.extend(u32::from(id).to_be_bytes());
     frame.extend(content);
     Ok(frame)
 }

@@ -110,7 +110,7 @@ fn containers_that_choose_the_same_identification_are_not_mixed_up() -> Result<(
             let from = family.at(place, 40_000);
             let payload = format!("from {from} ").repeat(60);
             let wire = Wire::open(namespace, "eth0")?;
-            let pieces = pieces::cut(&wire, BR1, from, to, &payload)?;
+            let pieces = pieces::cut(&wire, 7, BR1, from, to, &payload)?;
             let client = udp::Client::connected_from(namespace, from, to)?;
             // The next hop is known, and the flow is there.
             client.ask("who am I?")?;
@@ -140,7 +140,7 @@ fn what_lies_over_the_first_piece_is_dropped() -> Result<()> {
         let from = family.at(Place::Remote, 40_000);
         let payload = "over and over ".repeat(60);
         let wire = Wire::open(&scene.lab.remote, "eth0")?;
-        let [first, last] = pieces::cut(&wire, UP0, from, to, &payload)?;
+        let [first, last] = pieces::cut(&wire, 7, UP0, from, to, &payload)?;
         let client = udp::Client::connected_from(&scene.lab.remote, from, to)?;
         let (answer, moved) = scene.netmap.watch(|| {
             wire.send(&first)?;

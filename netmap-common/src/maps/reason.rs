@@ -99,6 +99,8 @@ reasons! {
     MappedIn = 20, "mapped-in";
     /// The container's answer to it.
     MappedReply = 21, "mapped-reply";
+    /// A fragment that came before its first: the daemon holds it and puts it back when the first is there.
+    FragmentHeld = 30, "fragment-held";
 
     /// Neither IPv4 nor IPv6.
     NotIp = 32, "not-ip";
@@ -187,6 +189,8 @@ reasons! {
     ContainerTooFast = 111, "container-too-fast";
     /// The client outside has as many flows to published ports as it may (`--max-source-flows`).
     SourceFull = 112, "source-full";
+    /// A fragment from a container whose first did not come while it was held.
+    FragmentLate = 120, "fragment-late";
 }
 
 impl Reason {

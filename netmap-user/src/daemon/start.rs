@@ -7,7 +7,9 @@ use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::{Daemon, SOCKET_MARK, down, limits, ports, topology::Topology, xdp::Accelerator};
+use super::{
+    Daemon, SOCKET_MARK, down, fragments::WaitingRoom, limits, ports, topology::Topology, xdp::Accelerator,
+};
 use crate::{
     binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -75,6 +77,7 @@ impl Daemon {
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
             next_slice: Instant::now(),
             purge: Purge::default(),
+            waiting_room: WaitingRoom::open(&options.pin_dir)?,
             started: Instant::now(),
         };
         daemon.hold_adopted()?;

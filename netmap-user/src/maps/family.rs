@@ -7,7 +7,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netmap_common::maps::{
-    Address, Address6, Cookie, Detour, Endpoint, IfIndex, Interface, Ip, RuleId, SharedKey,
+    Address, Address6, Cookie, Detour, Endpoint, Fragment, FragmentKey, IfIndex, Interface, Ip, RuleId,
+    SharedKey,
 };
 
 use super::{Allow, DetourStorage, Flows, Loads, MapsError, Networks, Pins, Rules, Slots, Table};
@@ -142,6 +143,8 @@ pub struct FamilyMaps<A: Family> {
     pub allow: Allow<A>,
     /// What is being translated.
     pub flows: Flows<A>,
+    /// Datagrams that come in pieces.
+    pub fragments: Table<FragmentKey<A>, Fragment>,
     /// Whose flows these are, in numbers.
     pub loads: Loads<A>,
     /// This host's addresses, and the interface that has each.
@@ -167,6 +170,7 @@ impl<A: Family> FamilyMaps<A> {
             rules: Rules::open(pins)?,
             allow: Allow::open(pins)?,
             flows: Flows::open(pins)?,
+            fragments: Table::open_lru(pins, names.fragments)?,
             loads: Loads::open(pins)?,
             locals: Table::open(pins, names.locals)?,
             networks: Networks::open(pins)?,
