@@ -19,8 +19,8 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{
-        Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-        FragmentKey, Held, Hook, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer,
+        Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
+        Fragment, FragmentKey, Held, Hook, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer,
         PayerRole, Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity, tail,
     },
     nat::{Family, Here, Part, Rules, Wish, local::Host},
@@ -39,6 +39,7 @@ type Loads<A> = LruHashMap<A, Load, { capacity::LOADS }>;
 type Ended<A> = HashMap<Payer<A>, u64, { capacity::ENDED }, SPARSE>;
 type Locals<A> = HashMap<A, IfIndex, { capacity::LOCALS }, SPARSE>;
 type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }>;
+type Egress<A> = HashMap<EgressPlace, A, { capacity::EGRESS }, SPARSE>;
 type Interfaces<A> = HashMap<IfIndex, Interface<A>, { capacity::INTERFACES }, SPARSE>;
 type Endpoints<A> = HashMap<A, Endpoint<A>, { capacity::ENDPOINTS }, SPARSE>;
 type DetourStorage<A> = SkStorage<Detours<A>>;
@@ -70,6 +71,8 @@ pub(crate) trait Tables: Family {
     const LOCALS: &'static Locals<Self>;
     /// [`netmap_common::maps::name::NETWORKS`].
     const NETWORKS: &'static Networks<Self>;
+    /// [`netmap_common::maps::name::EGRESS`].
+    const EGRESS: &'static Egress<Self>;
     /// [`netmap_common::maps::name::INTERFACES`].
     const INTERFACES: &'static Interfaces<Self>;
     /// [`netmap_common::maps::name::ENDPOINTS`].
@@ -112,6 +115,8 @@ static LOCALS: Locals<Address> = Locals::new();
 #[btf_map]
 static NETWORKS: Networks<Address> = Networks::new();
 #[btf_map]
+static EGRESS: Egress<Address> = Egress::new();
+#[btf_map]
 static INTERFACES: Interfaces<Address> = Interfaces::new();
 #[btf_map]
 static ENDPOINTS: Endpoints<Address> = Endpoints::new();
@@ -136,6 +141,7 @@ impl Tables for Address {
     const ENDED: &'static Ended<Self> = &ENDED;
     const LOCALS: &'static Locals<Self> = &LOCALS;
     const NETWORKS: &'static Networks<Self> = &NETWORKS;
+    const EGRESS: &'static Egress<Self> = &EGRESS;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES;
     const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS;
     const DETOURS: &'static DetourStorage<Self> = &DETOURS;
@@ -173,6 +179,8 @@ static LOCALS6: Locals<Address6> = Locals::new();
 #[btf_map]
 static NETWORKS6: Networks<Address6> = Networks::new();
 #[btf_map]
+static EGRESS6: Egress<Address6> = Egress::new();
+#[btf_map]
 static INTERFACES6: Interfaces<Address6> = Interfaces::new();
 #[btf_map]
 static ENDPOINTS6: Endpoints<Address6> = Endpoints::new();
@@ -199,6 +207,7 @@ impl Tables for Address6 {
     const ENDED: &'static Ended<Self> = &ENDED6;
     const LOCALS: &'static Locals<Self> = &LOCALS6;
     const NETWORKS: &'static Networks<Self> = &NETWORKS6;
+    const EGRESS: &'static Egress<Self> = &EGRESS6;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES6;
     const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS6;
     const DETOURS: &'static DetourStorage<Self> = &DETOURS6;

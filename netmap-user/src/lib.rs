@@ -7,6 +7,7 @@
 //! - [`binding`]: what a user asks to publish;
 //! - [`spec`]: how a user writes it;
 //! - [`mappings`]: which bridges' containers keep their ports;
+//! - [`egress`]: by which addresses they leave;
 //! - [`options`]: what `netmap run` is given;
 //! - [`host`]: links, addresses, bridge ports and neighbours, by netlink;
 //! - [`dataplane`]: loads, attaches and pins the programs;
@@ -22,6 +23,7 @@ pub mod binding;
 pub mod cli;
 pub mod daemon;
 pub mod dataplane;
+pub mod egress;
 pub mod expiry;
 pub mod host;
 pub mod mappings;

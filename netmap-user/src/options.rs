@@ -8,7 +8,7 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
-use crate::mappings::Mappings;
+use crate::{egress::Egress, mappings::Mappings};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
@@ -57,6 +57,8 @@ pub struct RunOptions {
     pub lifetimes: Lifetimes,
     /// How ports of containers become ports of this host.
     pub mappings: Mappings,
+    /// By which of this host's addresses they leave.
+    pub egress: Egress,
     /// Who may go straight to containers' addresses.
     pub direct: Direct,
 }
@@ -104,6 +106,17 @@ pub enum DirectMode {
     Trusted,
     /// Everybody.
     Allow,
+}
+
+impl DirectMode {
+    /// Its name on the command line and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Trusted => "trusted",
+            Self::Allow => "allow",
+        }
+    }
 }
 
 impl std::str::FromStr for DirectRule {
@@ -165,6 +178,7 @@ impl Default for RunOptions {
             shares: Shares::default(),
             lifetimes: Lifetimes::default(),
             mappings: Mappings::default(),
+            egress: Egress::default(),
             direct: Direct::default(),
         }
     }
@@ -227,6 +241,11 @@ pub enum OptionError {
         "{0:?} is no way to map ports; use eim (one port towards everybody) or edm (one for each destination)"
     )]
     UnknownMapping(String),
+    /// No address, or one that nobody outside could answer.
+    #[error(
+        "{0:?} is no address to leave by; give one of this host that others can answer, as in 192.0.2.7 or br0=2001:db8::7"
+    )]
+    BadEgress(String),
     /// No bit of 32.
     #[error("{0:?} is not a bit of the packet mark; give 0 to 31")]
     BadMarkBit(String),

@@ -20,6 +20,8 @@ pub const HOLDS: &str = "HOLDS";
 pub const LOCALS: &str = "LOCALS";
 /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
 pub const NETWORKS: &str = "NETWORKS";
+/// `HASH` from [`super::EgressPlace`] to an address: by which of this host's containers leave, where not by the uplink's.
+pub const EGRESS: &str = "EGRESS";
 /// `HASH` from [`super::IfIndex`] to [`super::Interface`]: every interface that carries a hook.
 pub const INTERFACES: &str = "INTERFACES";
 /// `HASH` from an address to [`super::Endpoint`]: how to reach a published container.
@@ -81,6 +83,8 @@ pub const ENDED6: &str = "ENDED6";
 pub const LOCALS6: &str = "LOCALS6";
 /// [`NETWORKS`] of IPv6.
 pub const NETWORKS6: &str = "NETWORKS6";
+/// [`EGRESS`] of IPv6.
+pub const EGRESS6: &str = "EGRESS6";
 /// [`INTERFACES`] of IPv6.
 pub const INTERFACES6: &str = "INTERFACES6";
 /// [`ENDPOINTS`] of IPv6.
@@ -111,6 +115,7 @@ pub const ALL: [&str; 47] = [
     ENDED,
     LOCALS,
     NETWORKS,
+    EGRESS,
     INTERFACES,
     ENDPOINTS,
     RESERVED,
@@ -138,6 +143,7 @@ pub const ALL: [&str; 47] = [
     ENDED6,
     LOCALS6,
     NETWORKS6,
+    EGRESS6,
     INTERFACES6,
     ENDPOINTS6,
     DETOURS6,
@@ -172,6 +178,8 @@ pub struct Names {
     pub locals: &'static str,
     /// [`NETWORKS`].
     pub networks: &'static str,
+    /// [`EGRESS`].
+    pub egress: &'static str,
     /// [`INTERFACES`].
     pub interfaces: &'static str,
     /// [`ENDPOINTS`].
@@ -200,6 +208,7 @@ impl Names {
         ended: ENDED,
         locals: LOCALS,
         networks: NETWORKS,
+        egress: EGRESS,
         interfaces: INTERFACES,
         endpoints: ENDPOINTS,
         detours: DETOURS,
@@ -220,6 +229,7 @@ impl Names {
         ended: ENDED6,
         locals: LOCALS6,
         networks: NETWORKS6,
+        egress: EGRESS6,
         interfaces: INTERFACES6,
         endpoints: ENDPOINTS6,
         detours: DETOURS6,

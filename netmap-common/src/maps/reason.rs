@@ -189,6 +189,8 @@ reasons! {
     ContainerTooFast = 111, "container-too-fast";
     /// The client outside has as many flows to published ports as it may (`--max-source-flows`).
     SourceFull = 112, "source-full";
+    /// The address that this container is to leave by (`--egress`) is not one of this host's (yet).
+    NoEgressAddress = 116, "no-egress-address";
     /// A fragment from a container whose first did not come while it was held.
     FragmentLate = 120, "fragment-late";
 }

@@ -9,8 +9,9 @@ use crate::maps::{
     AllowKey, Endpoint, FlowKey, Hook, IfIndex, Interface, Ip as _, Kind, Protocol, Reason, Rule, RuleId, Way,
 };
 
-/// What flow the packet opens, if the packet is for a published port and may open one.
-#[inline(always)]
+/// What flow the packet opens, if the packet is for a published port and may open one. Not inlined, for the same reasons as
+/// [`super::ports::claim`].
+#[inline(never)]
 pub(super) fn wish<E: Env>(
     env: &E,
     hook: Hook,

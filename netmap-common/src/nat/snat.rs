@@ -1,14 +1,15 @@
-//! Flows from a container to the outside, with the uplink's address.
+//! Flows from a container to the outside, with the uplink's address or the bridge's own ones.
 
 use super::{
-    Datagram, Env, Family, Route, forward, mapping,
+    Datagram, Env, Family, Route, egress, forward, mapping,
     ports::{Direction, Wish},
     tcp,
 };
 use crate::maps::{FlowKey, Hook, IfIndex, Interface, Ip as _, Kind, Network, Protocol, Reason, Role, Way};
 
-/// What flow the packet opens, if the packet leaves a managed network and may open one.
-#[inline(always)]
+/// What flow the packet opens, if the packet leaves a managed network and may open one. Not inlined, for the same reasons as
+/// [`super::ports::claim`].
+#[inline(never)]
 pub(super) fn wish<E: Env>(
     env: &E,
     hook: Hook,
@@ -19,6 +20,10 @@ pub(super) fn wish<E: Env>(
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     may_open(env, hook, datagram, &network, &arrival)?;
     let (uplink, address) = find_uplink(env, hook, datagram, &arrival)?;
+    let has_own = network.egress_places() != 0;
+    if address == E::Ip::ANY && !has_own {
+        return Err(Reason::NoUplinkAddress);
+    }
     let (there, back) = ways(hook, &arrival, uplink)?;
     forward::check(env, datagram, there.way(), there.out)?;
     let to = FlowKey {
@@ -26,6 +31,9 @@ pub(super) fn wish<E: Env>(
         ..datagram.key
     };
     wish.be(Kind::Egress, to, Default::default(), there, back);
+    if has_own {
+        egress::choose(env, &network, wish)?;
+    }
     wish.has_mapping = mapping::is_for(datagram.protocol, &network);
     Ok(())
 }
@@ -86,6 +94,7 @@ fn may_open<E: Env>(
     Ok(())
 }
 
+/// The uplink, and its address if it has one.
 #[inline(always)]
 fn find_uplink<E: Env>(
     env: &E,
@@ -106,9 +115,6 @@ fn find_uplink<E: Env>(
     };
     if uplink.role != Role::Uplink as u8 {
         return Err(Reason::NotOurRoute);
-    }
-    if uplink.address == E::Ip::ANY {
-        return Err(Reason::NoUplinkAddress);
     }
     Ok((index, uplink.address))
 }

@@ -12,6 +12,7 @@ use netmap_common::maps::{Kind, Protocol};
 use super::help;
 use crate::{
     binding::HostPorts,
+    egress::EgressChoice,
     mappings::MappingChoice,
     options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode},
     spec::{self, PublishSpec},
@@ -123,6 +124,10 @@ pub struct RunArgs {
     /// The bit of the packet mark that netmap may use, 0 to 31 [default: 27]
     #[arg(long, value_name = "N", value_parser = options::parse_mark_bit)]
     pub mark_bit: Option<u8>,
+    /// Address of this host that containers leave by in place of the uplink's, all or those of one bridge; of several each
+    /// container has one
+    #[arg(long, value_name = "[BRIDGE=]ADDRESS", value_delimiter = ',')]
+    pub egress: Vec<EgressChoice>,
     /// Who outside may go straight to containers' own addresses: deny, allow, trusted (by --trusted uplinks only), or the same
     /// of one bridge; may be given several times, the last one about a bridge counts [default: deny]
     #[arg(long, value_name = "[BRIDGE=]MODE")]

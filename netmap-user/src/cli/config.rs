@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::args::{Instance, RunArgs};
+use crate::egress::EgressChoice;
 use crate::mappings::MappingChoice;
 use crate::options::{
     self, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode,
@@ -55,6 +56,8 @@ pub struct Config {
     pub max_source_flows: Option<u32>,
     /// How containers' ports become this host's.
     pub nat: Vec<MappingChoice>,
+    /// By which of this host's addresses containers leave.
+    pub egress: Vec<EgressChoice>,
 }
 
 /// Why a configuration file is refused.
@@ -124,6 +127,7 @@ impl Config {
             },
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
+            egress: self.egress.into_iter().chain(args.egress).collect(),
             shares: Shares {
                 container_flows: args.max_flows.or(self.max_flows),
                 container_rate: args.max_new_flows.or(self.max_new_flows),
@@ -197,6 +201,7 @@ mod tests {
         max_new_flows = 8
         max_source_flows = 0
         nat = ["eim", "br0=edm"]
+        egress = ["192.0.2.1", "br0=2001:db8::7"]
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -230,6 +235,10 @@ mod tests {
                 "tcp-established=7440".parse().unwrap(),
             ]),
             mappings: ["eim", "br0=edm"]
+                .map(|choice| choice.parse().unwrap())
+                .into_iter()
+                .collect(),
+            egress: ["192.0.2.1", "br0=2001:db8::7"]
                 .map(|choice| choice.parse().unwrap())
                 .into_iter()
                 .collect(),
@@ -283,7 +292,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`"
+             `max_source_flows`, `nat`, `egress`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),

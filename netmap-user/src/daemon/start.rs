@@ -27,6 +27,7 @@ impl Daemon {
             uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
             bridges: options.bridges.iter().map(ToString::to_string).collect(),
             mappings: options.mappings.clone(),
+            egress: options.egress.clone(),
         };
         let host = Host::open(selection)
             .await

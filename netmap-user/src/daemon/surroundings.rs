@@ -36,6 +36,8 @@ impl<A: Family> Surroundings<A> {
         maps: &mut FamilyMaps<A>,
     ) -> Result<(), MapsError> {
         maps.locals.replace(&view.locals)?;
+        // Before what names them.
+        maps.egress.replace(&view.egress)?;
         maps.networks.replace(&openings.networks(&view.networks))?;
         maps.interfaces.replace(&openings.interfaces(&view.interfaces))?;
         Ok(())

@@ -50,6 +50,7 @@ use self::{
     view::Picture,
     watch::{Heard, Watch},
 };
+use crate::egress::Egress;
 
 /// The kernel's queue of events: about 10,000 links.
 const QUEUE: usize = 16 << 20;
@@ -156,6 +157,21 @@ impl Host {
         self.stale = true;
         self.refresh();
         self.ask();
+    }
+
+    /// By which addresses containers leave.
+    pub fn egress(&self) -> &Egress {
+        &self.selection.egress
+    }
+
+    /// Has them leave by others from now on. The view covers it at once; flows keep the address that they began with.
+    pub fn set_egress(&mut self, egress: Egress) {
+        if self.selection.egress == egress {
+            return;
+        }
+        self.selection.egress = egress;
+        self.stale = true;
+        self.refresh();
     }
 
     /// What the maps should hold now.

@@ -1,11 +1,17 @@
 //! Which interfaces are uplinks, and which are managed bridges.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use netmap_common::maps::IfIndex;
 
 use super::snapshot::{LinkKind, Snapshot};
-use crate::mappings::{Mapping, Mappings};
+use crate::{
+    egress::Egress,
+    mappings::{Mapping, Mappings},
+};
 
 /// What the user wants netmap to work on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +22,8 @@ pub struct Selection {
     pub bridges: Vec<String>,
     /// How the containers' ports of each become this host's.
     pub mappings: Mappings,
+    /// By which of this host's addresses they leave.
+    pub egress: Egress,
 }
 
 /// The interfaces that a selection names at the moment. No interface is both.
@@ -27,6 +35,8 @@ pub(super) struct Roles {
     pub(super) bridges: BTreeSet<IfIndex>,
     /// Those of them whose containers keep their ports towards everybody.
     pub(super) with_mappings: BTreeSet<IfIndex>,
+    /// By which addresses their containers leave, where not by the uplink's.
+    pub(super) egress: BTreeMap<IfIndex, Vec<IpAddr>>,
     /// Names that were asked for and are not there.
     pub(super) missing: Vec<String>,
     /// What the user should know, a sentence each.
@@ -51,6 +61,9 @@ impl Roles {
         let has_mappings =
             |bridge: &&IfIndex| selection.mappings.of(name(snapshot, **bridge)) == Mapping::ForAll;
         roles.with_mappings = roles.bridges.iter().filter(has_mappings).copied().collect();
+        let egress = |bridge: &IfIndex| (*bridge, selection.egress.of(name(snapshot, *bridge)));
+        let egress = roles.bridges.iter().map(egress);
+        roles.egress = egress.filter(|(_, addresses)| !addresses.is_empty()).collect();
         for uplink in &roles.uplinks {
             let Some(link) = snapshot.links.get(uplink) else {
                 continue;
@@ -115,6 +128,6 @@ impl Roles {
     }
 }
 
-fn name(snapshot: &Snapshot, index: IfIndex) -> &str {
+pub(super) fn name(snapshot: &Snapshot, index: IfIndex) -> &str {
     snapshot.links.get(&index).map_or("?", |link| &link.name)
 }

@@ -60,6 +60,9 @@ mod model;
 #[path = "off_the_wire.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod off_the_wire;
+#[path = "own_address.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod own_address;
 #[path = "own_port.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod own_port;
