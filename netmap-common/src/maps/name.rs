@@ -101,7 +101,7 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 47] = [
+pub const ALL: [&str; 49] = [
     SLOTS,
     SHARED,
     RULES,
