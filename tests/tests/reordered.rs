@@ -66,12 +66,23 @@ fn ask_reversed(
 
 #[test]
 fn a_datagram_to_a_published_port_may_come_last_piece_first() -> Result<()> {
-    let scene = scene()?;
+    for native_xdp in [false, true] {
+        let scene = Scene::with(Options {
+            ipv6: true,
+            native_xdp,
+            ..Options::default()
+        })?;
+        to_a_published_port(&scene)?;
+    }
+    Ok(())
+}
+
+fn to_a_published_port(scene: &Scene) -> Result<()> {
     for family in Family::ALL {
         let to = family.at(Place::Host, PUBLISHED);
         for lead in LEADS {
             let from = family.at(Place::Remote, 40_000);
-            let (seen, moved) = ask_reversed(&scene, (Who::Remote, from), UP0, to, lead)?;
+            let (seen, moved) = ask_reversed(scene, (Who::Remote, from), UP0, to, lead)?;
             ensure!(seen == from, "c1 saw {seen}");
             moved.ensure_carried_by(&[
                 "port-in published-reply",
@@ -79,7 +90,7 @@ fn a_datagram_to_a_published_port_may_come_last_piece_first() -> Result<()> {
                 "uplink-in published-in",
             ])?;
             let from = family.at(Place::C1b, 40_000);
-            let (seen, moved) = ask_reversed(&scene, (Who::C1b, from), BR1, to, lead)?;
+            let (seen, moved) = ask_reversed(scene, (Who::C1b, from), BR1, to, lead)?;
             ensure!(seen == from, "c1 saw {seen}");
             moved.ensure_carried_by(&[
                 "port-in fragment-held",

@@ -215,7 +215,7 @@ fn down_leaves_neither_pin_nor_program() {
             removed,
             Removed {
                 attachments: 14,
-                programs: 16,
+                programs: 17,
                 maps: netmap_common::maps::name::ALL.len()
             }
         );
