@@ -15,6 +15,7 @@
 //! - [`expiry`]: ends idle flows;
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
 //! - [`api`]: requests over the unix socket;
+//! - [`docker`]: what a Docker engine has published;
 //! - [`daemon`]: ties them together;
 //! - [`cli`]: the commands.
 
@@ -23,12 +24,14 @@ pub mod binding;
 pub mod cli;
 pub mod daemon;
 pub mod dataplane;
+pub mod docker;
 pub mod egress;
 pub mod expiry;
 pub mod host;
 pub mod mappings;
 pub mod maps;
 pub mod options;
+pub mod outlets;
 pub mod proxy;
 pub mod publish;
 pub mod spec;

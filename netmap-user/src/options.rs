@@ -1,6 +1,6 @@
 //! What `netmap run` is given, flags and configuration file together, checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use netmap_common::{
     maps::Seconds,
@@ -8,10 +8,13 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
-use crate::{egress::Egress, mappings::Mappings};
+use crate::{egress::Egress, mappings::Mappings, outlets::Outlets};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
+
+/// Where the daemon listens for the engine's proxies if it listens at [`DEFAULT_SOCKET`], unless told otherwise.
+pub const DEFAULT_SHIM_SOCKET: &str = netmap_docker_proxy::DEFAULT_SOCKET;
 
 /// Where programs and maps are pinned unless told otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/netmap";
@@ -38,6 +41,8 @@ pub struct RunOptions {
     pub xdp: XdpMode,
     /// Where the API listens.
     pub socket: PathBuf,
+    /// Where the engine's proxies come in; none for a place beside the API's.
+    pub shim_socket: Option<PathBuf>,
     /// Where programs and maps are pinned, a folder of a bpffs.
     pub pin_dir: PathBuf,
     /// The cgroup whose processes go straight to containers and may not bind published ports; none for the root of the
@@ -61,6 +66,8 @@ pub struct RunOptions {
     pub egress: Egress,
     /// Who may go straight to containers' addresses.
     pub direct: Direct,
+    /// Where what is published is reached from outside.
+    pub outlets: Outlets,
 }
 
 /// Who outside may go straight to containers' own addresses.
@@ -156,7 +163,22 @@ pub struct Shares {
     pub source_flows: Option<u32>,
 }
 
+/// Where a daemon whose API is at `socket` listens for the engine's proxies unless told otherwise: beside it, so that
+/// several daemons do not meet.
+pub fn shim_socket_beside(socket: &Path) -> PathBuf {
+    if socket == Path::new(DEFAULT_SOCKET) {
+        return DEFAULT_SHIM_SOCKET.into();
+    }
+    socket.with_extension("docker-proxy.sock")
+}
+
 impl RunOptions {
+    /// Where the engine's proxies come in.
+    pub fn shim_socket(&self) -> PathBuf {
+        let beside = || shim_socket_beside(&self.socket);
+        self.shim_socket.clone().unwrap_or_else(beside)
+    }
+
     /// The mark's bit as a mask.
     pub const fn mark(&self) -> u32 {
         1 << (self.mark_bit & 31)
@@ -170,6 +192,7 @@ impl Default for RunOptions {
             bridges: Vec::new(),
             xdp: XdpMode::default(),
             socket: DEFAULT_SOCKET.into(),
+            shim_socket: None,
             pin_dir: DEFAULT_PIN_DIR.into(),
             cgroup: None,
             socket_hooks: true,
@@ -180,6 +203,7 @@ impl Default for RunOptions {
             mappings: Mappings::default(),
             egress: Egress::default(),
             direct: Direct::default(),
+            outlets: Outlets::default(),
         }
     }
 }
@@ -213,6 +237,9 @@ pub enum OptionError {
         "{0:?} does not say who may go straight to containers; use deny, allow, trusted, or BRIDGE=allow"
     )]
     BadDirect(String),
+    /// Neither an interface nor an address.
+    #[error("{0:?} is no place to publish on; give an uplink, an address or a subnet of this host")]
+    BadOutlet(String),
     /// No class of flows.
     #[error(
         "{0:?} is no kind of flow; use {kinds}",
@@ -394,6 +421,16 @@ mod tests {
             "generic".parse::<XdpMode>(),
             Err(OptionError::UnknownXdp("generic".into()))
         );
+    }
+
+    #[test]
+    fn proxies_come_in_beside_the_api() {
+        let mut options = RunOptions::default();
+        assert_eq!(options.shim_socket(), Path::new("/run/netmap/docker-proxy.sock"));
+        options.socket = "/run/other.sock".into();
+        assert_eq!(options.shim_socket(), Path::new("/run/other.docker-proxy.sock"));
+        options.shim_socket = Some("/run/x".into());
+        assert_eq!(options.shim_socket(), Path::new("/run/x"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const HELD: &str = "HELD";
 /// `LRU_HASH` from [`super::IfIndex`] to [`super::Rate`]: how many of these came by each interface in this second.
 pub const HOLDS: &str = "HOLDS";
-/// `HASH` from an address to [`super::IfIndex`]: every address of this host.
+/// `HASH` from an address to [`super::Local`]: every address of this host.
 pub const LOCALS: &str = "LOCALS";
 /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
 pub const NETWORKS: &str = "NETWORKS";

@@ -15,6 +15,7 @@ use crate::{
     egress::EgressChoice,
     mappings::MappingChoice,
     options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode},
+    outlets::Outlet,
     spec::{self, PublishSpec},
 };
 
@@ -107,6 +108,9 @@ pub struct RunArgs {
     /// Bridge whose ports are containers; may be given several times
     #[arg(long = "bridge", value_name = "IF")]
     pub bridges: Vec<InterfaceName>,
+    /// Where docker's proxies, netmap-docker-proxy, come in [default: docker-proxy.sock beside netmap.sock]
+    #[arg(long, value_name = "PATH", env = "NETMAP_SHIM_SOCKET", hide_env_values = true)]
+    pub shim_socket: Option<PathBuf>,
     /// Native XDP before TC at uplinks: auto (network cards whose drivers have it), native (every uplink, or netmap does
     /// not start) or off [default: auto]
     #[arg(long, value_name = "MODE")]
@@ -135,6 +139,10 @@ pub struct RunArgs {
     /// Uplink that --direct trusted means; may be given several times
     #[arg(long, value_name = "IF")]
     pub trusted: Vec<InterfaceName>,
+    /// Where what is published is reached from outside: by this uplink, at this address of the host or at those in this
+    /// subnet, also where more is asked for; may be given several times [default: everywhere]
+    #[arg(long = "publish-on", value_name = "IF|ADDRESS|CIDR", value_delimiter = ',')]
+    pub publish_on: Vec<Outlet>,
     /// How long flows of a kind may idle, in seconds; may be given several times. Kinds: tcp-established, tcp-transitory,
     /// tcp-opening-from-outside, udp-answered, udp-unanswered, udp-unanswered-from-outside, icmp-echo. Less than the RFCs
     /// want is refused

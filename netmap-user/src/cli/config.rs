@@ -15,6 +15,7 @@ use crate::mappings::MappingChoice;
 use crate::options::{
     self, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode,
 };
+use crate::outlets::Outlet;
 
 /// What the file may say. Everything is optional, nothing else is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -29,6 +30,8 @@ pub struct Config {
     pub xdp: Option<XdpMode>,
     /// Where the API listens.
     pub socket: Option<PathBuf>,
+    /// Where docker's proxies come in.
+    pub shim_socket: Option<PathBuf>,
     /// Where programs and maps are pinned.
     pub pin_dir: Option<PathBuf>,
     /// The cgroup whose processes go straight to containers and may not bind published ports.
@@ -58,6 +61,8 @@ pub struct Config {
     pub nat: Vec<MappingChoice>,
     /// By which of this host's addresses containers leave.
     pub egress: Vec<EgressChoice>,
+    /// Where what is published is reached from outside.
+    pub publish_on: Vec<Outlet>,
 }
 
 /// Why a configuration file is refused.
@@ -110,12 +115,12 @@ impl Config {
     /// This, with everything that flags say put in its place.
     pub fn overridden(self, args: RunArgs, instance: Instance) -> RunOptions {
         let default = RunOptions::default();
-        let or = |flags: Vec<_>, file| if flags.is_empty() { file } else { flags };
         RunOptions {
             uplinks: or(args.uplinks, self.uplinks),
             bridges: or(args.bridges, self.bridges),
             xdp: args.xdp.or(self.xdp).unwrap_or(default.xdp),
             socket: instance.socket.or(self.socket).unwrap_or(default.socket),
+            shim_socket: args.shim_socket.or(self.shim_socket),
             pin_dir: instance.pin_dir.or(self.pin_dir).unwrap_or(default.pin_dir),
             cgroup: args.cgroup.or(self.cgroup).or(default.cgroup),
             socket_hooks: !args.no_socket_hooks && self.socket_hooks.unwrap_or(default.socket_hooks),
@@ -125,6 +130,7 @@ impl Config {
                 rules: self.direct.into_iter().chain(args.direct).collect(),
                 trusted: or(args.trusted, self.trusted),
             },
+            outlets: or(args.publish_on, self.publish_on).into(),
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
             egress: self.egress.into_iter().chain(args.egress).collect(),
@@ -135,6 +141,11 @@ impl Config {
             },
         }
     }
+}
+
+/// The flags' word, or else the file's.
+fn or<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if flags.is_empty() { file } else { flags }
 }
 
 fn xdp<'de, D: Deserializer<'de>>(value: D) -> Result<Option<XdpMode>, D::Error> {
@@ -189,6 +200,7 @@ mod tests {
         bridges = ["br0"]
         xdp = "off"
         socket = "/run/x.sock"
+        shim_socket = "/run/x-shim.sock"
         pin_dir = "/sys/fs/bpf/x"
         cgroup = "/sys/fs/cgroup/x"
         socket_hooks = false
@@ -202,6 +214,7 @@ mod tests {
         max_source_flows = 0
         nat = ["eim", "br0=edm"]
         egress = ["192.0.2.1", "br0=2001:db8::7"]
+        publish_on = ["eth0", "203.0.113.5"]
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -221,6 +234,7 @@ mod tests {
             bridges: names(&["br0"]),
             xdp: XdpMode::Off,
             socket: "/run/x.sock".into(),
+            shim_socket: Some("/run/x-shim.sock".into()),
             pin_dir: "/sys/fs/bpf/x".into(),
             cgroup: Some("/sys/fs/cgroup/x".into()),
             socket_hooks: false,
@@ -247,6 +261,7 @@ mod tests {
                 container_rate: Some(8),
                 source_flows: Some(0),
             },
+            outlets: vec!["eth0".parse().unwrap(), "203.0.113.5".parse().unwrap()].into(),
         };
         assert_eq!(options, expected);
     }
@@ -291,8 +306,8 @@ mod tests {
         assert_eq!(
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
-             `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`, `egress`"
+             `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
+             `max_source_flows`, `nat`, `egress`, `publish_on`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),

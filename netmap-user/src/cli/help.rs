@@ -41,8 +41,11 @@ pub(super) const RUN: &str = "\
     family (16 at most), each container leaves by one of them, chosen by the container's own address. An address \
     that the host does not have is waited for: meanwhile its containers leave by another of the bridge's, or not at all, \
     never by the uplink's. A flow keeps the address that it began with, and ends when the host loses it.\n\n\
+    With --publish-on what is published, on 0.0.0.0 as well, is reached from outside by these uplinks and at these \
+    addresses of the host only: an uplink stands for every address, an address for every uplink. The host's own \
+    processes and the containers reach it everywhere. `netmap publish` says where a port stays closed.\n\n\
     The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
-    flow_entries, mark_bit, direct, trusted, timeouts, max_flows, max_new_flows, max_source_flows, nat and egress. Flags win over it. Where it says socket or pin_dir, the other commands need \
+    flow_entries, mark_bit, direct, trusted, publish_on, timeouts, max_flows, max_new_flows, max_source_flows, nat and egress. Flags win over it. Where it says socket or pin_dir, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
 
 pub(super) const RUN_EXAMPLES: &str = "\
@@ -52,6 +55,7 @@ Examples:
   netmap run --bridge br0 --bridge br1 --nat br1=eim   br1's containers keep their ports towards everybody
   netmap run --bridge br0 --egress br0=192.0.2.7,br0=2001:db8::7
                                                        br0's containers are seen outside with these
+  netmap run --bridge br0 --publish-on 203.0.113.5     nothing is published at the host's other addresses
   netmap run --config /etc/netmap.toml
 
   # /etc/netmap.toml
@@ -93,7 +97,8 @@ Examples:
 pub(super) const UNPUBLISH: &str = "\
     Takes back what was published: [HOSTIP:]PORT[-END][/tcp|udp], as `netmap ports` prints it. Without \
     HOSTIP that is what is published on every address, of IPv4, of IPv6 or of both; 0.0.0.0 and [::] name one \
-    of them. A range goes as a whole. Connections through it end with their next packet.";
+    of them. A range goes as a whole. Connections through it end with their next packet. What docker has published \
+    can be taken back too, but docker is not told: it comes back when its container or netmap is restarted.";
 
 pub(super) const UNPUBLISH_EXAMPLES: &str = "\
 Examples:
@@ -105,16 +110,17 @@ Examples:
 
 pub(super) const PORTS: &str = "\
     Lists what is published, from the kernel's tables, a line a family: the published ports, the \
-    container's, whether eBPF carries it or the proxy all of it (IPv6 to a container's IPv4 address), who may \
+    container's, whether eBPF carries it or the proxy all of it (IPv6 to a container's IPv4 address), whose it is \
+    (operator, docker, or docker (unclaimed) when the engine that had it published is gone), who may \
     connect, for how long it has been published, and how many flows use it. The keys of a line of JSON: host, \
     port, end, protocol, container, container_port, container_end, allow, rule, generation, age_seconds, flows, \
-    proxied. `\"allow\":[\"::/128\"]` (of IPv4 0.0.0.0/32) stands for nobody.";
+    proxied, owner. `\"allow\":[\"::/128\"]` (of IPv4 0.0.0.0/32) stands for nobody.";
 
 pub(super) const PORTS_EXAMPLES: &str = "\
 Examples:
   netmap ports
   netmap ports --json | jq -r '.ports[] | \"\\(.port) \\(.container)\"'
-  netmap ports --json | jq '.ports[] | select(.proxied)'";
+  netmap ports --json | jq '.ports[] | select(.owner == \"docker\")'";
 
 pub(super) const FLOWS: &str = "\
     Lists flows as they are read from the tables, IPv4's first, in no order: the packet that opened each as it came \

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Insta
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
+use netmap_common::maps::Role;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
@@ -11,13 +12,13 @@ use super::{
     Daemon, SOCKET_MARK, down, fragments::WaitingRoom, limits, ports, topology::Topology, xdp::Accelerator,
 };
 use crate::{
-    binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
+    docker::Claims,
     expiry::{Purge, Sweeper},
     host::{Host, Selection},
     maps::Maps,
     options::RunOptions,
-    proxy::{self, Limits, Proxy, Reservations, Timeouts},
+    proxy::{self, Hold, Limits, Proxy, Reservations, Timeouts},
     publish::Publisher,
 };
 
@@ -66,15 +67,17 @@ impl Daemon {
         let reservations = Reservations::new(ports::ranges(&publisher));
         let mut daemon = Self {
             host,
-            topology: Topology::adopt(&maps, options.direct.clone())?,
+            topology: Topology::adopt(&maps, options.direct.clone(), options.outlets.clone())?,
             accelerator: Accelerator::new(options.xdp),
             dataplane,
             maps,
             publisher,
+            claims: Claims::default(),
             proxy,
             reservations,
             locals,
             stray_containers: BTreeSet::new(),
+            next_cut: None,
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
             next_slice: Instant::now(),
             purge: Purge::default(),
@@ -82,6 +85,7 @@ impl Daemon {
             started: Instant::now(),
         };
         daemon.hold_adopted()?;
+        daemon.read_notes(&options.shim_socket());
         daemon.want();
         daemon.follow_host()?;
         if let Some(reason) = daemon.accelerator.unfulfilled() {
@@ -95,7 +99,20 @@ impl Daemon {
     /// Takes the ports of what a former daemon published. A port that another program has taken meanwhile stays that
     /// program's on this host, and the container's for everybody else.
     fn hold_adopted(&mut self) -> anyhow::Result<()> {
-        let bindings: Vec<Binding> = self.publisher.bindings().cloned().collect();
+        let (engines, bindings) = self
+            .publisher
+            .bindings()
+            .cloned()
+            .partition::<Vec<_>, _>(|binding| {
+                self.publisher
+                    .get(&binding.published)
+                    .is_some_and(|(_, owner)| owner.is_docker())
+            });
+        for binding in engines {
+            // Its engine keeps the port, or somebody who comes for the rule will.
+            self.set_unclaimed(&binding.published);
+            self.proxy.publish(binding, Hold::elsewhere());
+        }
         let published: Vec<_> = bindings.iter().map(|binding| binding.published).collect();
         let holds = self.proxy.hold(&published);
         for (binding, hold) in bindings.into_iter().zip(holds) {
@@ -145,6 +162,15 @@ fn check_uplinks(host: &Host, options: &RunOptions) -> anyhow::Result<()> {
         .find(|uplink| view.missing.iter().any(|name| name == uplink.as_str()))
     {
         bail!("there is no interface {uplink} to take as uplink");
+    }
+    for name in options.outlets.uplinks() {
+        let mut uplinks = view
+            .interfaces
+            .values()
+            .filter(|interface| interface.role == Role::Uplink);
+        if !uplinks.any(|uplink| uplink.name == name.as_str()) {
+            warn!("{name} is no uplink (yet): nothing is reached by it that --publish-on opens");
+        }
     }
     if view.default_uplink.is_none() {
         bail!("no interface has a default route; name the uplink with --uplink");
