@@ -10,7 +10,8 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     btf_maps::{
-        Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, SkStorage, SockMap,
+        Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage,
+        SockMap,
     },
     helpers::generated::bpf_get_socket_cookie,
     macros::btf_map,
@@ -19,7 +20,7 @@ use aya_ebpf::{
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
-        Fragment, FragmentKey, Hook, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey,
+        Fragment, FragmentKey, Held, Hook, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey,
         Payer, PayerRole, Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity, tail,
     },
     nat::{Family, Here, Part, Rules, Wish, local::Host},
@@ -243,6 +244,10 @@ static MESSAGES: PerCpuArray<Rate, 1> = PerCpuArray::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<Count, { capacity::COUNTERS }> = PerCpuArray::new();
 #[btf_map]
+static HELD: RingBuf<Held, { capacity::HELD }> = RingBuf::new();
+#[btf_map]
+static HOLDS: LruHashMap<IfIndex, Rate, { capacity::HOLDS }> = LruHashMap::new();
+#[btf_map]
 static PROBING: PerCpuArray<u32, 2> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static SOCKETS: SockMap<{ capacity::SOCKETS }> = SockMap::new();
@@ -396,6 +401,46 @@ pub(crate) fn may_tell(now: Seconds, most: u32) -> bool {
     // SAFETY: a per-CPU value that only this CPU's programs write.
     let rate = unsafe { &mut *rate };
     rate.admits(now, most)
+}
+
+/// Whether another fragment that came by this interface may be held in this second; if so, it counts.
+#[inline(always)]
+pub(crate) fn may_hold(arrival: IfIndex, now: Seconds) -> bool {
+    let most = limits().held_fragments;
+    if most == 0 {
+        return false;
+    }
+    if HOLDS.get_ptr(arrival).is_none() {
+        // Another CPU may have been faster.
+        let _there = HOLDS.insert(arrival, Rate::default(), u64::from(BPF_NOEXIST));
+    }
+    let Some(rate) = HOLDS.get_ptr_mut(arrival) else {
+        return false;
+    };
+    // SAFETY: the element lives as long as the program runs (RCU). CPUs that count at once may admit a few more.
+    let rate = unsafe { &mut *rate };
+    rate.admits(now, most)
+}
+
+/// Gives the daemon a frame of this length to hold, which `fill` writes to where it is told; false where there is no room.
+#[inline(always)]
+pub(crate) fn hand_over(arrival: IfIndex, length: u32, fill: impl FnOnce(*mut u8) -> bool) -> bool {
+    let Some(mut entry) = HELD.reserve(0) else {
+        return false;
+    };
+    let held = entry.as_mut_ptr();
+    // SAFETY: the place is reserved, and of this type's size.
+    unsafe { (&raw mut (*held).arrival).write(arrival) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*held).length).write(length) };
+    // SAFETY: as above.
+    let frame = unsafe { &raw mut (*held).frame };
+    if fill(frame.cast()) {
+        entry.submit(0);
+        return true;
+    }
+    entry.discard(0);
+    false
 }
 
 /// How many flows somebody has.

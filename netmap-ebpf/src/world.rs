@@ -20,7 +20,7 @@ use netmap_common::{
         Local, Network, NetworkKey, Payer, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings,
         SharedKey, Slot, Way,
     },
-    nat::{Env, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
+    nat::{Env, Hold, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
 };
 
 use crate::maps::{self, Published, Tables};
@@ -35,6 +35,12 @@ pub(crate) trait Context {
 
     /// The interface whose hook runs.
     fn arrival(&self) -> IfIndex;
+
+    /// See [`Env::hold`].
+    #[inline(always)]
+    fn hold(&self, _now: Seconds) -> Hold {
+        Hold::Full
+    }
 
     /// See [`Env::sends`].
     #[inline(always)]
@@ -229,6 +235,11 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     fn keep_fragment(&self, key: &FragmentKey<A>, fragment: &Fragment) {
         // The oldest make room; where memory is short all the same, the pieces go to the host.
         let _full = A::FRAGMENTS.insert(key, fragment, 0);
+    }
+
+    #[inline(always)]
+    fn hold(&self) -> Hold {
+        self.context.hold(self.now())
     }
 
     #[inline(always)]

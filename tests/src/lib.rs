@@ -10,15 +10,17 @@
 //! - [`topology`]: the [`Lab`]: who is there and under which address;
 //! - [`ipv6`]: its addresses of IPv6; [`family`]: both as one;
 //! - [`answer`]: what the servers say to whoever asks;
-//! - [`tcp`], [`udp`], [`http`], [`ping`], [`ping6`]: servers and clients, over real sockets;
+//! - [`far`]: one machine more, behind the remote host;
+//! - [`tcp`], [`udp`], [`http`], [`dns`], [`ping`], [`ping6`]: servers and clients, over real sockets;
 //! - [`engine`]: a container engine that is none, for `netmap run --docker`;
-//! - [`wire`]: frames as they are on an interface;
+//! - [`wire`]: frames as they are on an interface; [`pieces`]: datagrams in several;
 //! - [`daemon`]: a [`Netmap`] that runs in the lab's host;
 //! - [`launcher`]: an engine, as far as it starts a program for each port that it publishes there;
 //! - [`counters`]: what its counters say, and assertions on what moved;
 //! - [`scene`]: a lab with a netmap, servers and published ports, ready for clients;
 //! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees;
 //! - [`refusals`]: its last row: what is dropped, and why;
+//! - [`tool`], [`iperf`]: what everybody has at hand, from `ping` to `nmap`;
 //! - [`programs`]: the eBPF programs by themselves, without a binary and with nothing attached.
 //!
 //! `cargo xtask test NAME` runs the tests whose names contain NAME, `cargo xtask demo --keep` leaves a lab up to look at.
@@ -30,14 +32,18 @@ pub mod answer;
 pub mod command;
 pub mod counters;
 pub mod daemon;
+pub mod dns;
 pub mod engine;
 pub mod family;
+pub mod far;
 pub mod ground;
 pub mod http;
 mod insider;
+pub mod iperf;
 pub mod ipv6;
 pub mod launcher;
 pub mod namespace;
+pub mod pieces;
 pub mod ping;
 pub mod ping6;
 pub mod programs;
@@ -46,6 +52,7 @@ pub mod rows;
 pub mod scene;
 pub mod stun;
 pub mod tcp;
+pub mod tool;
 pub mod topology;
 pub mod udp;
 pub mod wire;

@@ -12,6 +12,10 @@ pub const ALLOW: &str = "ALLOW";
 pub const FLOWS: &str = "FLOWS";
 /// `LRU_HASH` from [`super::FragmentKey`] to [`super::Fragment`]: datagrams that come in pieces.
 pub const FRAGMENTS: &str = "FRAGMENTS";
+/// `RINGBUF` of [`super::Held`]: fragments that came before their first, for the daemon to hold.
+pub const HELD: &str = "HELD";
+/// `LRU_HASH` from [`super::IfIndex`] to [`super::Rate`]: how many of these came by each interface in this second.
+pub const HOLDS: &str = "HOLDS";
 /// `HASH` from an address to [`super::Local`]: every address of this host.
 pub const LOCALS: &str = "LOCALS";
 /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
@@ -101,13 +105,15 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 49] = [
+pub const ALL: [&str; 51] = [
     SLOTS,
     SHARED,
     RULES,
     ALLOW,
     FLOWS,
     FRAGMENTS,
+    HELD,
+    HOLDS,
     CONTAINERS,
     SOURCES,
     ENDED,

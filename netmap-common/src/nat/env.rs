@@ -28,6 +28,18 @@ impl<T> DerefMut for Here<T> {
     }
 }
 
+/// Whether a fragment waits for its first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// It does.
+    Held,
+    /// It has waited, and is back.
+    Back,
+    /// There is no room for it.
+    #[default]
+    Full,
+}
+
 /// Why an entry could not be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertError {
@@ -141,6 +153,9 @@ pub trait Env: Rules {
 
     /// Keeps that for the others, for as long as there is room.
     fn keep_fragment(&self, key: &FragmentKey<Self::Ip>, fragment: &Fragment);
+
+    /// Has the packet in hand, a fragment, come back when its first is there.
+    fn hold(&self) -> Hold;
 
     /// Whether a rule's allow-list has a prefix of this source.
     fn allows(&self, key: &AllowKey<Self::Ip>) -> bool;

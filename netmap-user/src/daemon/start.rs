@@ -9,7 +9,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
 use super::{
-    Daemon, SOCKET_MARK, down, engine::Followed, limits, ports, topology::Topology, xdp::Accelerator,
+    Daemon, SOCKET_MARK, down, engine::Followed, fragments::WaitingRoom, limits, ports, topology::Topology,
+    xdp::Accelerator,
 };
 use crate::{
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -91,6 +92,7 @@ impl Daemon {
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
             next_slice: Instant::now(),
             purge: Purge::default(),
+            waiting_room: WaitingRoom::open(&options.pin_dir)?,
             started: Instant::now(),
         };
         if daemon.engine.is_wanted() {

@@ -7,8 +7,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netmap_common::maps::{
-    Address, Address6, Cookie, Detour, EgressPlace, Endpoint, IfIndex, Interface, Ip, Local, RuleId,
-    SharedKey,
+    Address, Address6, Cookie, Detour, EgressPlace, Endpoint, Fragment, FragmentKey, IfIndex, Interface, Ip,
+    Local, RuleId, SharedKey,
 };
 
 use super::{Allow, DetourStorage, Flows, Loads, MapsError, Networks, Pins, Rules, Slots, Table};
@@ -143,6 +143,8 @@ pub struct FamilyMaps<A: Family> {
     pub allow: Allow<A>,
     /// What is being translated.
     pub flows: Flows<A>,
+    /// Datagrams that come in pieces.
+    pub fragments: Table<FragmentKey<A>, Fragment>,
     /// Whose flows these are, in numbers.
     pub loads: Loads<A>,
     /// This host's addresses, the interface that has each, and how it is reached.
@@ -172,6 +174,7 @@ impl<A: Family> FamilyMaps<A> {
             rules: Rules::open(pins)?,
             allow: Allow::open(pins)?,
             flows: Flows::open(pins)?,
+            fragments: Table::open_lru(pins, names.fragments)?,
             loads: Loads::open(pins)?,
             locals: Table::open(pins, names.locals)?,
             networks: Networks::open(pins)?,

@@ -113,6 +113,18 @@ impl Layout {
             name::RESERVED => Self::array::<u64>(capacity::RESERVED),
             name::SETTINGS => Self::array::<Settings>(1),
             name::LIMITS => Self::array::<Limits>(1),
+            name::HELD => Self {
+                kind: MapType::RingBuf,
+                key: 0,
+                value: 0,
+                entries: Entries::Exactly(capacity::HELD),
+                flags: 0,
+            },
+            name::HOLDS => Self {
+                kind: MapType::LruHash,
+                flags: 0,
+                ..Self::sparse::<IfIndex, Rate>(capacity::HOLDS)
+            },
             name::MESSAGES => Self {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<Rate>(1)
