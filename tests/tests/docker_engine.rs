@@ -24,17 +24,17 @@ struct Scene {
 
 impl Scene {
     fn new() -> Result<Self> {
-        Self::with(|engine| {
+        Self::with(|engine, _| {
             engine.put_network("front", "br1", &[], false);
             engine.start()
         })
     }
 
-    fn with(prepare: impl FnOnce(&mut Engine) -> Result<()>) -> Result<Self> {
+    fn with(prepare: impl FnOnce(&mut Engine, &Lab) -> Result<()>) -> Result<Self> {
         let lab = Lab::new()?;
         let socket = engine_socket(&lab);
         let mut engine = Engine::new(&socket);
-        prepare(&mut engine)?;
+        prepare(&mut engine, &lab)?;
         let docker = format!("--docker={}", socket.display());
         Ok(Self {
             netmap: Netmap::start_with(&lab, &["--uplink", "up0", &docker])?,
@@ -89,7 +89,7 @@ fn networks_are_managed_as_they_come_and_go() -> Result<()> {
 #[test]
 fn an_internal_network_stays_inside_and_a_plain_one_keeps_its_addresses() -> Result<()> {
     let plain = [("bridge.enable_ip_masquerade", "false")];
-    let scene = Scene::with(|engine| {
+    let scene = Scene::with(|engine, _| {
         engine.put_network("inside", "br1", &[], true);
         engine.put_network("plain", "br2", &plain, false);
         engine.start()
@@ -191,7 +191,7 @@ fn an_engine_that_talks_nonsense_changes_nothing_and_is_complained_about_once() 
 
 #[test]
 fn containers_are_called_by_their_names_while_the_daemon_runs() -> Result<()> {
-    let mut scene = Scene::with(|engine| {
+    let mut scene = Scene::with(|engine, _| {
         engine.put_network("front", "br1", &[], false);
         engine.put_container("web", "front", C1, &[]);
         engine.start()
@@ -278,7 +278,7 @@ fn what_containers_publish_follows_them_to_another_address_and_ends_with_them() 
 
 #[test]
 fn what_an_engine_published_waits_for_its_word_and_the_operators_is_nobody_elses() -> Result<()> {
-    let mut scene = Scene::with(|engine| {
+    let mut scene = Scene::with(|engine, _| {
         engine.put_network("front", "br1", &[], false);
         engine.put_container(
             "web",
@@ -340,13 +340,13 @@ fn what_an_engine_published_waits_for_its_word_and_the_operators_is_nobody_elses
 
 #[test]
 fn a_networks_containers_leave_by_the_address_that_it_names() -> Result<()> {
-    let scene = Scene::with(|engine| {
+    let other = std::net::Ipv4Addr::new(192, 168, 50, 9);
+    let scene = Scene::with(|engine, lab| {
+        lab.host.batch(&format!("addr add {other}/32 dev up0\n"))?;
         engine.put_network("front", "br1", &[("host_ipv4", "192.168.50.9")], false);
         engine.put_network("back", "br2", &[], false);
         engine.start()
     })?;
-    let other = std::net::Ipv4Addr::new(192, 168, 50, 9);
-    scene.lab.host.batch(&format!("addr add {other}/32 dev up0\n"))?;
     scene.wait_until_seen(&scene.lab.c1, other)?;
     scene.wait_until_seen(&scene.lab.c2, HOST)?;
     scene.engine.put_network("front", "br1", &[], false);
