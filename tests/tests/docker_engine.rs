@@ -5,7 +5,7 @@ use std::{net::SocketAddrV4, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use netmap_tests::{
-    Lab, Namespace, Netmap,
+    Lab, Namespace, Netmap, SILENCE,
     engine::{Engine, Mood},
     tcp,
     topology::{C1, C1B, C2, HOST, REMOTE},
@@ -50,8 +50,11 @@ impl Scene {
     /// Waits until the remote machine sees a container under this address.
     fn wait_until_seen(&self, container: &Namespace, address: std::net::Ipv4Addr) -> Result<()> {
         wait_for(&format!("{} is seen as {address}", container.name()), || {
-            let seen = udp::request(container, OUTSIDE, "who am I")?.client.ip();
-            Ok((seen == address).then_some(()))
+            let client = udp::Client::connected(container, OUTSIDE)?;
+            client.send("who am I")?;
+            // What leaves while its network is taken over or let go has no answer.
+            let answer = client.receive(SILENCE)?;
+            Ok(answer.filter(|answer| answer.client.ip() == address).map(drop))
         })
     }
 }
@@ -96,7 +99,7 @@ fn an_internal_network_stays_inside_and_a_plain_one_keeps_its_addresses() -> Res
     })?;
     let (answer, moved) = scene
         .netmap
-        .watch(|| tcp::connect(&scene.lab.c1, None, OUTSIDE, netmap_tests::SILENCE))?;
+        .watch(|| tcp::connect(&scene.lab.c1, None, OUTSIDE, SILENCE))?;
     ensure!(
         answer.is_err(),
         "an internal network's container reached the outside"
@@ -263,7 +266,7 @@ fn what_containers_publish_follows_them_to_another_address_and_ends_with_them() 
     scene.engine.add_container("web", "front", C1B, &ports);
     wait_for("the client is answered by the new address", || {
         patient.send("during")?;
-        let answer = patient.receive(netmap_tests::SILENCE)?;
+        let answer = patient.receive(SILENCE)?;
         Ok(answer.filter(|answer| answer.local.ip() == C1B).map(drop))
     })?;
     ensure!(tcp::request(&lab.remote, host, "moved")?.local.ip() == C1B);
@@ -272,7 +275,7 @@ fn what_containers_publish_follows_them_to_another_address_and_ends_with_them() 
     wait_for("nothing is published", || {
         Ok(scene.netmap.ports()?.is_empty().then_some(()))
     })?;
-    ensure!(tcp::connect(&lab.remote, None, host, netmap_tests::SILENCE)?.is_err());
+    ensure!(tcp::connect(&lab.remote, None, host, SILENCE)?.is_err());
     Ok(())
 }
 
