@@ -31,6 +31,7 @@ pub mod host;
 pub mod mappings;
 pub mod maps;
 pub mod options;
+pub mod outlets;
 pub mod proxy;
 pub mod publish;
 pub mod spec;
