@@ -74,7 +74,7 @@ impl Instance {
 pub enum Command {
     /// Attach to uplinks and bridges, and serve until stopped
     #[command(long_about = help::RUN, after_help = help::RUN_EXAMPLES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Publish ports of this host to a container
     #[command(long_about = help::PUBLISH, after_help = help::PUBLISH_EXAMPLES)]
     Publish(PublishArgs),
