@@ -20,6 +20,8 @@ pub const NETWORKS: &str = "NETWORKS";
 pub const EGRESS: &str = "EGRESS";
 /// `HASH` from [`super::IfIndex`] to [`super::Interface`]: every interface that carries a hook.
 pub const INTERFACES: &str = "INTERFACES";
+/// `HASH` from a container's address to [`super::IfIndex`]: the port by which alone it may be a source.
+pub const OWNERS: &str = "OWNERS";
 /// `HASH` from an address to [`super::Endpoint`]: how to reach a published container.
 pub const ENDPOINTS: &str = "ENDPOINTS";
 /// `SK_STORAGE` of [`super::Detours`]: which sockets of this host go straight to a container.
@@ -85,6 +87,8 @@ pub const EGRESS6: &str = "EGRESS6";
 pub const INTERFACES6: &str = "INTERFACES6";
 /// [`ENDPOINTS`] of IPv6.
 pub const ENDPOINTS6: &str = "ENDPOINTS6";
+/// [`OWNERS`] of IPv6.
+pub const OWNERS6: &str = "OWNERS6";
 /// [`DETOURS`] of IPv6.
 pub const DETOURS6: &str = "DETOURS6";
 /// [`CLIENTS`] of IPv6.
@@ -97,7 +101,7 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 47] = [
+pub const ALL: [&str; 49] = [
     SLOTS,
     SHARED,
     RULES,
@@ -111,6 +115,7 @@ pub const ALL: [&str; 47] = [
     NETWORKS,
     EGRESS,
     INTERFACES,
+    OWNERS,
     ENDPOINTS,
     RESERVED,
     SETTINGS,
@@ -139,6 +144,7 @@ pub const ALL: [&str; 47] = [
     NETWORKS6,
     EGRESS6,
     INTERFACES6,
+    OWNERS6,
     ENDPOINTS6,
     DETOURS6,
     CLIENTS6,
@@ -176,6 +182,8 @@ pub struct Names {
     pub egress: &'static str,
     /// [`INTERFACES`].
     pub interfaces: &'static str,
+    /// [`OWNERS`].
+    pub owners: &'static str,
     /// [`ENDPOINTS`].
     pub endpoints: &'static str,
     /// [`DETOURS`].
@@ -204,6 +212,7 @@ impl Names {
         networks: NETWORKS,
         egress: EGRESS,
         interfaces: INTERFACES,
+        owners: OWNERS,
         endpoints: ENDPOINTS,
         detours: DETOURS,
         clients: CLIENTS,
@@ -225,6 +234,7 @@ impl Names {
         networks: NETWORKS6,
         egress: EGRESS6,
         interfaces: INTERFACES6,
+        owners: OWNERS6,
         endpoints: ENDPOINTS6,
         detours: DETOURS6,
         clients: CLIENTS6,

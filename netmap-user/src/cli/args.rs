@@ -14,8 +14,11 @@ use crate::{
     binding::HostPorts,
     egress::EgressChoice,
     mappings::MappingChoice,
-    options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode},
+    options::{
+        self, DEFAULT_ENGINE, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode,
+    },
     outlets::Outlet,
+    ownership::OwnershipChoice,
     spec::{self, PublishSpec},
 };
 
@@ -108,6 +111,16 @@ pub struct RunArgs {
     /// Bridge whose ports are containers; may be given several times
     #[arg(long = "bridge", value_name = "IF")]
     pub bridges: Vec<InterfaceName>,
+    /// Follow the container engine behind this socket: its networks are managed as they come and go, beside the bridges of
+    /// --bridge and no others, and what its containers publish is published [default without SOCKET: /var/run/docker.sock]
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DEFAULT_ENGINE
+    )]
+    pub docker: Option<PathBuf>,
     /// Where docker's proxies, netmap-docker-proxy, come in [default: docker-proxy.sock beside netmap.sock]
     #[arg(long, value_name = "PATH", env = "NETMAP_SHIM_SOCKET", hide_env_values = true)]
     pub shim_socket: Option<PathBuf>,
@@ -143,6 +156,10 @@ pub struct RunArgs {
     /// subnet, also where more is asked for; may be given several times [default: everywhere]
     #[arg(long = "publish-on", value_name = "IF|ADDRESS|CIDR", value_delimiter = ',')]
     pub publish_on: Vec<Outlet>,
+    /// Whether a container may send from its own addresses only: on or off, of one bridge or of all others; may be given
+    /// several times [default: on]
+    #[arg(long, value_name = "[BRIDGE=]on|off", value_delimiter = ',')]
+    pub own_addresses: Vec<OwnershipChoice>,
     /// How long flows of a kind may idle, in seconds; may be given several times. Kinds: tcp-established, tcp-transitory,
     /// tcp-opening-from-outside, udp-answered, udp-unanswered, udp-unanswered-from-outside, icmp-echo. Less than the RFCs
     /// want is refused

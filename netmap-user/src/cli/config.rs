@@ -13,9 +13,11 @@ use super::args::{Instance, RunArgs};
 use crate::egress::EgressChoice;
 use crate::mappings::MappingChoice;
 use crate::options::{
-    self, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode,
+    self, DEFAULT_ENGINE, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout,
+    XdpMode,
 };
 use crate::outlets::Outlet;
+use crate::ownership::OwnershipChoice;
 
 /// What the file may say. Everything is optional, nothing else is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -59,10 +61,15 @@ pub struct Config {
     pub max_source_flows: Option<u32>,
     /// How containers' ports become this host's.
     pub nat: Vec<MappingChoice>,
+    /// The socket of the container engine that is followed, or `true` for where it usually is.
+    #[serde(deserialize_with = "engine")]
+    pub docker: Option<PathBuf>,
     /// By which of this host's addresses containers leave.
     pub egress: Vec<EgressChoice>,
     /// Where what is published is reached from outside.
     pub publish_on: Vec<Outlet>,
+    /// Whether containers are held to their own addresses.
+    pub own_addresses: Vec<OwnershipChoice>,
 }
 
 /// Why a configuration file is refused.
@@ -131,7 +138,9 @@ impl Config {
                 trusted: or(args.trusted, self.trusted),
             },
             outlets: or(args.publish_on, self.publish_on).into(),
+            ownership: self.own_addresses.into_iter().chain(args.own_addresses).collect(),
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
+            docker: args.docker.or(self.docker),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
             egress: self.egress.into_iter().chain(args.egress).collect(),
             shares: Shares {
@@ -150,6 +159,20 @@ fn or<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
 
 fn xdp<'de, D: Deserializer<'de>>(value: D) -> Result<Option<XdpMode>, D::Error> {
     checked::<String, _, _>(value, XdpMode::from_str)
+}
+
+fn engine<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "the path of a socket, or true or false, is expected")]
+    enum Engine {
+        Usual(bool),
+        At(PathBuf),
+    }
+    Ok(match Engine::deserialize(value)? {
+        Engine::Usual(true) => Some(DEFAULT_ENGINE.into()),
+        Engine::Usual(false) => None,
+        Engine::At(socket) => Some(socket),
+    })
 }
 
 fn flow_entries<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::Error> {
@@ -213,8 +236,10 @@ mod tests {
         max_new_flows = 8
         max_source_flows = 0
         nat = ["eim", "br0=edm"]
+        docker = "/run/other/docker.sock"
         egress = ["192.0.2.1", "br0=2001:db8::7"]
         publish_on = ["eth0", "203.0.113.5"]
+        own_addresses = ["br0=off"]
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -248,6 +273,7 @@ mod tests {
                 "udp-answered=200".parse().unwrap(),
                 "tcp-established=7440".parse().unwrap(),
             ]),
+            docker: Some("/run/other/docker.sock".into()),
             mappings: ["eim", "br0=edm"]
                 .map(|choice| choice.parse().unwrap())
                 .into_iter()
@@ -262,6 +288,7 @@ mod tests {
                 source_flows: Some(0),
             },
             outlets: vec!["eth0".parse().unwrap(), "203.0.113.5".parse().unwrap()].into(),
+            ownership: ["br0=off".parse().unwrap()].into_iter().collect(),
         };
         assert_eq!(options, expected);
     }
@@ -307,7 +334,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`, `egress`, `publish_on`"
+             `max_source_flows`, `nat`, `docker`, `egress`, `publish_on`, `own_addresses`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),
@@ -326,6 +353,19 @@ mod tests {
             error("bridges = \"br0\"").contains("line 1: invalid type: string \"br0\", expected a sequence")
         );
         assert!(error("uplinks = [").contains("FILE, line 1: "));
+    }
+
+    #[test]
+    fn an_engine_is_where_it_usually_is_unless_told_otherwise() {
+        let docker = |text: &str| read(text).map(|config| config.docker);
+        assert_eq!(docker("docker = true"), Ok(Some(DEFAULT_ENGINE.into())));
+        assert_eq!(docker("docker = false"), Ok(None));
+        assert_eq!(docker("docker = \"/x\""), Ok(Some("/x".into())));
+        assert!(
+            docker("docker = 1")
+                .unwrap_err()
+                .ends_with("line 1: the path of a socket, or true or false, is expected")
+        );
     }
 
     #[test]

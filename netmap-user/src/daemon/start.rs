@@ -8,7 +8,9 @@ use netmap_common::maps::Role;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::{Daemon, SOCKET_MARK, down, limits, ports, topology::Topology, xdp::Accelerator};
+use super::{
+    Daemon, SOCKET_MARK, down, engine::Followed, limits, ports, topology::Topology, xdp::Accelerator,
+};
 use crate::{
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
     docker::Claims,
@@ -25,8 +27,10 @@ impl Daemon {
         let selection = Selection {
             uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
             bridges: options.bridges.iter().map(ToString::to_string).collect(),
+            engine: options.docker.as_ref().map(|_| BTreeSet::new()),
             mappings: options.mappings.clone(),
             egress: options.egress.clone(),
+            ownership: options.ownership.clone(),
         };
         let host = Host::open(selection)
             .await
@@ -39,7 +43,8 @@ impl Daemon {
             force_clsact: false,
         })?;
         let adopted = dataplane.adopted();
-        let started = Self::attach(host, dataplane, options);
+        let engine = Followed::start(options.docker.as_deref()).await;
+        let started = Self::attach(host, engine, dataplane, options);
         if started.is_err() && !adopted {
             // What is half attached would carry packets that nobody looks after.
             for error in down(&options.pin_dir).err().into_iter().flatten() {
@@ -49,9 +54,15 @@ impl Daemon {
         started
     }
 
-    fn attach(host: Host, dataplane: Dataplane, options: &RunOptions) -> anyhow::Result<Self> {
+    fn attach(
+        mut host: Host,
+        engine: Followed,
+        dataplane: Dataplane,
+        options: &RunOptions,
+    ) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
+        host.remember_owners(maps.v4.owners.all()?, maps.v6.owners.all()?);
         ports::write_settings(&mut maps, SOCKET_MARK, &options.mappings)?;
         limits::write(&mut maps, options.shares)?;
         ports::refresh(&mut maps, &publisher)?;
@@ -65,6 +76,7 @@ impl Daemon {
         let reservations = Reservations::new(ports::ranges(&publisher));
         let mut daemon = Self {
             host,
+            engine,
             topology: Topology::adopt(&maps, options.direct.clone(), options.outlets.clone())?,
             accelerator: Accelerator::new(options.xdp),
             dataplane,
@@ -81,6 +93,10 @@ impl Daemon {
             purge: Purge::default(),
             started: Instant::now(),
         };
+        if daemon.engine.is_wanted() {
+            let bridges = daemon.engine.bridges(&daemon.host, &daemon.maps)?;
+            daemon.manage(bridges);
+        }
         daemon.hold_adopted()?;
         daemon.read_notes(&options.shim_socket());
         daemon.want();
@@ -90,6 +106,7 @@ impl Daemon {
         }
         daemon.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
         daemon.attach_sockets(options);
+        daemon.confirm_engine();
         Ok(daemon)
     }
 

@@ -42,6 +42,9 @@ mod hairpin;
 #[path = "icmp.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod icmp;
+#[path = "isolation.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod isolation;
 #[path = "lifetime.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod lifetime;
@@ -66,6 +69,9 @@ mod own_address;
 #[path = "own_port.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod own_port;
+#[path = "owner.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod owner;
 #[path = "parts.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod parts;
