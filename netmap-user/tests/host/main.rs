@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod containers;
+mod egress;
 mod ipv6;
 mod lab;
 mod loss;
