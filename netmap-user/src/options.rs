@@ -1,6 +1,6 @@
 //! What `netmap run` is given, flags and configuration file together, checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use netmap_common::{
     maps::Seconds,
@@ -8,13 +8,19 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
-use crate::{mappings::Mappings, outlets::Outlets, ownership::Ownership};
+use crate::{egress::Egress, mappings::Mappings, outlets::Outlets, ownership::Ownership};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
 
+/// Where the daemon listens for the engine's proxies if it listens at [`DEFAULT_SOCKET`], unless told otherwise.
+pub const DEFAULT_SHIM_SOCKET: &str = netmap_docker_proxy::DEFAULT_SOCKET;
+
 /// Where programs and maps are pinned unless told otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/netmap";
+
+/// Where a container engine listens unless told otherwise.
+pub const DEFAULT_ENGINE: &str = "/var/run/docker.sock";
 
 /// The bit of `skb->mark` that tells netmap's later hooks that a packet is done, unless told otherwise.
 ///
@@ -38,6 +44,8 @@ pub struct RunOptions {
     pub xdp: XdpMode,
     /// Where the API listens.
     pub socket: PathBuf,
+    /// Where the engine's proxies come in; none for a place beside the API's.
+    pub shim_socket: Option<PathBuf>,
     /// Where programs and maps are pinned, a folder of a bpffs.
     pub pin_dir: PathBuf,
     /// The cgroup whose processes go straight to containers and may not bind published ports; none for the root of the
@@ -57,8 +65,12 @@ pub struct RunOptions {
     pub lifetimes: Lifetimes,
     /// How ports of containers become ports of this host.
     pub mappings: Mappings,
+    /// By which of this host's addresses they leave.
+    pub egress: Egress,
     /// Who may go straight to containers' addresses.
     pub direct: Direct,
+    /// The socket of the container engine that is followed.
+    pub docker: Option<PathBuf>,
     /// Where what is published is reached from outside.
     pub outlets: Outlets,
     /// Behind which bridges containers may send from their own addresses only.
@@ -77,9 +89,13 @@ pub struct Direct {
 impl Direct {
     /// Who may go to containers of this bridge.
     pub fn mode_of(&self, bridge: &str) -> DirectMode {
+        self.said_of(bridge).unwrap_or_default()
+    }
+
+    /// The same, if anything was said of it.
+    pub fn said_of(&self, bridge: &str) -> Option<DirectMode> {
         let is_about = |rule: &&DirectRule| rule.bridge.as_ref().is_none_or(|name| name.as_str() == bridge);
-        let rule = self.rules.iter().rev().find(is_about);
-        rule.map_or(DirectMode::Deny, |rule| rule.mode)
+        self.rules.iter().rev().find(is_about).map(|rule| rule.mode)
     }
 
     /// Whether bridges may trust this uplink.
@@ -98,8 +114,8 @@ pub struct DirectRule {
     pub mode: DirectMode,
 }
 
-/// Who outside may go straight to containers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Who outside may go straight to containers, the fewest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DirectMode {
     /// Nobody.
     #[default]
@@ -108,6 +124,17 @@ pub enum DirectMode {
     Trusted,
     /// Everybody.
     Allow,
+}
+
+impl DirectMode {
+    /// Its name on the command line and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Trusted => "trusted",
+            Self::Allow => "allow",
+        }
+    }
 }
 
 impl std::str::FromStr for DirectRule {
@@ -147,7 +174,22 @@ pub struct Shares {
     pub source_flows: Option<u32>,
 }
 
+/// Where a daemon whose API is at `socket` listens for the engine's proxies unless told otherwise: beside it, so that
+/// several daemons do not meet.
+pub fn shim_socket_beside(socket: &Path) -> PathBuf {
+    if socket == Path::new(DEFAULT_SOCKET) {
+        return DEFAULT_SHIM_SOCKET.into();
+    }
+    socket.with_extension("docker-proxy.sock")
+}
+
 impl RunOptions {
+    /// Where the engine's proxies come in.
+    pub fn shim_socket(&self) -> PathBuf {
+        let beside = || shim_socket_beside(&self.socket);
+        self.shim_socket.clone().unwrap_or_else(beside)
+    }
+
     /// The mark's bit as a mask.
     pub const fn mark(&self) -> u32 {
         1 << (self.mark_bit & 31)
@@ -161,6 +203,7 @@ impl Default for RunOptions {
             bridges: Vec::new(),
             xdp: XdpMode::default(),
             socket: DEFAULT_SOCKET.into(),
+            shim_socket: None,
             pin_dir: DEFAULT_PIN_DIR.into(),
             cgroup: None,
             socket_hooks: true,
@@ -169,7 +212,9 @@ impl Default for RunOptions {
             shares: Shares::default(),
             lifetimes: Lifetimes::default(),
             mappings: Mappings::default(),
+            egress: Egress::default(),
             direct: Direct::default(),
+            docker: None,
             outlets: Outlets::default(),
             ownership: Ownership::default(),
         }
@@ -241,6 +286,11 @@ pub enum OptionError {
         "{0:?} is no way to map ports; use eim (one port towards everybody) or edm (one for each destination)"
     )]
     UnknownMapping(String),
+    /// No address, or one that nobody outside could answer.
+    #[error(
+        "{0:?} is no address to leave by; give one of this host that others can answer, as in 192.0.2.7 or br0=2001:db8::7"
+    )]
+    BadEgress(String),
     /// No bit of 32.
     #[error("{0:?} is not a bit of the packet mark; give 0 to 31")]
     BadMarkBit(String),
@@ -389,6 +439,16 @@ mod tests {
             "generic".parse::<XdpMode>(),
             Err(OptionError::UnknownXdp("generic".into()))
         );
+    }
+
+    #[test]
+    fn proxies_come_in_beside_the_api() {
+        let mut options = RunOptions::default();
+        assert_eq!(options.shim_socket(), Path::new("/run/netmap/docker-proxy.sock"));
+        options.socket = "/run/other.sock".into();
+        assert_eq!(options.shim_socket(), Path::new("/run/other.docker-proxy.sock"));
+        options.shim_socket = Some("/run/x".into());
+        assert_eq!(options.shim_socket(), Path::new("/run/x"));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const LOCALS: &str = "LOCALS";
 /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
 pub const NETWORKS: &str = "NETWORKS";
+/// `HASH` from [`super::EgressPlace`] to an address: by which of this host's containers leave, where not by the uplink's.
+pub const EGRESS: &str = "EGRESS";
 /// `HASH` from [`super::IfIndex`] to [`super::Interface`]: every interface that carries a hook.
 pub const INTERFACES: &str = "INTERFACES";
 /// `HASH` from a container's address to [`super::IfIndex`]: the port by which alone it may be a source.
@@ -79,6 +81,8 @@ pub const ENDED6: &str = "ENDED6";
 pub const LOCALS6: &str = "LOCALS6";
 /// [`NETWORKS`] of IPv6.
 pub const NETWORKS6: &str = "NETWORKS6";
+/// [`EGRESS`] of IPv6.
+pub const EGRESS6: &str = "EGRESS6";
 /// [`INTERFACES`] of IPv6.
 pub const INTERFACES6: &str = "INTERFACES6";
 /// [`ENDPOINTS`] of IPv6.
@@ -97,7 +101,7 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 47] = [
+pub const ALL: [&str; 49] = [
     SLOTS,
     SHARED,
     RULES,
@@ -109,6 +113,7 @@ pub const ALL: [&str; 47] = [
     ENDED,
     LOCALS,
     NETWORKS,
+    EGRESS,
     INTERFACES,
     OWNERS,
     ENDPOINTS,
@@ -137,6 +142,7 @@ pub const ALL: [&str; 47] = [
     ENDED6,
     LOCALS6,
     NETWORKS6,
+    EGRESS6,
     INTERFACES6,
     OWNERS6,
     ENDPOINTS6,
@@ -172,6 +178,8 @@ pub struct Names {
     pub locals: &'static str,
     /// [`NETWORKS`].
     pub networks: &'static str,
+    /// [`EGRESS`].
+    pub egress: &'static str,
     /// [`INTERFACES`].
     pub interfaces: &'static str,
     /// [`OWNERS`].
@@ -202,6 +210,7 @@ impl Names {
         ended: ENDED,
         locals: LOCALS,
         networks: NETWORKS,
+        egress: EGRESS,
         interfaces: INTERFACES,
         owners: OWNERS,
         endpoints: ENDPOINTS,
@@ -223,6 +232,7 @@ impl Names {
         ended: ENDED6,
         locals: LOCALS6,
         networks: NETWORKS6,
+        egress: EGRESS6,
         interfaces: INTERFACES6,
         owners: OWNERS6,
         endpoints: ENDPOINTS6,

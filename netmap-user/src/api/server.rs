@@ -14,6 +14,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
@@ -23,7 +24,7 @@ use tokio::{
 pub use super::socket::BindError;
 use super::{
     routes, socket,
-    types::{DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
+    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
 };
 
 /// The longest body, in bytes: some 200,000 bindings.
@@ -31,6 +32,12 @@ pub const MAX_BODY: usize = 32 << 20;
 
 /// How long a client may take for its headers, and again for its body.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Owner and group may connect.
+const MODE: u32 = 0o660;
+
+/// How many clients may wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// How many clients are served at a time; more wait in the kernel's queue.
 const MAX_CLIENTS: usize = 64;
@@ -44,6 +51,8 @@ pub enum Command {
     Unpublish(UnpublishRequest, oneshot::Sender<Result<Done, Refusal>>),
     /// Tell how it is.
     Status(oneshot::Sender<DaemonStatus>),
+    /// Tell what containers are called.
+    Names(oneshot::Sender<EngineNames>),
 }
 
 /// A socket that listens. Its file goes when this goes.
@@ -61,7 +70,7 @@ impl Server {
     ///
     /// Another daemon lives there, or the file system refuses.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
-        let listener = socket::listen(path)?;
+        let listener = socket::listen(path, MODE, BACKLOG)?;
         let listener =
             UnixListener::from_std(listener).map_err(|error| BindError::Io(path.to_owned(), error))?;
         Ok(Self {
@@ -137,8 +146,9 @@ async fn wait_out(error: &io::Error) {
     time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn serve_client(
-    client: UnixStream,
+/// Answers one client, until it goes or `stopped` says that all must.
+pub(crate) async fn serve_client(
+    client: impl AsyncRead + AsyncWrite + Unpin,
     slot: Option<OwnedSemaphorePermit>,
     router: Router,
     patience: Duration,

@@ -10,9 +10,11 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::args::{Instance, RunArgs};
+use crate::egress::EgressChoice;
 use crate::mappings::MappingChoice;
 use crate::options::{
-    self, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode,
+    self, DEFAULT_ENGINE, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout,
+    XdpMode,
 };
 use crate::outlets::Outlet;
 use crate::ownership::OwnershipChoice;
@@ -30,6 +32,8 @@ pub struct Config {
     pub xdp: Option<XdpMode>,
     /// Where the API listens.
     pub socket: Option<PathBuf>,
+    /// Where docker's proxies come in.
+    pub shim_socket: Option<PathBuf>,
     /// Where programs and maps are pinned.
     pub pin_dir: Option<PathBuf>,
     /// The cgroup whose processes go straight to containers and may not bind published ports.
@@ -57,6 +61,11 @@ pub struct Config {
     pub max_source_flows: Option<u32>,
     /// How containers' ports become this host's.
     pub nat: Vec<MappingChoice>,
+    /// The socket of the container engine that is followed, or `true` for where it usually is.
+    #[serde(deserialize_with = "engine")]
+    pub docker: Option<PathBuf>,
+    /// By which of this host's addresses containers leave.
+    pub egress: Vec<EgressChoice>,
     /// Where what is published is reached from outside.
     pub publish_on: Vec<Outlet>,
     /// Whether containers are held to their own addresses.
@@ -118,6 +127,7 @@ impl Config {
             bridges: or(args.bridges, self.bridges),
             xdp: args.xdp.or(self.xdp).unwrap_or(default.xdp),
             socket: instance.socket.or(self.socket).unwrap_or(default.socket),
+            shim_socket: args.shim_socket.or(self.shim_socket),
             pin_dir: instance.pin_dir.or(self.pin_dir).unwrap_or(default.pin_dir),
             cgroup: args.cgroup.or(self.cgroup).or(default.cgroup),
             socket_hooks: !args.no_socket_hooks && self.socket_hooks.unwrap_or(default.socket_hooks),
@@ -130,7 +140,9 @@ impl Config {
             outlets: or(args.publish_on, self.publish_on).into(),
             ownership: self.own_addresses.into_iter().chain(args.own_addresses).collect(),
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
+            docker: args.docker.or(self.docker),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
+            egress: self.egress.into_iter().chain(args.egress).collect(),
             shares: Shares {
                 container_flows: args.max_flows.or(self.max_flows),
                 container_rate: args.max_new_flows.or(self.max_new_flows),
@@ -147,6 +159,20 @@ fn or<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
 
 fn xdp<'de, D: Deserializer<'de>>(value: D) -> Result<Option<XdpMode>, D::Error> {
     checked::<String, _, _>(value, XdpMode::from_str)
+}
+
+fn engine<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "the path of a socket, or true or false, is expected")]
+    enum Engine {
+        Usual(bool),
+        At(PathBuf),
+    }
+    Ok(match Engine::deserialize(value)? {
+        Engine::Usual(true) => Some(DEFAULT_ENGINE.into()),
+        Engine::Usual(false) => None,
+        Engine::At(socket) => Some(socket),
+    })
 }
 
 fn flow_entries<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::Error> {
@@ -197,6 +223,7 @@ mod tests {
         bridges = ["br0"]
         xdp = "off"
         socket = "/run/x.sock"
+        shim_socket = "/run/x-shim.sock"
         pin_dir = "/sys/fs/bpf/x"
         cgroup = "/sys/fs/cgroup/x"
         socket_hooks = false
@@ -209,6 +236,8 @@ mod tests {
         max_new_flows = 8
         max_source_flows = 0
         nat = ["eim", "br0=edm"]
+        docker = "/run/other/docker.sock"
+        egress = ["192.0.2.1", "br0=2001:db8::7"]
         publish_on = ["eth0", "203.0.113.5"]
         own_addresses = ["br0=off"]
     "#;
@@ -230,6 +259,7 @@ mod tests {
             bridges: names(&["br0"]),
             xdp: XdpMode::Off,
             socket: "/run/x.sock".into(),
+            shim_socket: Some("/run/x-shim.sock".into()),
             pin_dir: "/sys/fs/bpf/x".into(),
             cgroup: Some("/sys/fs/cgroup/x".into()),
             socket_hooks: false,
@@ -243,7 +273,12 @@ mod tests {
                 "udp-answered=200".parse().unwrap(),
                 "tcp-established=7440".parse().unwrap(),
             ]),
+            docker: Some("/run/other/docker.sock".into()),
             mappings: ["eim", "br0=edm"]
+                .map(|choice| choice.parse().unwrap())
+                .into_iter()
+                .collect(),
+            egress: ["192.0.2.1", "br0=2001:db8::7"]
                 .map(|choice| choice.parse().unwrap())
                 .into_iter()
                 .collect(),
@@ -298,8 +333,8 @@ mod tests {
         assert_eq!(
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
-             `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`, `publish_on`, `own_addresses`"
+             `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
+             `max_source_flows`, `nat`, `docker`, `egress`, `publish_on`, `own_addresses`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),
@@ -318,6 +353,19 @@ mod tests {
             error("bridges = \"br0\"").contains("line 1: invalid type: string \"br0\", expected a sequence")
         );
         assert!(error("uplinks = [").contains("FILE, line 1: "));
+    }
+
+    #[test]
+    fn an_engine_is_where_it_usually_is_unless_told_otherwise() {
+        let docker = |text: &str| read(text).map(|config| config.docker);
+        assert_eq!(docker("docker = true"), Ok(Some(DEFAULT_ENGINE.into())));
+        assert_eq!(docker("docker = false"), Ok(None));
+        assert_eq!(docker("docker = \"/x\""), Ok(Some("/x".into())));
+        assert!(
+            docker("docker = 1")
+                .unwrap_err()
+                .ends_with("line 1: the path of a socket, or true or false, is expected")
+        );
     }
 
     #[test]

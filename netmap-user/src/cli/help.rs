@@ -37,6 +37,15 @@ pub(super) const RUN: &str = "\
     With --nat eim a container's port is one port of this host towards everybody, and everybody may send to it there, \
     as peer-to-peer programs want it: the container is reached without a published port, for five minutes after it \
     last sent by that port. It suits trusted containers; each port takes one of the pool from everybody else.\n\n\
+    With --docker it follows a container engine by its API: the bridges of its networks are managed as they come and go, beside \
+    those of --bridge, with what the networks are told: --internal, enable_ip_masquerade, gateway modes, trusted host \
+    interfaces. What its containers publish is published, and netmap ports shows their names. Where the engine is not there, \
+    netmap waits for it, and what it had stays. --direct goes before what a network says; a routed network's containers are \
+    reached with --direct BRIDGE=allow alone.\n\n\
+    With --egress containers leave by another address of this host than the uplink's. Where a bridge has several of a \
+    family (16 at most), each container leaves by one of them, chosen by the container's own address. An address \
+    that the host does not have is waited for: meanwhile its containers leave by another of the bridge's, or not at all, \
+    never by the uplink's. A flow keeps the address that it began with, and ends when the host loses it.\n\n\
     With --publish-on what is published, on 0.0.0.0 as well, is reached from outside by these uplinks and at these \
     addresses of the host only: an uplink stands for every address, an address for every uplink. The host's own \
     processes and the containers reach it everywhere. `netmap publish` says where a port stays closed.\n\n\
@@ -45,14 +54,17 @@ pub(super) const RUN: &str = "\
     is a known container's is kept from others. --own-addresses BRIDGE=off ends that, for containers that send for others \
     in the bridge's subnet (a bridge or macvlan of their own).\n\n\
     The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
-    flow_entries, mark_bit, direct, trusted, publish_on, own_addresses, timeouts, max_flows, max_new_flows, max_source_flows and nat. Flags win over it. Where it says socket or pin_dir, the other commands need \
+    flow_entries, mark_bit, direct, trusted, publish_on, own_addresses, timeouts, max_flows, max_new_flows, max_source_flows, nat, docker and egress. Flags win over it. Where it says socket or pin_dir, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
   netmap run --bridge docker0                          every uplink with a default route, one bridge
   netmap run --uplink eth0 --uplink eth1 --bridge br0  named uplinks only
+  netmap run --docker                                  every network of the engine at /var/run/docker.sock
   netmap run --bridge br0 --bridge br1 --nat br1=eim   br1's containers keep their ports towards everybody
+  netmap run --bridge br0 --egress br0=192.0.2.7,br0=2001:db8::7
+                                                       br0's containers are seen outside with these
   netmap run --bridge br0 --publish-on 203.0.113.5     nothing is published at the host's other addresses
   netmap run --config /etc/netmap.toml
 
@@ -95,7 +107,8 @@ Examples:
 pub(super) const UNPUBLISH: &str = "\
     Takes back what was published: [HOSTIP:]PORT[-END][/tcp|udp], as `netmap ports` prints it. Without \
     HOSTIP that is what is published on every address, of IPv4, of IPv6 or of both; 0.0.0.0 and [::] name one \
-    of them. A range goes as a whole. Connections through it end with their next packet.";
+    of them. A range goes as a whole. Connections through it end with their next packet. What docker has published \
+    can be taken back too, but docker is not told: it comes back when its container or netmap is restarted.";
 
 pub(super) const UNPUBLISH_EXAMPLES: &str = "\
 Examples:
@@ -107,16 +120,17 @@ Examples:
 
 pub(super) const PORTS: &str = "\
     Lists what is published, from the kernel's tables, a line a family: the published ports, the \
-    container's, whether eBPF carries it or the proxy all of it (IPv6 to a container's IPv4 address), who may \
+    container's, whether eBPF carries it or the proxy all of it (IPv6 to a container's IPv4 address), whose it is \
+    (operator, docker, or docker (unclaimed) when the engine that had it published is gone), who may \
     connect, for how long it has been published, and how many flows use it. The keys of a line of JSON: host, \
     port, end, protocol, container, container_port, container_end, allow, rule, generation, age_seconds, flows, \
-    proxied. `\"allow\":[\"::/128\"]` (of IPv4 0.0.0.0/32) stands for nobody.";
+    proxied, owner. `\"allow\":[\"::/128\"]` (of IPv4 0.0.0.0/32) stands for nobody.";
 
 pub(super) const PORTS_EXAMPLES: &str = "\
 Examples:
   netmap ports
   netmap ports --json | jq -r '.ports[] | \"\\(.port) \\(.container)\"'
-  netmap ports --json | jq '.ports[] | select(.proxied)'";
+  netmap ports --json | jq '.ports[] | select(.owner == \"docker\")'";
 
 pub(super) const FLOWS: &str = "\
     Lists flows as they are read from the tables, IPv4's first, in no order: the packet that opened each as it came \
@@ -147,7 +161,9 @@ Examples:
 
 pub(super) const STATUS: &str = "\
     Tells whether the daemon runs, what is attached to which interface and how, how full the tables are \
-    (IPv6 has its own: flows6, ..), by which address each uplink carries IPv4 and IPv6 if it does, which \
+    (IPv6 has its own: flows6, ..), by which address each uplink carries IPv4 and IPv6 if it does, by which \
+    addresses each bridge's containers leave, how it maps ports (--nat; how many mappings there are) and who may go straight \
+    to them (--direct), which \
     interfaces are missing, and which published containers have no place that netmap knows (the proxy \
     serves those).";
 
@@ -155,6 +171,7 @@ pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   netmap status
   netmap status --json | jq .daemon.running
+  netmap status --json | jq '.bridges[] | [.interface, .mappings]'
   netmap status --json | jq '.uplinks[] | select(.ipv6 == null) | .interface'";
 
 pub(super) const DOWN: &str = "\

@@ -6,7 +6,7 @@ use netmap_common::maps::{
     Seconds, Side, TcpSeen, Way,
 };
 
-use super::read::{Entries, TableUse, Tables, Uplink, Visit};
+use super::read::{Bridge, Entries, TableUse, Tables, Uplink, Visit};
 use crate::{api::types::Attachment, maps::Family};
 
 /// When the tables are read.
@@ -206,7 +206,10 @@ impl Tables for Sample {
             generation: Generation(1),
             since: NOW,
         };
-        let range = rule("127.0.0.1", 20_000, "172.30.1.3", 30_000, 10_000, Protocol::Udp);
+        let range = Rule {
+            flags: Rule::LIVE | Rule::ENGINE,
+            ..rule("127.0.0.1", 20_000, "172.30.1.3", 30_000, 10_000, Protocol::Udp)
+        };
         let web = Rule {
             flags: Rule::LIVE | Rule::ALLOW_LIST,
             generation: Generation(3),
@@ -234,6 +237,7 @@ impl Tables for Sample {
             host: address("2001:db8::1"),
             target: address("fd00::2"),
             length: 2,
+            flags: Rule::LIVE | Rule::ALLOW_LIST | Rule::ENGINE | Rule::UNCLAIMED,
             generation: Generation(4),
             ..web
         };
@@ -287,6 +291,40 @@ impl Tables for Sample {
                 ipv6: None,
             },
         ])
+    }
+
+    fn bridges(&self) -> anyhow::Result<Vec<Bridge>> {
+        let plain = Bridge {
+            interface: "br0".to_owned(),
+            nat: "edm",
+            mappings: 0,
+            direct: "trusted",
+            egress: Vec::new(),
+            egress_missing: Vec::new(),
+            internal: false,
+            not_masqueraded: Vec::new(),
+        };
+        let own = Bridge {
+            interface: "br1".to_owned(),
+            nat: "eim",
+            mappings: 3,
+            direct: "deny",
+            egress: vec!["198.51.100.7".parse()?, "198.51.100.8".parse()?],
+            egress_missing: vec!["ipv6"],
+            internal: false,
+            not_masqueraded: Vec::new(),
+        };
+        let engines = Bridge {
+            interface: "br2".to_owned(),
+            nat: "edm",
+            mappings: 0,
+            direct: "deny",
+            egress: Vec::new(),
+            egress_missing: Vec::new(),
+            internal: true,
+            not_masqueraded: vec!["ipv6"],
+        };
+        Ok(vec![plain, own, engines])
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {

@@ -8,15 +8,17 @@ use netmap_common::maps::Role;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::{Daemon, SOCKET_MARK, down, limits, ports, topology::Topology, xdp::Accelerator};
+use super::{
+    Daemon, SOCKET_MARK, down, engine::Followed, limits, ports, topology::Topology, xdp::Accelerator,
+};
 use crate::{
-    binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
+    docker::Claims,
     expiry::{Purge, Sweeper},
     host::{Host, Selection},
     maps::Maps,
     options::RunOptions,
-    proxy::{self, Limits, Proxy, Reservations, Timeouts},
+    proxy::{self, Hold, Limits, Proxy, Reservations, Timeouts},
     publish::Publisher,
 };
 
@@ -25,8 +27,10 @@ impl Daemon {
         let selection = Selection {
             uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
             bridges: options.bridges.iter().map(ToString::to_string).collect(),
+            engine: options.docker.as_ref().map(|_| BTreeSet::new()),
             mappings: options.mappings.clone(),
             ownership: options.ownership.clone(),
+            egress: options.egress.clone(),
         };
         let host = Host::open(selection)
             .await
@@ -39,7 +43,8 @@ impl Daemon {
             force_clsact: false,
         })?;
         let adopted = dataplane.adopted();
-        let started = Self::attach(host, dataplane, options);
+        let engine = Followed::start(options.docker.as_deref()).await;
+        let started = Self::attach(host, engine, dataplane, options);
         if started.is_err() && !adopted {
             // What is half attached would carry packets that nobody looks after.
             for error in down(&options.pin_dir).err().into_iter().flatten() {
@@ -49,7 +54,12 @@ impl Daemon {
         started
     }
 
-    fn attach(mut host: Host, dataplane: Dataplane, options: &RunOptions) -> anyhow::Result<Self> {
+    fn attach(
+        mut host: Host,
+        engine: Followed,
+        dataplane: Dataplane,
+        options: &RunOptions,
+    ) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
         host.remember_owners(maps.v4.owners.all()?, maps.v6.owners.all()?);
@@ -66,21 +76,29 @@ impl Daemon {
         let reservations = Reservations::new(ports::ranges(&publisher));
         let mut daemon = Self {
             host,
+            engine,
             topology: Topology::adopt(&maps, options.direct.clone(), options.outlets.clone())?,
             accelerator: Accelerator::new(options.xdp),
             dataplane,
             maps,
             publisher,
+            claims: Claims::default(),
             proxy,
             reservations,
             locals,
             stray_containers: BTreeSet::new(),
+            next_cut: None,
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
             next_slice: Instant::now(),
             purge: Purge::default(),
             started: Instant::now(),
         };
+        if daemon.engine.is_wanted() {
+            let bridges = daemon.engine.bridges(&daemon.host, &daemon.maps)?;
+            daemon.manage(bridges);
+        }
         daemon.hold_adopted()?;
+        daemon.read_notes(&options.shim_socket());
         daemon.want();
         daemon.follow_host()?;
         if let Some(reason) = daemon.accelerator.unfulfilled() {
@@ -88,13 +106,27 @@ impl Daemon {
         }
         daemon.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
         daemon.attach_sockets(options);
+        daemon.confirm_engine();
         Ok(daemon)
     }
 
     /// Takes the ports of what a former daemon published. A port that another program has taken meanwhile stays that
     /// program's on this host, and the container's for everybody else.
     fn hold_adopted(&mut self) -> anyhow::Result<()> {
-        let bindings: Vec<Binding> = self.publisher.bindings().cloned().collect();
+        let (engines, bindings) = self
+            .publisher
+            .bindings()
+            .cloned()
+            .partition::<Vec<_>, _>(|binding| {
+                self.publisher
+                    .get(&binding.published)
+                    .is_some_and(|(_, owner)| owner.is_docker())
+            });
+        for binding in engines {
+            // Its engine keeps the port, or somebody who comes for the rule will.
+            self.set_unclaimed(&binding.published);
+            self.proxy.publish(binding, Hold::elsewhere());
+        }
         let published: Vec<_> = bindings.iter().map(|binding| binding.published).collect();
         let holds = self.proxy.hold(&published);
         for (binding, hold) in bindings.into_iter().zip(holds) {

@@ -53,6 +53,7 @@ use self::{
     view::Picture,
     watch::{Heard, Watch},
 };
+use crate::egress::Egress;
 
 /// The kernel's queue of events: about 10,000 links.
 const QUEUE: usize = 16 << 20;
@@ -160,14 +161,41 @@ impl Host {
 
     /// Container addresses that are published. The view has endpoints for these only, and covers them at once;
     /// the kernel is asked to resolve those whose place is not known.
-    pub fn want(&mut self, addresses: BTreeSet<IpAddr>) {
+    pub fn want(&mut self, addresses: BTreeSet<IpAddr>) -> bool {
         if self.wanted == addresses {
-            return;
+            return false;
         }
         self.wanted = addresses;
         self.stale = true;
         self.refresh();
         self.ask();
+        true
+    }
+
+    /// Bridges that a container engine has: managed from now on, and others that it had no longer.
+    pub fn set_engine_bridges(&mut self, bridges: BTreeSet<String>) {
+        let bridges = Some(bridges);
+        if self.selection.engine == bridges {
+            return;
+        }
+        self.selection.engine = bridges;
+        self.stale = true;
+        self.refresh();
+    }
+
+    /// By which addresses containers leave.
+    pub fn egress(&self) -> &Egress {
+        &self.selection.egress
+    }
+
+    /// Has them leave by others from now on. The view covers it at once; flows keep the address that they began with.
+    pub fn set_egress(&mut self, egress: Egress) {
+        if self.selection.egress == egress {
+            return;
+        }
+        self.selection.egress = egress;
+        self.stale = true;
+        self.refresh();
     }
 
     /// Who was found to own an address before, by a former daemon, and still has it, goes on to.
