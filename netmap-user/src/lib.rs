@@ -15,7 +15,7 @@
 //! - [`expiry`]: ends idle flows;
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
 //! - [`api`]: requests over the unix socket;
-//! - [`docker`]: what a Docker engine has published;
+//! - [`docker`]: a container engine's networks, containers and published ports;
 //! - [`daemon`]: ties them together;
 //! - [`cli`]: the commands.
 

@@ -19,6 +19,9 @@ pub const DEFAULT_SHIM_SOCKET: &str = netmap_docker_proxy::DEFAULT_SOCKET;
 /// Where programs and maps are pinned unless told otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/netmap";
 
+/// Where a container engine listens unless told otherwise.
+pub const DEFAULT_ENGINE: &str = "/var/run/docker.sock";
+
 /// The bit of `skb->mark` that tells netmap's later hooks that a packet is done, unless told otherwise.
 ///
 /// kube-proxy takes bits 14 and 15, Tailscale 16 to 23.
@@ -66,6 +69,8 @@ pub struct RunOptions {
     pub egress: Egress,
     /// Who may go straight to containers' addresses.
     pub direct: Direct,
+    /// The socket of the container engine that is followed.
+    pub docker: Option<PathBuf>,
     /// Where what is published is reached from outside.
     pub outlets: Outlets,
 }
@@ -82,9 +87,13 @@ pub struct Direct {
 impl Direct {
     /// Who may go to containers of this bridge.
     pub fn mode_of(&self, bridge: &str) -> DirectMode {
+        self.said_of(bridge).unwrap_or_default()
+    }
+
+    /// The same, if anything was said of it.
+    pub fn said_of(&self, bridge: &str) -> Option<DirectMode> {
         let is_about = |rule: &&DirectRule| rule.bridge.as_ref().is_none_or(|name| name.as_str() == bridge);
-        let rule = self.rules.iter().rev().find(is_about);
-        rule.map_or(DirectMode::Deny, |rule| rule.mode)
+        self.rules.iter().rev().find(is_about).map(|rule| rule.mode)
     }
 
     /// Whether bridges may trust this uplink.
@@ -103,8 +112,8 @@ pub struct DirectRule {
     pub mode: DirectMode,
 }
 
-/// Who outside may go straight to containers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Who outside may go straight to containers, the fewest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DirectMode {
     /// Nobody.
     #[default]
@@ -203,6 +212,7 @@ impl Default for RunOptions {
             mappings: Mappings::default(),
             egress: Egress::default(),
             direct: Direct::default(),
+            docker: None,
             outlets: Outlets::default(),
         }
     }

@@ -126,7 +126,8 @@ pub struct Network<A: Ip = Address> {
     pub bridge: IfIndex,
     /// The bridge's address in this subnet.
     pub gateway: A,
-    /// [`Network::DIRECT`] or [`Network::DIRECT_TRUSTED`], [`Network::MAPPINGS`], and what [`Network::egress`] gives.
+    /// [`Network::DIRECT`] or [`Network::DIRECT_TRUSTED`], [`Network::MAPPINGS`], [`Network::INTERNAL`], [`Network::PLAIN`], and
+    /// what [`Network::egress`] gives.
     pub flags: u32,
 }
 
@@ -134,6 +135,20 @@ impl<A: Ip> Network<A> {
     /// A container keeps its port towards everybody, and everybody may send to it there (endpoint-independent mapping and
     /// filtering, RFC 4787, 4.1 and 5).
     pub const MAPPINGS: u32 = 4;
+    /// Its containers speak with each other and with the host, with nobody else.
+    pub const INTERNAL: u32 = 8;
+    /// What leaves it keeps its source: the host's stack forwards it.
+    pub const PLAIN: u32 = 16;
+
+    /// Whether its containers speak with each other and the host only.
+    pub const fn is_internal(&self) -> bool {
+        self.flags & Self::INTERNAL != 0
+    }
+
+    /// Whether what leaves it keeps its source.
+    pub const fn is_plain(&self) -> bool {
+        self.flags & Self::PLAIN != 0
+    }
 
     /// Whether its containers have mappings.
     pub const fn has_mappings(&self) -> bool {

@@ -50,7 +50,7 @@ impl Places {
         let liked = wish.to.src_port;
         self.owner = match wish.kind() {
             Kind::Published | Kind::Mapped | Kind::Direct => Owner::Client,
-            Kind::Hairpin if wish.to.src == wish.from.src => Owner::Client,
+            Kind::Hairpin | Kind::Egress if wish.to.src == wish.from.src => Owner::Client,
             Kind::Hairpin | Kind::Egress | Kind::OwnPort | Kind::Mapping => Owner::Host,
         };
         let [below, above] = settings.pool;

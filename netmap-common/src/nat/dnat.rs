@@ -88,10 +88,12 @@ pub(super) fn check_source<E: Env>(
         Hook::UplinkIn => network.is_none() && !src.is_multicast_or_reserved() && !src.is_nobody(),
         _ => network.is_some_and(|network| network.bridge == arrival.bridge),
     };
-    if plausible && !env.is_local(src) {
-        Ok(())
-    } else {
-        Err(Reason::SpoofedSource)
+    if !plausible || env.is_local(src) {
+        return Err(Reason::SpoofedSource);
+    }
+    match network {
+        Some(network) if network.is_internal() => Err(Reason::InternalNetwork),
+        _ => Ok(()),
     }
 }
 

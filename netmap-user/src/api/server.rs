@@ -14,6 +14,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
@@ -23,7 +24,7 @@ use tokio::{
 pub use super::socket::BindError;
 use super::{
     routes, socket,
-    types::{DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
+    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
 };
 
 /// The longest body, in bytes: some 200,000 bindings.
@@ -50,6 +51,8 @@ pub enum Command {
     Unpublish(UnpublishRequest, oneshot::Sender<Result<Done, Refusal>>),
     /// Tell how it is.
     Status(oneshot::Sender<DaemonStatus>),
+    /// Tell what containers are called.
+    Names(oneshot::Sender<EngineNames>),
 }
 
 /// A socket that listens. Its file goes when this goes.
@@ -143,8 +146,9 @@ async fn wait_out(error: &io::Error) {
     time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn serve_client(
-    client: UnixStream,
+/// Answers one client, until it goes or `stopped` says that all must.
+pub(crate) async fn serve_client(
+    client: impl AsyncRead + AsyncWrite + Unpin,
     slot: Option<OwnedSemaphorePermit>,
     router: Router,
     patience: Duration,

@@ -14,7 +14,9 @@ use crate::{
     binding::HostPorts,
     egress::EgressChoice,
     mappings::MappingChoice,
-    options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode},
+    options::{
+        self, DEFAULT_ENGINE, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode,
+    },
     outlets::Outlet,
     spec::{self, PublishSpec},
 };
@@ -108,6 +110,16 @@ pub struct RunArgs {
     /// Bridge whose ports are containers; may be given several times
     #[arg(long = "bridge", value_name = "IF")]
     pub bridges: Vec<InterfaceName>,
+    /// Follow the container engine behind this socket: its networks are managed as they come and go, beside the bridges of
+    /// --bridge and no others, and what its containers publish is published [default without SOCKET: /var/run/docker.sock]
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DEFAULT_ENGINE
+    )]
+    pub docker: Option<PathBuf>,
     /// Where docker's proxies, netmap-docker-proxy, come in [default: docker-proxy.sock beside netmap.sock]
     #[arg(long, value_name = "PATH", env = "NETMAP_SHIM_SOCKET", hide_env_values = true)]
     pub shim_socket: Option<PathBuf>,

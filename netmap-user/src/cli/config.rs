@@ -13,7 +13,8 @@ use super::args::{Instance, RunArgs};
 use crate::egress::EgressChoice;
 use crate::mappings::MappingChoice;
 use crate::options::{
-    self, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode,
+    self, DEFAULT_ENGINE, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout,
+    XdpMode,
 };
 use crate::outlets::Outlet;
 
@@ -59,6 +60,9 @@ pub struct Config {
     pub max_source_flows: Option<u32>,
     /// How containers' ports become this host's.
     pub nat: Vec<MappingChoice>,
+    /// The socket of the container engine that is followed, or `true` for where it usually is.
+    #[serde(deserialize_with = "engine")]
+    pub docker: Option<PathBuf>,
     /// By which of this host's addresses containers leave.
     pub egress: Vec<EgressChoice>,
     /// Where what is published is reached from outside.
@@ -132,6 +136,7 @@ impl Config {
             },
             outlets: or(args.publish_on, self.publish_on).into(),
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
+            docker: args.docker.or(self.docker),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
             egress: self.egress.into_iter().chain(args.egress).collect(),
             shares: Shares {
@@ -150,6 +155,20 @@ fn or<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
 
 fn xdp<'de, D: Deserializer<'de>>(value: D) -> Result<Option<XdpMode>, D::Error> {
     checked::<String, _, _>(value, XdpMode::from_str)
+}
+
+fn engine<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "the path of a socket, or true or false, is expected")]
+    enum Engine {
+        Usual(bool),
+        At(PathBuf),
+    }
+    Ok(match Engine::deserialize(value)? {
+        Engine::Usual(true) => Some(DEFAULT_ENGINE.into()),
+        Engine::Usual(false) => None,
+        Engine::At(socket) => Some(socket),
+    })
 }
 
 fn flow_entries<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::Error> {
@@ -213,6 +232,7 @@ mod tests {
         max_new_flows = 8
         max_source_flows = 0
         nat = ["eim", "br0=edm"]
+        docker = "/run/other/docker.sock"
         egress = ["192.0.2.1", "br0=2001:db8::7"]
         publish_on = ["eth0", "203.0.113.5"]
     "#;
@@ -248,6 +268,7 @@ mod tests {
                 "udp-answered=200".parse().unwrap(),
                 "tcp-established=7440".parse().unwrap(),
             ]),
+            docker: Some("/run/other/docker.sock".into()),
             mappings: ["eim", "br0=edm"]
                 .map(|choice| choice.parse().unwrap())
                 .into_iter()
@@ -307,7 +328,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`, `egress`, `publish_on`"
+             `max_source_flows`, `nat`, `docker`, `egress`, `publish_on`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),
@@ -326,6 +347,19 @@ mod tests {
             error("bridges = \"br0\"").contains("line 1: invalid type: string \"br0\", expected a sequence")
         );
         assert!(error("uplinks = [").contains("FILE, line 1: "));
+    }
+
+    #[test]
+    fn an_engine_is_where_it_usually_is_unless_told_otherwise() {
+        let docker = |text: &str| read(text).map(|config| config.docker);
+        assert_eq!(docker("docker = true"), Ok(Some(DEFAULT_ENGINE.into())));
+        assert_eq!(docker("docker = false"), Ok(None));
+        assert_eq!(docker("docker = \"/x\""), Ok(Some("/x".into())));
+        assert!(
+            docker("docker = 1")
+                .unwrap_err()
+                .ends_with("line 1: the path of a socket, or true or false, is expected")
+        );
     }
 
     #[test]

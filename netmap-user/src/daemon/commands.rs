@@ -28,6 +28,7 @@ impl Daemon {
                 drop(answer.send(result));
             }
             Command::Status(answer) => drop(answer.send(self.status())),
+            Command::Names(answer) => drop(answer.send(self.names())),
         }
     }
 
@@ -160,6 +161,7 @@ impl Daemon {
             lifetimes_percent: self.sweeper.lifetimes_left(),
             missing_interfaces: view.missing.clone(),
             unresolved_containers: view.unresolved.clone(),
+            engine: self.engine.status(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod claims;
 mod closures;
 mod commands;
 mod direct;
+mod engine;
 mod fragments;
 mod limits;
 mod ports;
@@ -37,7 +38,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::{fragments::WaitingRoom, topology::Topology, xdp::Accelerator};
+use self::{engine::Followed, fragments::WaitingRoom, topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
@@ -108,6 +109,7 @@ pub fn down(pin_dir: &Path) -> Result<Removed, Vec<DataplaneError>> {
 
 struct Daemon {
     host: Host,
+    engine: Followed,
     topology: Topology,
     accelerator: Accelerator,
     dataplane: Dataplane,
@@ -166,6 +168,7 @@ impl Daemon {
                     followed.unwrap_or_else(|error| warn!("the host cannot be followed, trying again: {error:#}"));
                 }
                 command = receive(&mut inbox) => self.obey(command),
+                picture = self.engine.changed() => self.take_engine(&picture),
                 request = receive(shims) => self.obey_shim(request),
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),

@@ -9,7 +9,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
 use super::{
-    Daemon, SOCKET_MARK, down, fragments::WaitingRoom, limits, ports, topology::Topology, xdp::Accelerator,
+    Daemon, SOCKET_MARK, down, engine::Followed, fragments::WaitingRoom, limits, ports, topology::Topology,
+    xdp::Accelerator,
 };
 use crate::{
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -27,6 +28,7 @@ impl Daemon {
         let selection = Selection {
             uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
             bridges: options.bridges.iter().map(ToString::to_string).collect(),
+            engine: options.docker.as_ref().map(|_| BTreeSet::new()),
             mappings: options.mappings.clone(),
             egress: options.egress.clone(),
         };
@@ -41,7 +43,8 @@ impl Daemon {
             force_clsact: false,
         })?;
         let adopted = dataplane.adopted();
-        let started = Self::attach(host, dataplane, options);
+        let engine = Followed::start(options.docker.as_deref()).await;
+        let started = Self::attach(host, engine, dataplane, options);
         if started.is_err() && !adopted {
             // What is half attached would carry packets that nobody looks after.
             for error in down(&options.pin_dir).err().into_iter().flatten() {
@@ -51,7 +54,12 @@ impl Daemon {
         started
     }
 
-    fn attach(host: Host, dataplane: Dataplane, options: &RunOptions) -> anyhow::Result<Self> {
+    fn attach(
+        host: Host,
+        engine: Followed,
+        dataplane: Dataplane,
+        options: &RunOptions,
+    ) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
         ports::write_settings(&mut maps, SOCKET_MARK, &options.mappings)?;
@@ -67,6 +75,7 @@ impl Daemon {
         let reservations = Reservations::new(ports::ranges(&publisher));
         let mut daemon = Self {
             host,
+            engine,
             topology: Topology::adopt(&maps, options.direct.clone(), options.outlets.clone())?,
             accelerator: Accelerator::new(options.xdp),
             dataplane,
@@ -84,6 +93,10 @@ impl Daemon {
             waiting_room: WaitingRoom::open(&options.pin_dir)?,
             started: Instant::now(),
         };
+        if daemon.engine.is_wanted() {
+            let bridges = daemon.engine.bridges(&daemon.host, &daemon.maps)?;
+            daemon.manage(bridges);
+        }
         daemon.hold_adopted()?;
         daemon.read_notes(&options.shim_socket());
         daemon.want();
@@ -93,6 +106,7 @@ impl Daemon {
         }
         daemon.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
         daemon.attach_sockets(options);
+        daemon.confirm_engine();
         Ok(daemon)
     }
 

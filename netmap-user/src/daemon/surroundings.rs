@@ -87,10 +87,10 @@ impl<A: Family> Surroundings<A> {
         let lost = |address| !view.locals.contains_key(address);
         leads_nowhere
             || match (flow.kind(), flow.side()) {
-                (Some(Kind::Egress), Side::Original) => lost(&flow.to.src),
+                (Some(Kind::Egress), Side::Original) => flow.to.src != key.src && lost(&flow.to.src),
                 (Some(Kind::Direct), Side::Original) => view
                     .network_of(key.dst)
-                    .is_none_or(|network| !openings.has(network.bridge)),
+                    .is_none_or(|network| !openings.has::<A>(network.bridge)),
                 // Only the answers' entry has the uplink; through the host's stack not even that.
                 (Some(Kind::Published), Side::Reply) => closures.has(flow.out, flow.to.src),
                 (Some(_), Side::Original) => lost(&key.dst) || has_moved(&flow.to.dst),

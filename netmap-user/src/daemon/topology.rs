@@ -8,6 +8,7 @@ use tracing::warn;
 use super::{closures::Closures, direct::Openings, surroundings::Surroundings};
 use crate::{
     dataplane::{Dataplane, DataplaneError},
+    docker::Bridge,
     host::{NamedInterface, View},
     maps::{Maps, MapsError},
     options::Direct,
@@ -18,6 +19,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Topology {
     direct: Direct,
+    engine: Vec<Bridge>,
     openings: Openings,
     outlets: Outlets,
     closures: Closures,
@@ -46,6 +48,21 @@ impl Topology {
         })
     }
 
+    /// What a container engine says of its bridges, from the next view on.
+    pub(super) fn set_engine(&mut self, bridges: Vec<Bridge>) {
+        self.engine = bridges;
+    }
+
+    /// What it said last.
+    pub(super) fn engine(&self) -> &[Bridge] {
+        &self.engine
+    }
+
+    /// Whether that is what it said.
+    pub(super) fn has_engine(&self, bridges: &[Bridge]) -> bool {
+        self.engine == bridges
+    }
+
     /// Applies a view: first what programs look up, then the programs, so that an interface's first packet finds all.
     /// Says whether flows may have lost their way, which [`Topology::is_gone4`] and [`Topology::is_gone6`] tell from then on.
     pub(super) fn follow(
@@ -54,7 +71,7 @@ impl Topology {
         maps: &mut Maps,
         dataplane: &mut Dataplane,
     ) -> Result<bool, MapsError> {
-        self.openings = Openings::of(&self.direct, &view.interfaces);
+        self.openings = Openings::of(&self.direct, &self.engine, &view.interfaces);
         let closures = Closures::of(&self.outlets, &view.interfaces);
         let is_closed_elsewhere = !self.closures.are_as(&closures);
         self.closures = closures;

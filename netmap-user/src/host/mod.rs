@@ -160,6 +160,17 @@ impl Host {
         true
     }
 
+    /// Bridges that a container engine has: managed from now on, and others that it had no longer.
+    pub fn set_engine_bridges(&mut self, bridges: BTreeSet<String>) {
+        let bridges = Some(bridges);
+        if self.selection.engine == bridges {
+            return;
+        }
+        self.selection.engine = bridges;
+        self.stale = true;
+        self.refresh();
+    }
+
     /// By which addresses containers leave.
     pub fn egress(&self) -> &Egress {
         &self.selection.egress

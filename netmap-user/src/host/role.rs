@@ -20,6 +20,9 @@ pub struct Selection {
     pub uplinks: Vec<String>,
     /// Names of the containers' bridges, which may appear later. Empty: every bridge that is no uplink.
     pub bridges: Vec<String>,
+    /// Names of bridges that a container engine has. They may not be there yet, and are not missed. None without an engine;
+    /// with one, no names in `bridges` mean none.
+    pub engine: Option<BTreeSet<String>>,
     /// How the containers' ports of each become this host's.
     pub mappings: Mappings,
     /// By which of this host's addresses they leave.
@@ -57,7 +60,17 @@ impl Roles {
                 }
             }
         }
-        roles.choose_bridges(snapshot, &selection.bridges);
+        match &selection.engine {
+            None => roles.choose_bridges(snapshot, &selection.bridges),
+            Some(engine) => {
+                for name in &selection.bridges {
+                    roles.name_bridge(snapshot, name);
+                }
+                for name in engine.iter().filter(|name| snapshot.link_named(name).is_some()) {
+                    roles.name_bridge(snapshot, name);
+                }
+            }
+        }
         let has_mappings =
             |bridge: &&IfIndex| selection.mappings.of(name(snapshot, **bridge)) == Mapping::ForAll;
         roles.with_mappings = roles.bridges.iter().filter(has_mappings).copied().collect();
@@ -101,21 +114,25 @@ impl Roles {
         }
     }
 
+    fn name_bridge(&mut self, snapshot: &Snapshot, name: &str) {
+        match snapshot.link_named(name) {
+            Some((index, _)) if self.uplinks.contains(&index) => self.notes.push(format!(
+                "{name} is an uplink and cannot be a managed bridge as well: it is treated as an uplink"
+            )),
+            Some((index, link)) if link.kind == LinkKind::Bridge => {
+                self.bridges.insert(index);
+            }
+            Some(_) => self
+                .notes
+                .push(format!("{name} is not a bridge: its containers are not managed")),
+            None if self.missing.iter().any(|missing| missing == name) => {}
+            None => self.missing.push(name.to_owned()),
+        }
+    }
+
     fn choose_bridges(&mut self, snapshot: &Snapshot, names: &[String]) {
         for name in names {
-            match snapshot.link_named(name) {
-                Some((index, _)) if self.uplinks.contains(&index) => self.notes.push(format!(
-                    "{name} is an uplink and cannot be a managed bridge as well: it is treated as an uplink"
-                )),
-                Some((index, link)) if link.kind == LinkKind::Bridge => {
-                    self.bridges.insert(index);
-                }
-                Some(_) => self
-                    .notes
-                    .push(format!("{name} is not a bridge: its containers are not managed")),
-                None if self.missing.contains(name) => {}
-                None => self.missing.push(name.clone()),
-            }
+            self.name_bridge(snapshot, name);
         }
         if !names.is_empty() {
             return;

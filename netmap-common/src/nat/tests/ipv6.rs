@@ -45,6 +45,9 @@ mod hairpin;
 #[path = "icmp.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod icmp;
+#[path = "isolation.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod isolation;
 #[path = "lifetime.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod lifetime;
