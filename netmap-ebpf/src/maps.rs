@@ -41,6 +41,7 @@ type Locals<A> = HashMap<A, Local, { capacity::LOCALS }, SPARSE>;
 type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }>;
 type Egress<A> = HashMap<EgressPlace, A, { capacity::EGRESS }, SPARSE>;
 type Interfaces<A> = HashMap<IfIndex, Interface<A>, { capacity::INTERFACES }, SPARSE>;
+type Owners<A> = HashMap<A, IfIndex, { capacity::OWNERS }, SPARSE>;
 type Endpoints<A> = HashMap<A, Endpoint<A>, { capacity::ENDPOINTS }, SPARSE>;
 type DetourStorage<A> = SkStorage<Detours<A>>;
 type Clients<A> = HashMap<Cookie, Detour<A>, { capacity::CLIENTS }, SPARSE>;
@@ -75,6 +76,8 @@ pub(crate) trait Tables: Family {
     const EGRESS: &'static Egress<Self>;
     /// [`netmap_common::maps::name::INTERFACES`].
     const INTERFACES: &'static Interfaces<Self>;
+    /// [`netmap_common::maps::name::OWNERS`].
+    const OWNERS: &'static Owners<Self>;
     /// [`netmap_common::maps::name::ENDPOINTS`].
     const ENDPOINTS: &'static Endpoints<Self>;
     /// [`netmap_common::maps::name::DETOURS`].
@@ -119,6 +122,8 @@ static EGRESS: Egress<Address> = Egress::new();
 #[btf_map]
 static INTERFACES: Interfaces<Address> = Interfaces::new();
 #[btf_map]
+static OWNERS: Owners<Address> = Owners::new();
+#[btf_map]
 static ENDPOINTS: Endpoints<Address> = Endpoints::new();
 #[btf_map]
 static DETOURS: DetourStorage<Address> = DetourStorage::new();
@@ -143,6 +148,7 @@ impl Tables for Address {
     const NETWORKS: &'static Networks<Self> = &NETWORKS;
     const EGRESS: &'static Egress<Self> = &EGRESS;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES;
+    const OWNERS: &'static Owners<Self> = &OWNERS;
     const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS;
     const DETOURS: &'static DetourStorage<Self> = &DETOURS;
     const CLIENTS: &'static Clients<Self> = &CLIENTS;
@@ -183,6 +189,8 @@ static EGRESS6: Egress<Address6> = Egress::new();
 #[btf_map]
 static INTERFACES6: Interfaces<Address6> = Interfaces::new();
 #[btf_map]
+static OWNERS6: Owners<Address6> = Owners::new();
+#[btf_map]
 static ENDPOINTS6: Endpoints<Address6> = Endpoints::new();
 #[btf_map]
 static DETOURS6: DetourStorage<Address6> = DetourStorage::new();
@@ -209,6 +217,7 @@ impl Tables for Address6 {
     const NETWORKS: &'static Networks<Self> = &NETWORKS6;
     const EGRESS: &'static Egress<Self> = &EGRESS6;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES6;
+    const OWNERS: &'static Owners<Self> = &OWNERS6;
     const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS6;
     const DETOURS: &'static DetourStorage<Self> = &DETOURS6;
     const CLIENTS: &'static Clients<Self> = &CLIENTS6;

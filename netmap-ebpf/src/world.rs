@@ -276,6 +276,12 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     }
 
     #[inline(always)]
+    fn owner(&self, address: A) -> Option<IfIndex> {
+        // SAFETY: copied before any other map call.
+        unsafe { A::OWNERS.get(address) }.copied()
+    }
+
+    #[inline(always)]
     fn endpoint(&self, address: A) -> Option<Endpoint<A>> {
         // SAFETY: copied before any other map call.
         unsafe { A::ENDPOINTS.get(address) }.copied()

@@ -148,6 +148,8 @@ pub mod capacity {
     pub const EGRESS: usize = EGRESS_PLACES as usize * NETWORKS;
     /// Interfaces with a hook.
     pub const INTERFACES: usize = 8_192;
+    /// Containers' addresses, as far as they are known.
+    pub const OWNERS: usize = 65_536;
     /// Published containers' addresses.
     pub const ENDPOINTS: usize = 65_536;
     /// Words of 64 ports, 1,024 a protocol, TCP then UDP.

@@ -175,6 +175,9 @@ pub trait Env: Rules {
     /// An interface with a hook.
     fn interface(&self, index: IfIndex) -> Option<Interface<Self::Ip>>;
 
+    /// The port by which alone this address may be a source, if it is known to be a container's.
+    fn owner(&self, address: Self::Ip) -> Option<IfIndex>;
+
     /// How to reach a published container.
     fn endpoint(&self, address: Self::Ip) -> Option<Endpoint<Self::Ip>>;
 

@@ -25,6 +25,7 @@ mod limits;
 pub mod local;
 mod mapping;
 mod message;
+mod owner;
 mod packet;
 mod parse;
 mod policy;
@@ -198,6 +199,9 @@ fn open<'place, E: Env>(
     is_blank: bool,
     place: &'place mut FlowKey<E::Ip>,
 ) -> Result<Translation<'place, E::Ip>, Reason> {
+    if hook == Hook::PortIn {
+        owner::check(env, &datagram.key)?;
+    }
     let mut room = env.room()?;
     let wish = &mut *room;
     wish.begin(is_blank, &datagram.key);

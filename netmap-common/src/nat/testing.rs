@@ -54,6 +54,8 @@ pub struct World<A: Ip = Address> {
     pub egress: BTreeMap<EgressPlace, A>,
     /// Interfaces with hooks.
     pub interfaces: BTreeMap<IfIndex, Interface<A>>,
+    /// Containers' addresses, and the ports that they are behind.
+    pub owners: BTreeMap<A, IfIndex>,
     /// Published containers.
     pub endpoints: BTreeMap<A, Endpoint<A>>,
     /// Ports that are not for masquerading.
@@ -290,6 +292,10 @@ impl<A: Family> Env for World<A> {
 
     fn interface(&self, index: IfIndex) -> Option<Interface<A>> {
         self.interfaces.get(&index).copied()
+    }
+
+    fn owner(&self, address: A) -> Option<IfIndex> {
+        self.owners.get(&address).copied()
     }
 
     fn endpoint(&self, address: A) -> Option<Endpoint<A>> {

@@ -18,6 +18,7 @@ use crate::{
         self, DEFAULT_ENGINE, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode,
     },
     outlets::Outlet,
+    ownership::OwnershipChoice,
     spec::{self, PublishSpec},
 };
 
@@ -155,6 +156,10 @@ pub struct RunArgs {
     /// subnet, also where more is asked for; may be given several times [default: everywhere]
     #[arg(long = "publish-on", value_name = "IF|ADDRESS|CIDR", value_delimiter = ',')]
     pub publish_on: Vec<Outlet>,
+    /// Whether a container may send from its own addresses only: on or off, of one bridge or of all others; may be given
+    /// several times [default: on]
+    #[arg(long, value_name = "[BRIDGE=]on|off", value_delimiter = ',')]
+    pub own_addresses: Vec<OwnershipChoice>,
     /// How long flows of a kind may idle, in seconds; may be given several times. Kinds: tcp-established, tcp-transitory,
     /// tcp-opening-from-outside, udp-answered, udp-unanswered, udp-unanswered-from-outside, icmp-echo. Less than the RFCs
     /// want is refused

@@ -31,6 +31,7 @@ impl Daemon {
             engine: options.docker.as_ref().map(|_| BTreeSet::new()),
             mappings: options.mappings.clone(),
             egress: options.egress.clone(),
+            ownership: options.ownership.clone(),
         };
         let host = Host::open(selection)
             .await
@@ -55,13 +56,14 @@ impl Daemon {
     }
 
     fn attach(
-        host: Host,
+        mut host: Host,
         engine: Followed,
         dataplane: Dataplane,
         options: &RunOptions,
     ) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
+        host.remember_owners(maps.v4.owners.all()?, maps.v6.owners.all()?);
         ports::write_settings(&mut maps, SOCKET_MARK, &options.mappings)?;
         limits::write(&mut maps, options.shares)?;
         ports::refresh(&mut maps, &publisher)?;

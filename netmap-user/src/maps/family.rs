@@ -155,6 +155,8 @@ pub struct FamilyMaps<A: Family> {
     pub egress: Table<EgressPlace, A>,
     /// Interfaces with a hook.
     pub interfaces: Table<IfIndex, Interface<A>>,
+    /// Containers' addresses, and the port that each is behind.
+    pub owners: Table<A, IfIndex>,
     /// How to reach each published container.
     pub endpoints: Table<A, Endpoint<A>>,
     /// Which sockets of this host go straight to a container.
@@ -178,6 +180,7 @@ impl<A: Family> FamilyMaps<A> {
             networks: Networks::open(pins)?,
             egress: Table::open(pins, names.egress)?,
             interfaces: Table::open(pins, names.interfaces)?,
+            owners: Table::open(pins, names.owners)?,
             endpoints: Table::open(pins, names.endpoints)?,
             detours: DetourStorage::open(pins, names.detours)?,
             clients: Table::open(pins, names.clients)?,

@@ -90,6 +90,7 @@ impl Layout {
             _ if name == names.networks => Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS),
             _ if name == names.egress => Self::sparse::<EgressPlace, A>(capacity::EGRESS),
             _ if name == names.interfaces => Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES),
+            _ if name == names.owners => Self::sparse::<A, IfIndex>(capacity::OWNERS),
             _ if name == names.endpoints => Self::sparse::<A, Endpoint<A>>(capacity::ENDPOINTS),
             _ if name == names.clients => Self::sparse::<Cookie, Detour<A>>(capacity::CLIENTS),
             _ if name == names.detours => Self::of_sockets::<Detours<A>>(),

@@ -266,6 +266,9 @@ impl Env for Cpu<'_> {
     fn interface(&self, index: IfIndex) -> Option<Interface<Address>> {
         self.read(|world| world.interface(index))
     }
+    fn owner(&self, address: Address) -> Option<IfIndex> {
+        self.read(|world| world.owner(address))
+    }
     fn endpoint(&self, address: Address) -> Option<Endpoint<Address>> {
         self.read(|world| world.endpoint(address))
     }
