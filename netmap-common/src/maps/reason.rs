@@ -199,7 +199,7 @@ reasons! {
     /// From a container of an internal network to somebody outside of it.
     InternalNetwork = 120, "internal-network";
     /// A fragment from a container whose first did not come while it was held.
-    FragmentLate = 121, "fragment-late";
+    FragmentLate = 126, "fragment-late";
 }
 
 impl Reason {
