@@ -17,6 +17,7 @@
 //! - [`scene`]: a lab with a netmap, servers and published ports, ready for clients;
 //! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees;
 //! - [`refusals`]: its last row: what is dropped, and why;
+//! - [`docker`]: a real dockerd in such a host;
 //! - [`programs`]: the eBPF programs by themselves, without a binary and with nothing attached.
 //!
 //! `cargo xtask test NAME` runs the tests whose names contain NAME, `cargo xtask demo --keep` leaves a lab up to look at.
@@ -28,6 +29,7 @@ pub mod answer;
 pub mod command;
 pub mod counters;
 pub mod daemon;
+pub mod docker;
 pub mod family;
 pub mod ground;
 pub mod http;
