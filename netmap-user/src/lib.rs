@@ -15,6 +15,7 @@
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
 //! - [`api`]: requests over the unix socket;
 //! - [`daemon`]: ties them together;
+//! - [`install`]: Docker's settings, there and back;
 //! - [`cli`]: the commands.
 
 pub mod api;
@@ -24,6 +25,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod expiry;
 pub mod host;
+pub mod install;
 pub mod mappings;
 pub mod maps;
 pub mod options;

@@ -149,6 +149,20 @@ Examples:
   netmap status --json | jq .daemon.running
   netmap status --json | jq '.uplinks[] | select(.ipv6 == null) | .interface'";
 
+pub(super) const DOCKER: &str = "\
+    Makes Docker publish its ports by netmap: sets iptables, ip6tables, userland-proxy and userland-proxy-path in \
+    daemon.json, and has systemd start netmap before Docker. Other settings keep their place and their text; what was \
+    there before is kept in daemon.json.before-netmap, and remove brings it back to the byte, or, where somebody has \
+    changed other settings since, netmap's own alone. Both do nothing the second time, and refuse to begin where dockerd \
+    would not start. dockerd reads its settings when it starts: both tell what to restart, and restart nothing.";
+
+pub(super) const DOCKER_EXAMPLES: &str = "\
+Examples:
+  netmap docker install --print       what would be written
+  netmap docker install && systemctl daemon-reload && systemctl restart docker
+  netmap docker status
+  netmap docker remove && systemctl daemon-reload && systemctl restart docker && netmap down";
+
 pub(super) const DOWN: &str = "\
     Stops the daemon if it runs, detaches every program and removes all pins and the socket. Published \
     ports are gone, and translated connections end. Where there is nothing to remove, that is no \
