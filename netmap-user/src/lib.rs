@@ -16,6 +16,7 @@
 //! - [`api`]: requests over the unix socket;
 //! - [`daemon`]: ties them together;
 //! - [`install`]: Docker's settings, there and back;
+//! - [`doctor`]: what of a host does not fit;
 //! - [`cli`]: the commands.
 
 pub mod api;
@@ -23,6 +24,7 @@ pub mod binding;
 pub mod cli;
 pub mod daemon;
 pub mod dataplane;
+pub mod doctor;
 pub mod expiry;
 pub mod host;
 pub mod install;

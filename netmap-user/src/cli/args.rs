@@ -92,6 +92,9 @@ pub enum Command {
     /// Make Docker publish its ports by netmap, or by itself again
     #[command(long_about = help::DOCKER, after_help = help::DOCKER_EXAMPLES)]
     Docker(DockerArgs),
+    /// Look for what would break netmap on this host, and say what mends it
+    #[command(long_about = help::DOCTOR, after_help = help::DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Stop the daemon, detach everything and remove all pins
     #[command(long_about = help::DOWN, after_help = help::DOWN_EXAMPLES)]
     Down,
@@ -257,6 +260,20 @@ pub struct DockerStatusArgs {
     /// Print JSON with stable keys
     #[arg(long)]
     pub json: bool,
+}
+
+/// `netmap doctor`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DoctorArgs {
+    /// Print JSON with stable keys
+    #[arg(long)]
+    pub json: bool,
+    /// Say nothing of this kind of finding; may be given several times
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub ignore: Vec<String>,
+    /// Docker's settings [default: /etc/docker/daemon.json]
+    #[arg(long, value_name = "PATH")]
+    pub daemon_json: Option<PathBuf>,
 }
 
 /// A listing without filters.

@@ -163,6 +163,20 @@ Examples:
   netmap docker status
   netmap docker remove && systemctl daemon-reload && systemctl restart docker && netmap down";
 
+pub(super) const DOCTOR: &str = "\
+    Looks for what would break netmap on this host, or be broken beside it, and changes nothing. Each finding has a word \
+    of its own, what was found, what it means for traffic, and the command that mends it. Exit status: 0 nothing found, 1 \
+    something.\n\n\
+    Findings: daemon, kernel, program-in-front, xdp-in-front, no-endpoint, missing-interface; docker-settings, \
+    docker-restart, docker-proxy, docker-flag; docker-chains, docker-table, forward-drop, ufw, firewalld; ip-forward, \
+    ipv6-forwarding, route-localnet, rp-filter, br-netfilter. The keys of JSON: id, found, means, mend.";
+
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  netmap doctor
+  netmap doctor --ignore br-netfilter,ufw
+  netmap doctor --json | jq -r '.findings[].mend'";
+
 pub(super) const DOWN: &str = "\
     Stops the daemon if it runs, detaches every program and removes all pins and the socket. Published \
     ports are gone, and translated connections end. Where there is nothing to remove, that is no \

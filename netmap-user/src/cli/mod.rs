@@ -7,6 +7,7 @@ pub mod args;
 pub(crate) mod batch;
 pub mod config;
 mod docker;
+mod doctor;
 mod down;
 mod failure;
 pub mod flows;
@@ -55,6 +56,7 @@ fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Stats(args) => stats::command(&args, &instance, out),
         Command::Status(args) => status::command(&args, &instance, out),
         Command::Docker(args) => docker::command(args, &instance, out),
+        Command::Doctor(args) => doctor::command(&args, &instance, out),
         Command::Down => down::command(&instance, out),
     }
 }
