@@ -14,6 +14,7 @@
 //! - [`expiry`]: ends idle flows;
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
 //! - [`api`]: requests over the unix socket;
+//! - [`docker`]: what a Docker engine has published;
 //! - [`daemon`]: ties them together;
 //! - [`install`]: Docker's settings, there and back;
 //! - [`doctor`]: what of a host does not fit;
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod daemon;
 pub mod dataplane;
 pub mod doctor;
+pub mod docker;
 pub mod expiry;
 pub mod host;
 pub mod install;

@@ -182,6 +182,11 @@ impl Netmap {
         &self.socket
     }
 
+    /// Where docker's proxies come in.
+    pub fn shim_socket(&self) -> PathBuf {
+        self.socket.with_extension("docker-proxy.sock")
+    }
+
     /// Its control group, where the lab's host processes live.
     pub fn cgroup(&self) -> &Path {
         &self.cgroup
@@ -365,6 +370,8 @@ impl Drop for Netmap {
         // What is left now is a fault, which a test of `netmap down` reports; the next test must not meet it.
         let _removed = fs::remove_dir_all(&self.pins);
         let _removed = fs::remove_file(&self.socket);
+        let _removed = fs::remove_file(self.shim_socket());
+        let _removed = fs::remove_dir_all(self.shim_socket().with_extension("unpublished"));
         ground::end_cgroup(&self.cgroup);
     }
 }

@@ -41,23 +41,30 @@ pub fn sweep() {
 
 /// The binary under test: `NETMAP_BIN`, or what cargo has built beside the tests.
 pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("NETMAP_BIN") {
+    built("NETMAP_BIN", "netmap")
+}
+
+/// A binary under test: what `variable` names, or what cargo has built beside the tests.
+pub(crate) fn built(variable: &str, name: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
         let path = PathBuf::from(path);
         ensure!(
             path.is_file(),
-            "NETMAP_BIN names {}, which is not there",
+            "{variable} names {}, which is not there",
             path.display()
         );
         return Ok(path);
     }
     let this = std::env::current_exe()?;
     this.ancestors()
-        .flat_map(|directory| ["release/netmap", "debug/netmap"].map(|path| directory.join(path)))
+        .flat_map(|directory| ["release", "debug"].map(|profile| directory.join(profile).join(name)))
         .find(|path| path.is_file())
-        .context(
-            "there is no netmap binary to test: run `cargo xtask test` or `cargo xtask demo`, which build it, \
-             or set NETMAP_BIN to one",
-        )
+        .with_context(|| {
+            format!(
+                "there is no {name} binary to test: run `cargo xtask test` or `cargo xtask demo`, which build it, \
+                 or set {variable} to one"
+            )
+        })
 }
 
 /// A program that cargo builds beside the tests.

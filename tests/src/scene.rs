@@ -81,6 +81,19 @@ impl Scene {
 
     /// The same, netmap running with these arguments too.
     pub fn with_arguments(lab: Lab, arguments: &[&str]) -> Result<Self> {
+        let scene = Self::unpublished(lab, arguments)?;
+        for transport in Transport::ALL {
+            scene.publish_c1(&format!("{PUBLISHED}:{SERVED}/{}", transport.name()))?;
+            if scene.lab.options().ipv6 {
+                let spec = format!("{V4_ONLY}:{SERVED}/{}", transport.name());
+                scene.netmap.publish(&spec, topology::C1)?;
+            }
+        }
+        Ok(scene)
+    }
+
+    /// The same with nothing published yet.
+    pub fn unpublished(lab: Lab, arguments: &[&str]) -> Result<Self> {
         let netmap = Netmap::start_with_more(&lab, arguments)?;
         let mut scene = Self {
             host: netmap.clients(&lab.host)?,
@@ -91,13 +104,6 @@ impl Scene {
         for &family in scene.families() {
             scene.serve(&scene.lab.c1.clone(), family.at(Place::C1, SERVED))?;
             scene.serve(&scene.lab.remote.clone(), family.at(Place::Remote, SERVED))?;
-        }
-        for transport in Transport::ALL {
-            scene.publish_c1(&format!("{PUBLISHED}:{SERVED}/{}", transport.name()))?;
-            if scene.lab.options().ipv6 {
-                let spec = format!("{V4_ONLY}:{SERVED}/{}", transport.name());
-                scene.netmap.publish(&spec, topology::C1)?;
-            }
         }
         Ok(scene)
     }

@@ -83,7 +83,12 @@ fn the_list_of_files_with_unsafe_code_is_right() -> Result<()> {
         .map(str::to_owned)
         .collect();
     let mut found = BTreeSet::new();
-    for package in ["netmap-common", "netmap-ebpf", "netmap-user"] {
+    for package in [
+        "netmap-common",
+        "netmap-docker-proxy",
+        "netmap-ebpf",
+        "netmap-user",
+    ] {
         visit(&root().join(package).join("src"), &mut |path| {
             if has_unsafe(path)? {
                 found.insert(path.strip_prefix(root())?.display().to_string());

@@ -37,6 +37,7 @@ fn ports_lists_every_rule_with_all_its_parts() -> Result<()> {
             ("container_end", json!(80)),
             ("allow", json!([])),
             ("proxied", json!(proxied)),
+            ("owner", json!("operator")),
         ] {
             ensure!(plain[key] == value, "{key} of {plain}");
         }

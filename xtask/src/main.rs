@@ -29,7 +29,7 @@ struct Arguments {
 enum Task {
     /// Installs and checks everything that building and testing needs; does nothing where all is there
     Setup,
-    /// Builds the binary `netmap` with the eBPF programs inside
+    /// Builds the binaries: `netmap` with the eBPF programs inside, and `netmap-docker-proxy`
     Build {
         /// Build it optimised, as tests and users run it
         #[arg(long)]

@@ -52,9 +52,13 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
     }
 
     let built = stages.run("build of netmap", || {
-        Ok((build::netmap(true)?, build::ebpf_object()?))
+        Ok((
+            build::netmap(true)?,
+            build::docker_proxy(true)?,
+            build::ebpf_object()?,
+        ))
     });
-    if let Some((netmap, object)) = built {
+    if let Some((netmap, docker_proxy, object)) = built {
         if names.is_empty() {
             stages.run("smoke of the benchmarks", || bench::smoke(&netmap));
         }
@@ -64,6 +68,7 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
             .env("NETMAP_BIN", netmap)
             .env("NETMAP_OBJECT", object)
             .env("NETMAP_DOCKER", docker);
+        tests.env("NETMAP_DOCKER_PROXY", docker_proxy);
         // Each test has namespaces of its own; more at a time than two would only starve each other of time.
         stages.test(
             "integration tests",

@@ -23,7 +23,7 @@ pub struct Rule<A: Ip = Address> {
     pub length: u16,
     /// [`Protocol`] number, 6 or 17.
     pub protocol: u8,
-    /// [`Rule::LIVE`], [`Rule::ALLOW_LIST`], [`Rule::YIELDS`].
+    /// [`Rule::LIVE`], [`Rule::ALLOW_LIST`], [`Rule::YIELDS`], [`Rule::ENGINE`], [`Rule::UNCLAIMED`].
     pub flags: u8,
     /// Flows of another generation of this number are re-decided at their next packet.
     pub generation: Generation,
@@ -38,6 +38,10 @@ impl Rule {
     pub const ALLOW_LIST: u8 = 2;
     /// Another program of this host has one of the ports: what reaches the host itself is that program's.
     pub const YIELDS: u8 = 4;
+    /// A container engine had it published. The engine binds its ports itself, before it asks: sockets alone keep them.
+    pub const ENGINE: u8 = 8;
+    /// Nobody of that engine stands for it at the moment.
+    pub const UNCLAIMED: u8 = 16;
     /// Up to so many ports, a rule's ports are kept from other programs by bound sockets; more by the bind hooks.
     pub const MOST_SOCKETS: u16 = 64;
 }
@@ -56,6 +60,11 @@ impl<A: Ip> Rule<A> {
     /// Whether the socket hooks leave its ports to another program.
     pub const fn yields(&self) -> bool {
         self.flags & Rule::YIELDS != 0
+    }
+
+    /// Whether a container engine had it published.
+    pub const fn is_of_engine(&self) -> bool {
+        self.flags & Rule::ENGINE != 0
     }
 
     /// The last published port.

@@ -71,16 +71,24 @@ fn refuse(ctx: &SockAddrContext) -> i32 {
     REFUSE
 }
 
-/// A program that binds every address collides with whatever address is published.
+/// A program that binds every address collides with whatever address is published. What an engine had published its own
+/// sockets keep: it must be able to bind them anew.
 #[inline(always)]
 fn is_held<A: Tables>(protocol: Protocol, place: Place<A>) -> bool {
     if place.port == Port(0) {
         return false;
     }
     if place.address != A::ANY {
-        return published(&Published::RULES, protocol, place.address, place.port).is_some();
+        return published(&Published::RULES, protocol, place.address, place.port)
+            .is_some_and(|(_, rule)| !rule.is_of_engine());
     }
-    slot::<A>(protocol, place.port) != Slot::EMPTY
+    match slot::<A>(protocol, place.port) {
+        Slot::EMPTY => false,
+        Slot::SHARED => true,
+        Slot(rule) => Published::<A>::RULES
+            .rule(RuleId(rule))
+            .is_some_and(|rule| rule.is_live() && !rule.is_of_engine()),
+    }
 }
 
 /// Whether the port is IPv4's, and kept by nothing but these hooks. A socket on `[::]` takes IPv4 as well unless it says

@@ -32,6 +32,12 @@ pub const MAX_BODY: usize = 32 << 20;
 /// How long a client may take for its headers, and again for its body.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Owner and group may connect.
+const MODE: u32 = 0o660;
+
+/// How many clients may wait to be accepted.
+const BACKLOG: i32 = 128;
+
 /// How many clients are served at a time; more wait in the kernel's queue.
 const MAX_CLIENTS: usize = 64;
 
@@ -61,7 +67,7 @@ impl Server {
     ///
     /// Another daemon lives there, or the file system refuses.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
-        let listener = socket::listen(path)?;
+        let listener = socket::listen(path, MODE, BACKLOG)?;
         let listener =
             UnixListener::from_std(listener).map_err(|error| BindError::Io(path.to_owned(), error))?;
         Ok(Self {

@@ -12,12 +12,6 @@ use std::{
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Owner and group may connect.
-const MODE: u32 = 0o660;
-
-/// How many clients may wait to be accepted.
-const BACKLOG: i32 = 128;
-
 /// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -35,12 +29,13 @@ pub enum BindError {
     Io(PathBuf, io::Error),
 }
 
-/// Listens at `path`, whose folder is made if needed. A file that a dead daemon left is replaced.
+/// Listens at `path`, whose folder is made if needed, for `backlog` clients at a time. The file gets `mode`; one that a dead
+/// daemon left is replaced.
 ///
 /// # Errors
 ///
 /// Another daemon lives there, or the file system refuses.
-pub fn listen(path: &Path) -> Result<std::os::unix::net::UnixListener, BindError> {
+pub fn listen(path: &Path, mode: u32, backlog: i32) -> Result<std::os::unix::net::UnixListener, BindError> {
     let failed = |error| BindError::Io(path.to_owned(), error);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::DirBuilder::new()
@@ -54,14 +49,14 @@ pub fn listen(path: &Path) -> Result<std::os::unix::net::UnixListener, BindError
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
     // The file takes the socket's mode less the umask, so that nobody else can connect for even a moment.
-    fchmod(&socket, Mode::from_bits_truncate(MODE)).map_err(|errno| failed(errno.into()))?;
+    fchmod(&socket, Mode::from_bits_truncate(mode)).map_err(|errno| failed(errno.into()))?;
     socket.bind(&address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::Running(path.to_owned()),
         _ => failed(error),
     })?;
     // And again, because the umask has usually taken the group's right to write.
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(failed)?;
-    socket.listen(BACKLOG).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
+    socket.listen(backlog).map_err(failed)?;
     Ok(std::os::fd::OwnedFd::from(socket).into())
 }
 

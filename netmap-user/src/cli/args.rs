@@ -112,6 +112,9 @@ pub struct RunArgs {
     /// Bridge whose ports are containers; may be given several times
     #[arg(long = "bridge", value_name = "IF")]
     pub bridges: Vec<InterfaceName>,
+    /// Where docker's proxies, netmap-docker-proxy, come in [default: docker-proxy.sock beside netmap.sock]
+    #[arg(long, value_name = "PATH", env = "NETMAP_SHIM_SOCKET", hide_env_values = true)]
+    pub shim_socket: Option<PathBuf>,
     /// Native XDP before TC at uplinks: auto (network cards whose drivers have it), native (every uplink, or netmap does
     /// not start) or off [default: auto]
     #[arg(long, value_name = "MODE")]

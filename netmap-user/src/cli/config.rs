@@ -28,6 +28,8 @@ pub struct Config {
     pub xdp: Option<XdpMode>,
     /// Where the API listens.
     pub socket: Option<PathBuf>,
+    /// Where docker's proxies come in.
+    pub shim_socket: Option<PathBuf>,
     /// Where programs and maps are pinned.
     pub pin_dir: Option<PathBuf>,
     /// The cgroup whose processes go straight to containers and may not bind published ports.
@@ -113,6 +115,7 @@ impl Config {
             bridges: or(args.bridges, self.bridges),
             xdp: args.xdp.or(self.xdp).unwrap_or(default.xdp),
             socket: instance.socket.or(self.socket).unwrap_or(default.socket),
+            shim_socket: args.shim_socket.or(self.shim_socket),
             pin_dir: instance.pin_dir.or(self.pin_dir).unwrap_or(default.pin_dir),
             cgroup: args.cgroup.or(self.cgroup).or(default.cgroup),
             socket_hooks: !args.no_socket_hooks && self.socket_hooks.unwrap_or(default.socket_hooks),
@@ -185,6 +188,7 @@ mod tests {
         bridges = ["br0"]
         xdp = "off"
         socket = "/run/x.sock"
+        shim_socket = "/run/x-shim.sock"
         pin_dir = "/sys/fs/bpf/x"
         cgroup = "/sys/fs/cgroup/x"
         socket_hooks = false
@@ -216,6 +220,7 @@ mod tests {
             bridges: names(&["br0"]),
             xdp: XdpMode::Off,
             socket: "/run/x.sock".into(),
+            shim_socket: Some("/run/x-shim.sock".into()),
             pin_dir: "/sys/fs/bpf/x".into(),
             cgroup: Some("/sys/fs/cgroup/x".into()),
             socket_hooks: false,
@@ -282,7 +287,7 @@ mod tests {
         assert_eq!(
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
-             `socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
+             `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
              `max_source_flows`, `nat`"
         );
         assert_eq!(

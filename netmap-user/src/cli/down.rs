@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use netmap_docker_proxy::note;
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -26,7 +27,7 @@ use crate::{
     },
     daemon,
     dataplane::DataplaneError,
-    options::DEFAULT_SOCKET,
+    options::{DEFAULT_SOCKET, shim_socket_beside},
 };
 
 /// How long a daemon may take to stop.
@@ -38,6 +39,10 @@ pub(super) fn command(instance: &Instance, out: &mut impl Write) -> Result<(), F
     let stopped = stop(instance.socket())?;
     let removed = daemon::down(instance.pin_dir()).map_err(|errors| together(&errors))?;
     socket::remove_stale(instance.socket())?;
+    let shim_socket = shim_socket_beside(instance.socket());
+    socket::remove_stale(&shim_socket)?;
+    // Nothing is left that they could speak of.
+    let _none = fs::remove_dir_all(note::folder(&shim_socket));
     remove_default_folder(instance.socket());
     if let Some(pid) = stopped {
         writeln!(out, "stopped the daemon, pid {pid}")?;

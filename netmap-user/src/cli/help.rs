@@ -87,7 +87,8 @@ Examples:
 pub(super) const UNPUBLISH: &str = "\
     Takes back what was published: [HOSTIP:]PORT[-END][/tcp|udp], as `netmap ports` prints it. Without \
     HOSTIP that is what is published on every address, of IPv4, of IPv6 or of both; 0.0.0.0 and [::] name one \
-    of them. A range goes as a whole. Connections through it end with their next packet.";
+    of them. A range goes as a whole. Connections through it end with their next packet. What docker has published \
+    can be taken back too, but docker is not told: it comes back when its container or netmap is restarted.";
 
 pub(super) const UNPUBLISH_EXAMPLES: &str = "\
 Examples:
@@ -99,16 +100,17 @@ Examples:
 
 pub(super) const PORTS: &str = "\
     Lists what is published, from the kernel's tables, a line a family: the published ports, the \
-    container's, whether eBPF carries it or the proxy all of it (IPv6 to a container's IPv4 address), who may \
+    container's, whether eBPF carries it or the proxy all of it (IPv6 to a container's IPv4 address), whose it is \
+    (operator, docker, or docker (unclaimed) when the engine that had it published is gone), who may \
     connect, for how long it has been published, and how many flows use it. The keys of a line of JSON: host, \
     port, end, protocol, container, container_port, container_end, allow, rule, generation, age_seconds, flows, \
-    proxied. `\"allow\":[\"::/128\"]` (of IPv4 0.0.0.0/32) stands for nobody.";
+    proxied, owner. `\"allow\":[\"::/128\"]` (of IPv4 0.0.0.0/32) stands for nobody.";
 
 pub(super) const PORTS_EXAMPLES: &str = "\
 Examples:
   netmap ports
   netmap ports --json | jq -r '.ports[] | \"\\(.port) \\(.container)\"'
-  netmap ports --json | jq '.ports[] | select(.proxied)'";
+  netmap ports --json | jq '.ports[] | select(.owner == \"docker\")'";
 
 pub(super) const FLOWS: &str = "\
     Lists flows as they are read from the tables, IPv4's first, in no order: the packet that opened each as it came \

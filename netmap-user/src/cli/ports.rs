@@ -19,7 +19,7 @@ use super::{
 use crate::{
     binding::{Bracketed, nobody},
     maps::Family,
-    publish,
+    publish::{self, Owner},
 };
 
 /// One published range of one family.
@@ -52,6 +52,9 @@ pub struct PortRow {
     pub flows: u64,
     /// The socket proxy carries all of it: the container's address is of the other family.
     pub proxied: bool,
+    /// Who had it published: `operator`, `docker`, or `docker (unclaimed)` when neither a proxy of docker's nor its API
+    /// stands for it at the moment.
+    pub owner: &'static str,
 }
 
 /// Prints what is published.
@@ -115,6 +118,7 @@ fn family_rows<A: Family>(
                 age_seconds: now.since(rule.since).0,
                 flows: flows.of(id, rule.generation),
                 proxied: host.is_ipv4() != container.is_ipv4(),
+                owner: Owner::of(rule.flags).name(),
             }
         })
         .collect()
@@ -151,7 +155,7 @@ pub fn render(rows: &[PortRow], json: bool, out: &mut impl Write) -> io::Result<
     }
     output::table(
         out,
-        ["PUBLISHED", "CONTAINER", "BY", "ALLOW", "AGE", "FLOWS"]
+        ["PUBLISHED", "CONTAINER", "BY", "OWNER", "ALLOW", "AGE", "FLOWS"]
             .map(str::to_owned)
             .to_vec(),
         rows.iter().map(|row| {
@@ -168,6 +172,7 @@ pub fn render(rows: &[PortRow], json: bool, out: &mut impl Write) -> io::Result<
                     span(row.container_port, row.container_end)
                 ),
                 if row.proxied { "proxy" } else { "ebpf" }.to_owned(),
+                row.owner.to_owned(),
                 sources(row),
                 output::duration(row.age_seconds.into()),
                 row.flows.to_string(),
@@ -216,13 +221,13 @@ mod tests {
         let expected = concat!(
             r#"{"ports":["#,
             r#"{"host":"0.0.0.0","port":8080,"end":8080,"protocol":"tcp","container":"172.30.1.2","container_port":80,"#,
-            r#""container_end":80,"allow":["10.0.0.0/8","192.0.2.7/32"],"rule":1,"generation":3,"age_seconds":940,"flows":1,"proxied":false},"#,
+            r#""container_end":80,"allow":["10.0.0.0/8","192.0.2.7/32"],"rule":1,"generation":3,"age_seconds":940,"flows":1,"proxied":false,"owner":"operator"},"#,
             r#"{"host":"::","port":8080,"end":8080,"protocol":"tcp","container":"172.30.1.2","container_port":80,"#,
-            r#""container_end":80,"allow":["::/128"],"rule":1,"generation":1,"age_seconds":940,"flows":0,"proxied":true},"#,
+            r#""container_end":80,"allow":["::/128"],"rule":1,"generation":1,"age_seconds":940,"flows":0,"proxied":true,"owner":"operator"},"#,
             r#"{"host":"2001:db8::1","port":8080,"end":8081,"protocol":"tcp","container":"fd00::2","container_port":80,"#,
-            r#""container_end":81,"allow":["fd00::/8"],"rule":2,"generation":4,"age_seconds":940,"flows":1,"proxied":false},"#,
+            r#""container_end":81,"allow":["fd00::/8"],"rule":2,"generation":4,"age_seconds":940,"flows":1,"proxied":false,"owner":"docker (unclaimed)"},"#,
             r#"{"host":"127.0.0.1","port":20000,"end":29999,"protocol":"udp","container":"172.30.1.3","#,
-            r#""container_port":30000,"container_end":39999,"allow":[],"rule":2,"generation":1,"age_seconds":0,"flows":0,"proxied":false}"#,
+            r#""container_port":30000,"container_end":39999,"allow":[],"rule":2,"generation":1,"age_seconds":0,"flows":0,"proxied":false,"owner":"docker"}"#,
             "]}\n"
         );
         assert_eq!(rendered(true), expected);
@@ -231,11 +236,11 @@ mod tests {
     #[test]
     fn the_table_has_one_line_a_range() {
         let expected = "\
-PUBLISHED                    CONTAINER               BY     ALLOW                    AGE      FLOWS
-0.0.0.0:8080/tcp             172.30.1.2:80           ebpf   10.0.0.0/8,192.0.2.7/32  15m 40s  1
-[::]:8080/tcp                172.30.1.2:80           proxy  nobody                   15m 40s  0
-[2001:db8::1]:8080-8081/tcp  [fd00::2]:80-81         ebpf   fd00::/8                 15m 40s  1
-127.0.0.1:20000-29999/udp    172.30.1.3:30000-39999  ebpf   all                      0s       0
+PUBLISHED                    CONTAINER               BY     OWNER               ALLOW                    AGE      FLOWS
+0.0.0.0:8080/tcp             172.30.1.2:80           ebpf   operator            10.0.0.0/8,192.0.2.7/32  15m 40s  1
+[::]:8080/tcp                172.30.1.2:80           proxy  operator            nobody                   15m 40s  0
+[2001:db8::1]:8080-8081/tcp  [fd00::2]:80-81         ebpf   docker (unclaimed)  fd00::/8                 15m 40s  1
+127.0.0.1:20000-29999/udp    172.30.1.3:30000-39999  ebpf   docker              all                      0s       0
 ";
         let squeeze = |text: &str| -> Vec<String> {
             text.lines()

@@ -206,7 +206,10 @@ impl Tables for Sample {
             generation: Generation(1),
             since: NOW,
         };
-        let range = rule("127.0.0.1", 20_000, "172.30.1.3", 30_000, 10_000, Protocol::Udp);
+        let range = Rule {
+            flags: Rule::LIVE | Rule::ENGINE,
+            ..rule("127.0.0.1", 20_000, "172.30.1.3", 30_000, 10_000, Protocol::Udp)
+        };
         let web = Rule {
             flags: Rule::LIVE | Rule::ALLOW_LIST,
             generation: Generation(3),
@@ -234,6 +237,7 @@ impl Tables for Sample {
             host: address("2001:db8::1"),
             target: address("fd00::2"),
             length: 2,
+            flags: Rule::LIVE | Rule::ALLOW_LIST | Rule::ENGINE | Rule::UNCLAIMED,
             generation: Generation(4),
             ..web
         };

@@ -10,8 +10,9 @@ use crate::{
         server::Command,
         types::{Attachment, DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
     },
-    binding::Binding,
+    binding::{Binding, Published},
     proxy::Hold,
+    publish::Owner,
 };
 
 impl Daemon {
@@ -40,9 +41,25 @@ impl Daemon {
             .hold(&published)
             .into_iter()
             .collect::<Result<_, _>>()?;
-        self.publisher.publish(&mut self.maps, &bindings)?;
+        let warnings = self.publish_as(bindings, holds, Owner::Operator)?;
+        Ok(Done { warnings })
+    }
+
+    /// Publishes what nothing is in the way of, with what keeps the ports of each; returns what the user should know.
+    pub(super) fn publish_as(
+        &mut self,
+        bindings: Vec<Binding>,
+        holds: Vec<Hold>,
+        owner: Owner,
+    ) -> anyhow::Result<Vec<String>> {
+        self.publisher.publish(&mut self.maps, &bindings, owner)?;
         let mut warnings = Vec::new();
         log("published", &bindings);
+        if let Err(error) = ports::mark_published(&mut self.maps, &bindings) {
+            warnings.push(format!(
+                "masquerading may take a published port as its source: {error:#}"
+            ));
+        }
         for (binding, hold) in bindings.into_iter().zip(holds) {
             if ports::is_range(&binding)
                 && let Err(error) = self.reservations.reserve(binding.published.ports)
@@ -55,17 +72,45 @@ impl Daemon {
             self.proxy.publish(binding, hold);
         }
         self.settle(&mut warnings);
-        Ok(Done { warnings })
+        Ok(warnings)
     }
 
     fn unpublish(&mut self, request: &UnpublishRequest) -> anyhow::Result<Done> {
         let published = self.publisher.resolve(&request.published)?;
+        let engines = published.iter().filter(|published| {
+            let rule = self.publisher.get(published);
+            rule.is_some_and(|(_, owner)| owner.is_docker())
+        });
+        let engines: Vec<String> = engines
+            .map(|published| {
+                format!(
+                    "{published} was docker's, which is not told: it comes back when its container is restarted, or \
+                     netmap; stop the container to be rid of it"
+                )
+            })
+            .collect();
+        let (containers, mut warnings) = self.take_back(&published)?;
+        warnings.extend(engines);
+        if let Err(error) = self.cut_strays(&containers) {
+            warnings.push(format!(
+                "connections of this host's own processes to these ports go on: {error}"
+            ));
+        }
+        Ok(Done { warnings })
+    }
+
+    /// Takes back what is published just so; returns the containers, to which this host's own processes may be connected
+    /// still, and what the user should know.
+    pub(super) fn take_back(
+        &mut self,
+        published: &[Published],
+    ) -> anyhow::Result<(BTreeSet<IpAddr>, Vec<String>)> {
         // Holds first: without its slot a hold would take connections that nobody accepts.
-        for published in &published {
+        for published in published {
             self.proxy.unpublish(published);
         }
         let mut warnings = Vec::new();
-        let bindings = self.publisher.unpublish(&mut self.maps, &published)?;
+        let bindings = self.publisher.unpublish(&mut self.maps, published)?;
         log("unpublished", &bindings);
         let containers: BTreeSet<IpAddr> = bindings.iter().map(|binding| binding.target).collect();
         for binding in bindings {
@@ -76,25 +121,16 @@ impl Daemon {
             }
         }
         self.settle(&mut warnings);
-        if let Err(error) = self.cut_strays(&containers) {
-            warnings.push(format!(
-                "connections of this host's own processes to these ports go on: {error}"
-            ));
-        }
-        Ok(Done { warnings })
+        Ok((containers, warnings))
     }
 
     /// After a change of what is published, which stands whatever goes wrong here: it is tried again.
     fn settle(&mut self, warnings: &mut Vec<String>) {
-        self.want();
-        if let Err(error) = self.follow_host() {
+        if self.want()
+            && let Err(error) = self.follow_host()
+        {
             warnings.push(format!(
                 "the tables of the host's surroundings are behind: {error:#}"
-            ));
-        }
-        if let Err(error) = ports::mark_published(&mut self.maps, &self.publisher) {
-            warnings.push(format!(
-                "masquerading may take a published port as its source: {error:#}"
             ));
         }
     }

@@ -3,10 +3,12 @@
 //! Everything happens in one loop on one thread: an event of the host, a command of the API, a tick, a signal. What it
 //! leaves in the kernel outlives it: stopping it stops the proxy and the API, and no packet.
 
+mod claims;
 mod commands;
 mod direct;
 mod limits;
 mod ports;
+mod shims;
 mod sockets;
 mod start;
 mod strays;
@@ -37,6 +39,7 @@ use self::{topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
+    docker::{Claims, Door, ShimRequest},
     expiry::{Gone, Purge, Slice, Sweeper, Swept},
     host::Host,
     maps::{self, Maps},
@@ -65,6 +68,7 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
     runtime.block_on(async {
         // The socket first: a second daemon must not touch anything.
         let server = Server::bind(&options.socket)?;
+        let door = Door::bind(&options.shim_socket())?;
         let mut signals = Signals::new()?;
         let mut daemon = Daemon::start(options).await?;
         let (commands, inbox) = mpsc::channel(64);
@@ -73,9 +77,13 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
             // A sender that is gone says the same.
             stopped.await.unwrap_or(());
         }));
+        let (requests, mut shims) = mpsc::channel(64);
+        let door = tokio::spawn(door.serve(requests));
         daemon.announce(options);
-        daemon.serve(inbox, &mut signals).await;
+        daemon.serve(inbox, &mut shims, &mut signals).await;
         drop(stop);
+        // Proxies hear of it by the end of their connections, and come back when the next daemon is there.
+        door.abort();
         serving.await?;
         Ok(())
     })
@@ -103,12 +111,16 @@ struct Daemon {
     dataplane: Dataplane,
     maps: Maps,
     publisher: Publisher,
+    /// Who of an engine stands for what is published.
+    claims: Claims,
     proxy: Proxy,
     reservations: Reservations,
     /// Addresses of this host, for the proxy.
     locals: Arc<ArcSwap<BTreeSet<IpAddr>>>,
     /// Containers to which a published port led until a moment ago.
     stray_containers: BTreeSet<IpAddr>,
+    /// When the connections that lead to those by rules of the engine's are ended.
+    next_cut: Option<Instant>,
     sweeper: Sweeper,
     /// When the sweeper's rest is over.
     next_slice: Instant,
@@ -135,7 +147,12 @@ impl Daemon {
             .unwrap_or_else(|error| warn!("nobody reads that netmap is ready: {error}"));
     }
 
-    async fn serve(&mut self, mut inbox: mpsc::Receiver<Command>, signals: &mut Signals) {
+    async fn serve(
+        &mut self,
+        mut inbox: mpsc::Receiver<Command>,
+        shims: &mut mpsc::Receiver<ShimRequest>,
+        signals: &mut Signals,
+    ) {
         let (mut sweep, mut refresh) = (interval(SWEEP), interval(REFRESH));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -146,9 +163,11 @@ impl Daemon {
                     followed.unwrap_or_else(|error| warn!("the host cannot be followed, trying again: {error:#}"));
                 }
                 command = receive(&mut inbox) => self.obey(command),
+                request = receive(shims) => self.obey_shim(request),
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),
                 _ = sweep.tick() => self.sweep_sockets(),
+                () = due(self.next_cut) => self.cut_collected(),
                 _ = refresh.tick() => self.refresh(),
                 () = signals.stop() => break,
             }
@@ -209,10 +228,10 @@ impl Daemon {
             .unwrap_or_else(|error| warn!("tables cannot be brought up to date, trying again: {error:#}"));
     }
 
-    /// Has the containers of all rules looked for.
-    fn want(&mut self) {
+    /// Has the containers of all rules looked for; says whether they are others than before.
+    fn want(&mut self) -> bool {
         let targets = self.publisher.bindings().map(|binding| binding.target);
-        self.host.want(targets.collect());
+        self.host.want(targets.collect())
     }
 
     fn follow_host(&mut self) -> anyhow::Result<()> {
@@ -255,9 +274,17 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-async fn receive(inbox: &mut mpsc::Receiver<Command>) -> Command {
+/// Never, if nothing is to come.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
+
+async fn receive<T>(inbox: &mut mpsc::Receiver<T>) -> T {
     match inbox.recv().await {
-        Some(command) => command,
+        Some(message) => message,
         None => pending().await,
     }
 }

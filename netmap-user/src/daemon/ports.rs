@@ -52,21 +52,28 @@ pub(super) fn refresh(maps: &mut Maps, publisher: &Publisher) -> anyhow::Result<
             mark(&mut words, transport, socket.port());
         }
     }
-    mark_bindings(&mut words, publisher);
+    mark_bindings(&mut words, publisher.bindings());
     maps.reserved.replace(&words)?;
     Ok(())
 }
 
 /// Adds what is published to the reserved ports; what is published no longer goes with the next [`refresh`].
-pub(super) fn mark_published(maps: &mut Maps, publisher: &Publisher) -> anyhow::Result<()> {
+pub(super) fn mark_published(maps: &mut Maps, bindings: &[Binding]) -> anyhow::Result<()> {
+    // An engine publishes port after port: what it costs must not grow with what there is.
+    if let [only] = bindings
+        && only.published.ports.len() == 1
+    {
+        let Published { ports, transport, .. } = only.published;
+        return Ok(maps.reserved.insert(transport.protocol(), Port(ports.first()))?);
+    }
     let mut words = maps.reserved.all()?;
-    mark_bindings(&mut words, publisher);
+    mark_bindings(&mut words, bindings);
     maps.reserved.replace(&words)?;
     Ok(())
 }
 
-fn mark_bindings(words: &mut [u64], publisher: &Publisher) {
-    for binding in publisher.bindings() {
+fn mark_bindings(words: &mut [u64], bindings: impl IntoIterator<Item = &Binding>) {
+    for binding in bindings {
         let Published { ports, transport, .. } = binding.published;
         ports.iter().for_each(|port| mark(words, transport, port));
     }

@@ -1,6 +1,10 @@
 //! The socket hooks: attached at the start, and what has to be done about the sockets that they have led to containers.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use tracing::{debug, info, warn};
 
@@ -9,6 +13,9 @@ use super::{
     strays::{self, StrayError},
 };
 use crate::{options::RunOptions, sys};
+
+/// For how long ports that are taken back are collected.
+const COLLECTION: Duration = Duration::from_millis(20);
 
 /// What is missing without a cgroup to attach to.
 const WITHOUT_CGROUP: &str = "other programs can bind ports of large published ranges, and the proxy carries this host's own connections";
@@ -56,6 +63,20 @@ impl Daemon {
             info!("ended {cut} connections of this host's own processes whose port is no longer published");
         }
         Ok(())
+    }
+
+    /// Has them ended in a moment, all at once: an engine takes back port after port, and a look takes as long as that.
+    pub(super) fn cut_strays_soon(&mut self, containers: &BTreeSet<IpAddr>) {
+        self.stray_containers.extend(containers);
+        self.next_cut.get_or_insert_with(|| Instant::now() + COLLECTION);
+    }
+
+    pub(super) fn cut_collected(&mut self) {
+        self.next_cut = None;
+        let containers = self.stray_containers.clone();
+        if let Err(error) = self.cut_strays(&containers) {
+            warn!("connections of this host's own processes to ports that docker took back go on: {error}");
+        }
     }
 
     /// What is left to be done about them from time to time.

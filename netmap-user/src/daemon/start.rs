@@ -9,13 +9,13 @@ use tracing::warn;
 
 use super::{Daemon, SOCKET_MARK, down, limits, ports, topology::Topology, xdp::Accelerator};
 use crate::{
-    binding::Binding,
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
+    docker::Claims,
     expiry::{Purge, Sweeper},
     host::{Host, Selection},
     maps::Maps,
     options::RunOptions,
-    proxy::{self, Limits, Proxy, Reservations, Timeouts},
+    proxy::{self, Hold, Limits, Proxy, Reservations, Timeouts},
     publish::Publisher,
 };
 
@@ -68,16 +68,19 @@ impl Daemon {
             dataplane,
             maps,
             publisher,
+            claims: Claims::default(),
             proxy,
             reservations,
             locals,
             stray_containers: BTreeSet::new(),
+            next_cut: None,
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
             next_slice: Instant::now(),
             purge: Purge::default(),
             started: Instant::now(),
         };
         daemon.hold_adopted()?;
+        daemon.read_notes(&options.shim_socket());
         daemon.want();
         daemon.follow_host()?;
         if let Some(reason) = daemon.accelerator.unfulfilled() {
@@ -91,7 +94,20 @@ impl Daemon {
     /// Takes the ports of what a former daemon published. A port that another program has taken meanwhile stays that
     /// program's on this host, and the container's for everybody else.
     fn hold_adopted(&mut self) -> anyhow::Result<()> {
-        let bindings: Vec<Binding> = self.publisher.bindings().cloned().collect();
+        let (engines, bindings) = self
+            .publisher
+            .bindings()
+            .cloned()
+            .partition::<Vec<_>, _>(|binding| {
+                self.publisher
+                    .get(&binding.published)
+                    .is_some_and(|(_, owner)| owner.is_docker())
+            });
+        for binding in engines {
+            // Its engine keeps the port, or somebody who comes for the rule will.
+            self.set_unclaimed(&binding.published);
+            self.proxy.publish(binding, Hold::elsewhere());
+        }
         let published: Vec<_> = bindings.iter().map(|binding| binding.published).collect();
         let holds = self.proxy.hold(&published);
         for (binding, hold) in bindings.into_iter().zip(holds) {

@@ -148,14 +148,15 @@ impl Host {
 
     /// Container addresses that are published. The view has endpoints for these only, and covers them at once;
     /// the kernel is asked to resolve those whose place is not known.
-    pub fn want(&mut self, addresses: BTreeSet<IpAddr>) {
+    pub fn want(&mut self, addresses: BTreeSet<IpAddr>) -> bool {
         if self.wanted == addresses {
-            return;
+            return false;
         }
         self.wanted = addresses;
         self.stale = true;
         self.refresh();
         self.ask();
+        true
     }
 
     /// What the maps should hold now.

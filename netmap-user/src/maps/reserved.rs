@@ -24,6 +24,22 @@ impl Reserved {
         Ok(self.0.get(index)? & bit != 0)
     }
 
+    /// Reserves one port.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn insert(&mut self, protocol: Protocol, port: Port) -> Result<(), MapsError> {
+        let Some((index, bit)) = PortSlots::word(protocol, port) else {
+            return Ok(());
+        };
+        let word = self.0.get(index)?;
+        if word & bit == 0 {
+            self.0.set(index, word | bit)?;
+        }
+        Ok(())
+    }
+
     /// Makes the words from the first on `words`, and says how many had to change.
     ///
     /// # Errors

@@ -8,17 +8,18 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::OwnedFd,
     sync::Arc,
     time::Duration,
 };
 
 use netmap_common::maps::Rule;
-use socket2::Socket;
+use socket2::{Socket, Type};
 
 use super::{
     listeners,
     reply::ReplySocket,
-    socket::{Families, Mark, tcp_hold},
+    socket::{Families, Mark, handed_over, tcp_hold},
 };
 use crate::binding::{PortSpan, Published, Transport};
 
@@ -28,6 +29,8 @@ pub struct Hold {
     has_sockets: bool,
     /// Its sockets are on `[::]`, and keep the same ports of IPv4 too.
     is_shared: bool,
+    /// Another program keeps the ports, and knows of it; or nobody does.
+    is_elsewhere: bool,
     /// Listening, so that no other program can; never accepted from.
     tcp: Vec<Arc<Socket>>,
     /// By port; replies leave from them too.
@@ -141,6 +144,42 @@ impl Hold {
         Self::take_as(published, Families::One, mark, own)
     }
 
+    /// Keeps nothing: the program that has the port published keeps it by itself.
+    pub const fn elsewhere() -> Self {
+        let mut hold = Self::none(true);
+        hold.is_elsewhere = true;
+        hold
+    }
+
+    /// Whether another program keeps the ports.
+    pub(super) const fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
+    }
+
+    /// Keeps the one port of `published` by a socket that another program has bound to it and handed over.
+    pub(super) fn of_socket(published: &Published, socket: OwnedFd, mark: Mark) -> Result<Self, HoldError> {
+        let mut hold = Self::none(true);
+        let (transport, port) = (published.transport, published.ports.first());
+        let address = SocketAddr::from((published.host, port));
+        let kind = match transport {
+            Transport::Tcp => Type::STREAM,
+            Transport::Udp => Type::DGRAM,
+        };
+        let socket = handed_over(socket, address, kind, mark).map_err(|source| HoldError::Socket {
+            address,
+            transport,
+            source,
+        })?;
+        match transport {
+            Transport::Tcp => hold.tcp.push(Arc::new(socket)),
+            Transport::Udp => {
+                let reply = ReplySocket::of_socket(socket.into(), address);
+                hold.udp.insert(port, Arc::new(reply));
+            }
+        }
+        Ok(hold)
+    }
+
     /// Goes on with sockets for `published` alone, once nobody else has its own.
     pub(super) fn narrow(&mut self, published: &Published, mark: Mark) -> Result<(), HoldError> {
         if !self.is_shared {
@@ -195,6 +234,7 @@ impl Hold {
         Self {
             has_sockets,
             is_shared: false,
+            is_elsewhere: false,
             tcp: Vec::new(),
             udp: BTreeMap::new(),
         }

@@ -18,7 +18,7 @@
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
-    os::fd::BorrowedFd,
+    os::fd::{BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -133,6 +133,29 @@ impl Proxy {
     /// What is published at every address of both families is kept by one socket a port.
     pub fn hold(&self, published: &[Published]) -> Vec<Result<Hold, HoldError>> {
         Hold::take_all(published, self.shared.mark, &self.fronts.addresses())
+    }
+
+    /// Keeps the port of `published` by a socket that its owner has bound there, and has handed over: a listener of TCP, or
+    /// a socket of UDP that answers will leave from.
+    pub fn keep(&self, published: &Published, socket: OwnedFd) -> Result<Hold, HoldError> {
+        Hold::of_socket(published, socket, self.shared.mark)
+    }
+
+    /// Whether a published port is kept by a socket of the proxy's, not by somebody else.
+    pub fn is_held(&self, published: &Published) -> bool {
+        self.shared.table().is_held(published)
+    }
+
+    /// Closes the sockets from which answers leave where somebody else keeps the ports, so that those can be kept now. The next
+    /// answers have new ones.
+    pub fn forget_replies(&self, published: &[Published]) {
+        self.shared.table().forget_replies(published);
+    }
+
+    /// Exchanges what keeps the ports of a published range; what it carries goes on. False if it is not published.
+    pub fn rehold(&self, published: &Published, hold: Hold) -> bool {
+        hold.drain();
+        self.shared.table().rehold(published, hold)
     }
 
     /// Serves `binding` from now on. It replaces one with the same published side, whose flows are cut. That it overlaps

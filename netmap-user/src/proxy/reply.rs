@@ -8,7 +8,7 @@ use std::{
 
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg};
 
-use super::socket::{Families, Mark, udp_bound};
+use super::socket::{Families, Mark, udp_beside, udp_bound};
 
 /// A socket on a published UDP port, only ever sent from: what arrives for the port is steered to the front socket.
 #[derive(Debug)]
@@ -28,18 +28,36 @@ enum Kind {
     Wildcard6,
 }
 
+impl Kind {
+    const fn at(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(address) if address.ip().is_unspecified() => Self::Wildcard4,
+            SocketAddr::V6(address) if address.ip().is_unspecified() => Self::Wildcard6,
+            _ => Self::Bound,
+        }
+    }
+}
+
 impl ReplySocket {
     /// Binds `address`, whose IP address may be the wildcard.
     pub(super) fn bind(address: SocketAddr, families: Families, mark: Mark) -> io::Result<Self> {
-        let kind = match address {
-            _ if !address.ip().is_unspecified() => Kind::Bound,
-            SocketAddr::V4(_) => Kind::Wildcard4,
-            SocketAddr::V6(_) => Kind::Wildcard6,
-        };
         Ok(Self {
             socket: udp_bound(address, families, mark)?,
-            kind,
+            kind: Kind::at(address),
         })
+    }
+
+    /// Binds `address` beside a socket of another program, which has agreed to that (`SO_REUSEADDR`).
+    pub(super) fn beside(address: SocketAddr, mark: Mark) -> io::Result<Self> {
+        Ok(Self::from_bound(udp_beside(address, mark)?))
+    }
+
+    /// Sends from a socket that another program has bound to `address` and handed over.
+    pub(super) fn of_socket(socket: UdpSocket, address: SocketAddr) -> Self {
+        Self {
+            socket,
+            kind: Kind::at(address),
+        }
     }
 
     /// Sends from a socket that is bound already, to one address.

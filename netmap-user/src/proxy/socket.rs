@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
 
@@ -91,6 +91,44 @@ pub(super) fn udp_bound(address: SocketAddr, families: Families, mark: Mark) -> 
     socket.set_recv_buffer_size(1)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// Sends replies from a UDP port that another program's socket keeps.
+pub(super) fn udp_beside(address: SocketAddr, mark: Mark) -> io::Result<UdpSocket> {
+    let socket = open(address, Type::DGRAM, mark)?;
+    Families::One.set(&socket, address)?;
+    socket.set_reuse_address(true)?;
+    socket.set_recv_buffer_size(1)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Makes a socket one of the daemon's that another program has bound to `address` and handed over.
+pub(super) fn handed_over(
+    socket: OwnedFd,
+    address: SocketAddr,
+    kind: Type,
+    Mark(mark): Mark,
+) -> io::Result<Socket> {
+    let socket = Socket::from(socket);
+    let is_its = socket.r#type()? == kind && socket.local_addr()?.as_socket() == Some(address);
+    if !is_its {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("the socket that was handed over is not bound to {address}"),
+        ));
+    }
+    socket.set_nonblocking(true)?;
+    if mark != 0 {
+        socket.set_mark(mark)?;
+    }
+    if kind == Type::DGRAM {
+        // As of our own: it is never read.
+        socket.set_recv_buffer_size(1)?;
+    } else if !socket.is_listener()? {
+        socket.listen(1)?;
+    }
+    Ok(socket)
 }
 
 /// A socket towards one container's UDP port, on an ephemeral port.

@@ -80,6 +80,34 @@ impl Table {
         self.entries.insert(key(&entry.binding.published), entry);
     }
 
+    /// Whether a range is kept by sockets of its own.
+    pub(super) fn is_held(&self, published: &Published) -> bool {
+        self.entries
+            .get(&key(published))
+            .is_some_and(|entry| entry.binding.published == *published && !entry.hold.is_elsewhere())
+    }
+
+    /// Closes the reply sockets that the holds of these had none for.
+    pub(super) fn forget_replies(&mut self, published: &[Published]) {
+        for published in published {
+            if let Some(entry) = self.entries.get_mut(&key(published)) {
+                entry.replies.clear();
+            }
+        }
+    }
+
+    /// Exchanges what keeps a range; false when it is not there.
+    pub(super) fn rehold(&mut self, published: &Published, hold: Hold) -> bool {
+        let entry = self.entries.get_mut(&key(published));
+        let Some(entry) = entry.filter(|entry| entry.binding.published == *published) else {
+            return false;
+        };
+        entry.hold = hold;
+        // Those that were made beside another's sockets.
+        entry.replies.clear();
+        true
+    }
+
     /// Takes a range out; false when it is not there. One of the other family that shared its sockets keeps its ports by
     /// sockets of its own.
     pub(super) fn remove(&mut self, published: &Published, mark: Mark) -> bool {
@@ -127,7 +155,12 @@ impl Table {
         if let Some(reply) = entry.replies.get(&destination) {
             return Ok(Arc::downgrade(reply));
         }
-        let reply = Arc::new(ReplySocket::bind(destination, Families::One, mark)?);
+        let reply = if entry.hold.is_elsewhere() {
+            ReplySocket::beside(destination, mark)?
+        } else {
+            ReplySocket::bind(destination, Families::One, mark)?
+        };
+        let reply = Arc::new(reply);
         let weak = Arc::downgrade(&reply);
         entry.replies.insert(destination, reply);
         Ok(weak)

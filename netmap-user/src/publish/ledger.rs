@@ -1,7 +1,7 @@
 //! Which rule of a family has which port: the daemon's own copy of the slots.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
 };
 
@@ -10,6 +10,7 @@ use netmap_common::maps::{Port, PortSlots, RuleId, SharedKey, Slot, capacity};
 use crate::{
     binding::{Binding, Published, Transport},
     maps::Family,
+    publish::Owner,
 };
 
 /// A slot and how many ports from `first` on have it.
@@ -37,15 +38,29 @@ pub(super) struct Entry<A> {
     pub(super) host: A,
     /// Its container's.
     pub(super) target: A,
+    /// Whose it is.
+    pub(super) owner: Owner,
+}
+
+/// What is in the way of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Overlap {
+    /// What was to be published.
+    pub(super) wanted: Published,
+    /// What is.
+    pub(super) existing: Binding,
+    /// And whose that is.
+    pub(super) owner: Owner,
 }
 
 impl<A: Family> Entry<A> {
     /// `None` for a binding of the other family, or to a container that this one does not reach.
-    pub(super) fn new(binding: Binding) -> Option<Self> {
+    pub(super) fn new(binding: Binding, owner: Owner) -> Option<Self> {
         Some(Self {
             host: A::from_ip(binding.published.host)?,
             target: A::target(binding.target)?,
             binding,
+            owner,
         })
     }
 }
@@ -67,8 +82,17 @@ impl<A: Family> Ledger<A> {
         self.rules.values().map(|entry| &entry.binding)
     }
 
+    pub(super) fn every(&self) -> impl Iterator<Item = &Entry<A>> {
+        self.rules.values()
+    }
+
     pub(super) fn get(&self, id: RuleId) -> Option<&Entry<A>> {
         self.rules.get(&id)
+    }
+
+    /// The same, to be changed in what no table of ports depends on.
+    pub(super) fn get_mut(&mut self, id: RuleId) -> Option<&mut Entry<A>> {
+        self.rules.get_mut(&id)
     }
 
     pub(super) fn find(&self, published: &Published) -> Option<RuleId> {
@@ -94,21 +118,33 @@ impl<A: Family> Ledger<A> {
     }
 
     /// A rule that a packet could take for `published`.
-    pub(super) fn overlapping(&self, published: &Published) -> Option<&Binding> {
+    pub(super) fn overlapping(&self, published: &Published) -> Option<&Entry<A>> {
         indexes(published).find_map(|index| {
             self.at(index)
                 .into_iter()
                 .filter_map(|id| self.rules.get(&id))
-                .map(|entry| &entry.binding)
-                .find(|binding| binding.published.overlaps(published))
+                .find(|entry| entry.binding.published.overlaps(published))
         })
     }
 
+    /// Every such rule.
+    pub(super) fn overlaps(&self, published: &Published) -> Vec<&Entry<A>> {
+        let ids: BTreeSet<RuleId> = indexes(published).flat_map(|index| self.at(index)).collect();
+        let entries = ids.iter().filter_map(|id| self.rules.get(id));
+        entries
+            .filter(|entry| entry.binding.published.overlaps(published))
+            .collect()
+    }
+
     /// Adds a rule, unless it overlaps with one: then says with which.
-    pub(super) fn insert(&mut self, id: RuleId, entry: Entry<A>) -> Result<(), (Published, Binding)> {
+    pub(super) fn insert(&mut self, id: RuleId, entry: Entry<A>) -> Result<(), Overlap> {
         let published = entry.binding.published;
         if let Some(existing) = self.overlapping(&published) {
-            return Err((published, existing.clone()));
+            return Err(Overlap {
+                wanted: published,
+                existing: existing.binding.clone(),
+                owner: existing.owner,
+            });
         }
         for index in indexes(&published) {
             let mut rules = self.at(index);

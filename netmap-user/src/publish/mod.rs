@@ -8,14 +8,16 @@
 //! with one of the other; what is published together is published in both or in none.
 
 mod ledger;
+mod owner;
 mod writer;
 
 use std::net::{IpAddr, SocketAddr};
 
 use netmap_common::maps::{Address, Address6, RuleId, capacity};
 
-use self::writer::Writer;
+pub use self::owner::Owner;
 pub(crate) use self::writer::allow_of;
+use self::{ledger::Overlap, writer::Writer};
 use crate::{
     binding::{Binding, HostPorts, Published, Transport},
     maps::{Maps, MapsError},
@@ -25,12 +27,14 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// Another rule has one of the ports.
-    #[error("{wanted} overlaps with {existing}, which is published already")]
+    #[error("{wanted} overlaps with {existing}, which is published already{}", by(*owner))]
     Overlap {
         /// What was to be published.
         wanted: Published,
         /// What is.
         existing: Box<Binding>,
+        /// Whose that is.
+        owner: Owner,
     },
     /// Nothing is published there.
     #[error("{0} is not published")]
@@ -87,13 +91,46 @@ impl Publisher {
         }
     }
 
+    /// The rule with exactly this published side, and whose it is.
+    pub fn get(&self, published: &Published) -> Option<(&Binding, Owner)> {
+        match published.host {
+            IpAddr::V4(_) => self.v4.get(published),
+            IpAddr::V6(_) => self.v6.get(published),
+        }
+    }
+
+    /// A rule that a packet could take for `published`, and whose it is.
+    pub fn overlapping(&self, published: &Published) -> Option<(&Binding, Owner)> {
+        match published.host {
+            IpAddr::V4(_) => self.v4.overlapping(published),
+            IpAddr::V6(_) => self.v6.overlapping(published),
+        }
+    }
+
+    /// Every rule that a packet could take for `published`, and whose it is.
+    pub fn overlaps(&self, published: &Published) -> Vec<(&Binding, Owner)> {
+        match published.host {
+            IpAddr::V4(_) => self.v4.overlaps(published),
+            IpAddr::V6(_) => self.v6.overlaps(published),
+        }
+    }
+
+    /// The bindings of the engine's, and whether somebody of it stands for each.
+    pub fn of_docker(&self) -> impl Iterator<Item = (&Binding, bool)> {
+        let owned = self.v4.owned().chain(self.v6.owned());
+        owned.filter_map(|(binding, owner)| match owner {
+            Owner::Docker { claimed } => Some((binding, claimed)),
+            Owner::Operator => None,
+        })
+    }
+
     /// Whether all of them could be published now, one beside the other.
     ///
     /// # Errors
     ///
     /// [`PublishError::Overlap`] and [`PublishError::Full`], as [`Publisher::publish`].
     pub fn check(&mut self, bindings: &[Binding]) -> Result<(), PublishError> {
-        self.enter(bindings)?;
+        self.enter(bindings, Owner::Operator)?;
         self.strike(bindings);
         Ok(())
     }
@@ -103,8 +140,13 @@ impl Publisher {
     /// # Errors
     ///
     /// [`PublishError::Overlap`], [`PublishError::Full`], or what bpf(2) fails with.
-    pub fn publish(&mut self, maps: &mut Maps, bindings: &[Binding]) -> Result<(), PublishError> {
-        let entered = self.enter(bindings)?;
+    pub fn publish(
+        &mut self,
+        maps: &mut Maps,
+        bindings: &[Binding],
+        owner: Owner,
+    ) -> Result<(), PublishError> {
+        let entered = self.enter(bindings, owner)?;
         for (done, (id, binding)) in entered.into_iter().zip(bindings).enumerate() {
             let Err(error) = self.write(maps, id, binding) else {
                 continue;
@@ -138,7 +180,7 @@ impl Publisher {
             let existing = wanted.sides().find_map(|side| self.overlapping(&side));
             return Err(match existing {
                 None => PublishError::NotPublished(*wanted),
-                Some(existing) => PublishError::Partly {
+                Some((existing, _)) => PublishError::Partly {
                     wanted: *wanted,
                     existing: Box::new(existing.clone()),
                 },
@@ -164,6 +206,23 @@ impl Publisher {
         }
     }
 
+    /// Gives a rule to another owner; packets see no difference.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn set_owner(
+        &mut self,
+        maps: &mut Maps,
+        published: &Published,
+        owner: Owner,
+    ) -> Result<(), PublishError> {
+        match published.host {
+            IpAddr::V4(_) => self.v4.set_owner(&mut maps.v4, published, owner),
+            IpAddr::V6(_) => self.v6.set_owner(&mut maps.v6, published, owner),
+        }
+    }
+
     /// Takes what [`Publisher::resolve`] found back; returns what they were.
     ///
     /// # Errors
@@ -182,26 +241,16 @@ impl Publisher {
     }
 
     fn is_published(&self, published: &Published) -> bool {
-        match published.host {
-            IpAddr::V4(_) => self.v4.is_published(published),
-            IpAddr::V6(_) => self.v6.is_published(published),
-        }
-    }
-
-    fn overlapping(&self, published: &Published) -> Option<&Binding> {
-        match published.host {
-            IpAddr::V4(_) => self.v4.overlapping(published),
-            IpAddr::V6(_) => self.v6.overlapping(published),
-        }
+        self.get(published).is_some()
     }
 
     /// Gives all of them numbers, or none.
-    fn enter(&mut self, bindings: &[Binding]) -> Result<Vec<RuleId>, PublishError> {
+    fn enter(&mut self, bindings: &[Binding], owner: Owner) -> Result<Vec<RuleId>, PublishError> {
         let mut entered = Vec::with_capacity(bindings.len());
         for binding in bindings {
             let id = match binding.published.host {
-                IpAddr::V4(_) => self.v4.enter(binding),
-                IpAddr::V6(_) => self.v6.enter(binding),
+                IpAddr::V4(_) => self.v4.enter(binding, owner),
+                IpAddr::V6(_) => self.v6.enter(binding, owner),
             };
             match id {
                 Ok(id) => entered.push(id),
@@ -239,10 +288,20 @@ impl Publisher {
 }
 
 impl PublishError {
-    fn from_overlap((wanted, existing): (Published, Binding)) -> Self {
+    fn from_overlap(overlap: Overlap) -> Self {
         Self::Overlap {
-            wanted,
-            existing: Box::new(existing),
+            wanted: overlap.wanted,
+            existing: Box::new(overlap.existing),
+            owner: overlap.owner,
         }
+    }
+}
+
+/// What a refusal adds: nothing for the operator's own rules.
+fn by(owner: Owner) -> &'static str {
+    if owner.is_docker() {
+        " by docker (its container's stop takes it back)"
+    } else {
+        ""
     }
 }

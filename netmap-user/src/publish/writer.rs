@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use netmap_common::maps::{Port, Protocol, Rule, RuleId, SharedKey};
 
 use super::{
-    PublishError,
+    Owner, PublishError,
     ledger::{Entry, Ledger},
 };
 use crate::{
@@ -42,7 +42,9 @@ impl<A: Family> Writer<A> {
         let mut wanted = BTreeSet::new();
         for (id, rule) in maps.rules.live()? {
             let sources = allow.remove(&id).unwrap_or_default();
-            let Some(entry) = binding(&rule, &sources).and_then(Entry::new) else {
+            let Some(entry) =
+                binding(&rule, &sources).and_then(|binding| Entry::new(binding, Owner::of(rule.flags)))
+            else {
                 continue;
             };
             wanted.extend(sources.into_iter().map(|sources| (id, sources)));
@@ -68,18 +70,29 @@ impl<A: Family> Writer<A> {
         self.ledger.target(transport, host, port)
     }
 
-    pub(super) fn is_published(&self, published: &Published) -> bool {
-        self.ledger.find(published).is_some()
+    /// Every binding, and whose it is.
+    pub(super) fn owned(&self) -> impl Iterator<Item = (&Binding, Owner)> {
+        self.ledger.every().map(owned)
+    }
+
+    /// The rule with exactly this published side.
+    pub(super) fn get(&self, published: &Published) -> Option<(&Binding, Owner)> {
+        self.ledger.get(self.ledger.find(published)?).map(owned)
     }
 
     /// A rule that a packet could take for `published`.
-    pub(super) fn overlapping(&self, published: &Published) -> Option<&Binding> {
-        self.ledger.overlapping(published)
+    pub(super) fn overlapping(&self, published: &Published) -> Option<(&Binding, Owner)> {
+        self.ledger.overlapping(published).map(owned)
+    }
+
+    /// Every such rule.
+    pub(super) fn overlaps(&self, published: &Published) -> Vec<(&Binding, Owner)> {
+        self.ledger.overlaps(published).into_iter().map(owned).collect()
     }
 
     /// Gives a binding a number; the kernel learns of it by [`Writer::write`].
-    pub(super) fn enter(&mut self, binding: &Binding) -> Result<RuleId, PublishError> {
-        let Some(entry) = Entry::new(binding.clone()) else {
+    pub(super) fn enter(&mut self, binding: &Binding, owner: Owner) -> Result<RuleId, PublishError> {
+        let Some(entry) = Entry::new(binding.clone(), owner) else {
             return Err(PublishError::Unreachable(Box::new(binding.clone())));
         };
         let id = self.ledger.free_id().ok_or(PublishError::Full)?;
@@ -100,6 +113,7 @@ impl<A: Family> Writer<A> {
             binding,
             host,
             target,
+            owner,
         }) = self.ledger.get(id)
         else {
             return Ok(());
@@ -118,11 +132,12 @@ impl<A: Family> Writer<A> {
                 target_port: Port(binding.target_ports.first()),
                 length: ports.len(),
                 protocol: transport.protocol().number(),
-                flags: if binding.allow.is_empty() {
-                    Rule::LIVE
-                } else {
-                    Rule::LIVE | Rule::ALLOW_LIST
-                },
+                flags: owner.flags()
+                    | if binding.allow.is_empty() {
+                        Rule::LIVE
+                    } else {
+                        Rule::LIVE | Rule::ALLOW_LIST
+                    },
                 generation,
                 since: maps::now(),
             },
@@ -148,6 +163,27 @@ impl<A: Family> Writer<A> {
         };
         if flags != rule.flags {
             maps.rules.set(id, Rule { flags, ..rule })?;
+        }
+        Ok(())
+    }
+
+    /// Gives a rule to another owner.
+    pub(super) fn set_owner(
+        &mut self,
+        maps: &mut FamilyMaps<A>,
+        published: &Published,
+        owner: Owner,
+    ) -> Result<(), PublishError> {
+        let Some(id) = self.ledger.find(published) else {
+            return Ok(());
+        };
+        let rule = maps.rules.get(id)?;
+        let flags = rule.flags & !(Rule::ENGINE | Rule::UNCLAIMED) | owner.flags();
+        if flags != rule.flags {
+            maps.rules.set(id, Rule { flags, ..rule })?;
+        }
+        if let Some(entry) = self.ledger.get_mut(id) {
+            entry.owner = owner;
         }
         Ok(())
     }
@@ -208,6 +244,10 @@ impl<A: Family> Writer<A> {
         }
         Ok(())
     }
+}
+
+fn owned<A>(entry: &Entry<A>) -> (&Binding, Owner) {
+    (&entry.binding, entry.owner)
 }
 
 /// The entries of a binding's allow-list: none for one that admits nobody, whose rule has the flag alone.

@@ -9,7 +9,7 @@ use netmap_common::maps::{
 use netmap_user::{
     binding::{Binding, HostPorts, Published},
     maps::{Maps, MapsError},
-    publish::{PublishError, Publisher},
+    publish::{Owner, PublishError, Publisher},
     spec::PublishSpec,
 };
 
@@ -35,7 +35,7 @@ impl Stage {
     }
 
     fn publish(&mut self, bindings: &[Binding]) -> Result<(), PublishError> {
-        self.publisher.publish(&mut self.maps, bindings)
+        self.publisher.publish(&mut self.maps, bindings, Owner::Operator)
     }
 
     fn unpublish(&mut self, name: &str) -> Result<Vec<Binding>, PublishError> {

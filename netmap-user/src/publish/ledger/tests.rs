@@ -18,7 +18,7 @@ fn binding(host: &str, first: u16, last: u16) -> Binding {
 }
 
 fn entry<A: Family>(binding: Binding) -> Entry<A> {
-    Entry::new(binding).unwrap()
+    Entry::new(binding, Owner::Operator).unwrap()
 }
 
 #[test]
@@ -41,7 +41,11 @@ fn any_address_overlaps_with_each_and_the_answer_names_it() {
     let any = binding("0.0.0.0", 85, 85);
     assert_eq!(
         ledger.insert(RuleId(2), entry(any.clone())),
-        Err((any.published, specific))
+        Err(Overlap {
+            wanted: any.published,
+            existing: specific,
+            owner: Owner::Operator
+        })
     );
     ledger
         .insert(RuleId(2), entry(binding("192.0.2.2", 85, 85)))
@@ -119,7 +123,11 @@ fn ipv6_has_a_ledger_of_its_own() {
     let one = binding("2001:db8::1", 80, 80);
     assert_eq!(
         ledger.insert(RuleId(2), entry(one.clone())),
-        Err((one.published, any.clone()))
+        Err(Overlap {
+            wanted: one.published,
+            existing: any.clone(),
+            owner: Owner::Operator
+        })
     );
     assert_eq!(
         ledger.target(Transport::Udp, "192.0.2.1".parse().unwrap(), 80),
@@ -138,11 +146,17 @@ fn ipv6_has_a_ledger_of_its_own() {
 
 #[test]
 fn a_binding_is_in_the_ledger_of_its_family_or_in_none() {
-    assert_eq!(Entry::<Address>::new(binding("::", 80, 80)), None);
-    assert_eq!(Entry::<Address6>::new(binding("0.0.0.0", 80, 80)), None);
+    assert_eq!(
+        Entry::<Address>::new(binding("::", 80, 80), Owner::Operator),
+        None
+    );
+    assert_eq!(
+        Entry::<Address6>::new(binding("0.0.0.0", 80, 80), Owner::Operator),
+        None
+    );
     let mut upwards = binding("0.0.0.0", 80, 80);
     upwards.target = "fd00::2".parse().unwrap();
-    assert_eq!(Entry::<Address>::new(upwards), None);
+    assert_eq!(Entry::<Address>::new(upwards, Owner::Operator), None);
     let across: Entry<Address6> = entry(binding("::", 80, 80));
     let container: std::net::Ipv4Addr = "172.30.1.2".parse().unwrap();
     assert_eq!(across.target, Address6::mapped(container.into()));
