@@ -18,9 +18,9 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{
-        Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-        FragmentKey, Hook, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer, PayerRole,
-        Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity, tail,
+        Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
+        Fragment, FragmentKey, Hook, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer,
+        PayerRole, Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity, tail,
     },
     nat::{Family, Here, Part, Rules, Wish, local::Host},
 };
@@ -38,6 +38,7 @@ type Loads<A> = LruHashMap<A, Load, { capacity::LOADS }>;
 type Ended<A> = HashMap<Payer<A>, u64, { capacity::ENDED }, SPARSE>;
 type Locals<A> = HashMap<A, IfIndex, { capacity::LOCALS }, SPARSE>;
 type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }>;
+type Egress<A> = HashMap<EgressPlace, A, { capacity::EGRESS }, SPARSE>;
 type Interfaces<A> = HashMap<IfIndex, Interface<A>, { capacity::INTERFACES }, SPARSE>;
 type Endpoints<A> = HashMap<A, Endpoint<A>, { capacity::ENDPOINTS }, SPARSE>;
 type DetourStorage<A> = SkStorage<Detours<A>>;
@@ -69,6 +70,8 @@ pub(crate) trait Tables: Family {
     const LOCALS: &'static Locals<Self>;
     /// [`netmap_common::maps::name::NETWORKS`].
     const NETWORKS: &'static Networks<Self>;
+    /// [`netmap_common::maps::name::EGRESS`].
+    const EGRESS: &'static Egress<Self>;
     /// [`netmap_common::maps::name::INTERFACES`].
     const INTERFACES: &'static Interfaces<Self>;
     /// [`netmap_common::maps::name::ENDPOINTS`].
@@ -111,6 +114,8 @@ static LOCALS: Locals<Address> = Locals::new();
 #[btf_map]
 static NETWORKS: Networks<Address> = Networks::new();
 #[btf_map]
+static EGRESS: Egress<Address> = Egress::new();
+#[btf_map]
 static INTERFACES: Interfaces<Address> = Interfaces::new();
 #[btf_map]
 static ENDPOINTS: Endpoints<Address> = Endpoints::new();
@@ -135,6 +140,7 @@ impl Tables for Address {
     const ENDED: &'static Ended<Self> = &ENDED;
     const LOCALS: &'static Locals<Self> = &LOCALS;
     const NETWORKS: &'static Networks<Self> = &NETWORKS;
+    const EGRESS: &'static Egress<Self> = &EGRESS;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES;
     const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS;
     const DETOURS: &'static DetourStorage<Self> = &DETOURS;
@@ -172,6 +178,8 @@ static LOCALS6: Locals<Address6> = Locals::new();
 #[btf_map]
 static NETWORKS6: Networks<Address6> = Networks::new();
 #[btf_map]
+static EGRESS6: Egress<Address6> = Egress::new();
+#[btf_map]
 static INTERFACES6: Interfaces<Address6> = Interfaces::new();
 #[btf_map]
 static ENDPOINTS6: Endpoints<Address6> = Endpoints::new();
@@ -198,6 +206,7 @@ impl Tables for Address6 {
     const ENDED: &'static Ended<Self> = &ENDED6;
     const LOCALS: &'static Locals<Self> = &LOCALS6;
     const NETWORKS: &'static Networks<Self> = &NETWORKS6;
+    const EGRESS: &'static Egress<Self> = &EGRESS6;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES6;
     const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS6;
     const DETOURS: &'static DetourStorage<Self> = &DETOURS6;

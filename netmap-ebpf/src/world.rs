@@ -16,8 +16,9 @@ use aya_ebpf::{
 };
 use netmap_common::{
     maps::{
-        AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network,
-        NetworkKey, Payer, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+        AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
+        Network, NetworkKey, Payer, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+        Way,
     },
     nat::{Env, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
 };
@@ -245,6 +246,12 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
         A::NETWORKS
             .get(&Key::new(A::BITS, NetworkKey::from(address)))
             .copied()
+    }
+
+    #[inline(always)]
+    fn egress(&self, place: &EgressPlace) -> Option<A> {
+        // SAFETY: copied before any other map call.
+        unsafe { A::EGRESS.get(place) }.copied()
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@
 //! - [`binding`]: what a user asks to publish;
 //! - [`spec`]: how a user writes it;
 //! - [`mappings`]: which bridges' containers keep their ports;
+//! - [`egress`]: by which addresses they leave;
 //! - [`options`]: what `netmap run` is given;
 //! - [`host`]: links, addresses, bridge ports and neighbours, by netlink;
 //! - [`dataplane`]: loads, attaches and pins the programs;
@@ -14,7 +15,7 @@
 //! - [`expiry`]: ends idle flows;
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
 //! - [`api`]: requests over the unix socket;
-//! - [`docker`]: what a Docker engine has published;
+//! - [`docker`]: a container engine's networks, containers and published ports;
 //! - [`daemon`]: ties them together;
 //! - [`install`]: Docker's settings, there and back;
 //! - [`doctor`]: what of a host does not fit;
@@ -25,8 +26,9 @@ pub mod binding;
 pub mod cli;
 pub mod daemon;
 pub mod dataplane;
-pub mod doctor;
 pub mod docker;
+pub mod doctor;
+pub mod egress;
 pub mod expiry;
 pub mod host;
 pub mod install;

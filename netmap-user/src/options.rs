@@ -8,7 +8,7 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
-use crate::mappings::Mappings;
+use crate::{egress::Egress, mappings::Mappings};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
@@ -18,6 +18,9 @@ pub const DEFAULT_SHIM_SOCKET: &str = netmap_docker_proxy::DEFAULT_SOCKET;
 
 /// Where programs and maps are pinned unless told otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/netmap";
+
+/// Where a container engine listens unless told otherwise.
+pub const DEFAULT_ENGINE: &str = "/var/run/docker.sock";
 
 /// The bit of `skb->mark` that tells netmap's later hooks that a packet is done, unless told otherwise.
 ///
@@ -62,8 +65,12 @@ pub struct RunOptions {
     pub lifetimes: Lifetimes,
     /// How ports of containers become ports of this host.
     pub mappings: Mappings,
+    /// By which of this host's addresses they leave.
+    pub egress: Egress,
     /// Who may go straight to containers' addresses.
     pub direct: Direct,
+    /// The socket of the container engine that is followed.
+    pub docker: Option<PathBuf>,
 }
 
 /// Who outside may go straight to containers' own addresses.
@@ -78,9 +85,13 @@ pub struct Direct {
 impl Direct {
     /// Who may go to containers of this bridge.
     pub fn mode_of(&self, bridge: &str) -> DirectMode {
+        self.said_of(bridge).unwrap_or_default()
+    }
+
+    /// The same, if anything was said of it.
+    pub fn said_of(&self, bridge: &str) -> Option<DirectMode> {
         let is_about = |rule: &&DirectRule| rule.bridge.as_ref().is_none_or(|name| name.as_str() == bridge);
-        let rule = self.rules.iter().rev().find(is_about);
-        rule.map_or(DirectMode::Deny, |rule| rule.mode)
+        self.rules.iter().rev().find(is_about).map(|rule| rule.mode)
     }
 
     /// Whether bridges may trust this uplink.
@@ -109,6 +120,17 @@ pub enum DirectMode {
     Trusted,
     /// Everybody.
     Allow,
+}
+
+impl DirectMode {
+    /// Its name on the command line and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Trusted => "trusted",
+            Self::Allow => "allow",
+        }
+    }
 }
 
 impl std::str::FromStr for DirectRule {
@@ -186,7 +208,9 @@ impl Default for RunOptions {
             shares: Shares::default(),
             lifetimes: Lifetimes::default(),
             mappings: Mappings::default(),
+            egress: Egress::default(),
             direct: Direct::default(),
+            docker: None,
         }
     }
 }
@@ -248,6 +272,11 @@ pub enum OptionError {
         "{0:?} is no way to map ports; use eim (one port towards everybody) or edm (one for each destination)"
     )]
     UnknownMapping(String),
+    /// No address, or one that nobody outside could answer.
+    #[error(
+        "{0:?} is no address to leave by; give one of this host that others can answer, as in 192.0.2.7 or br0=2001:db8::7"
+    )]
+    BadEgress(String),
     /// No bit of 32.
     #[error("{0:?} is not a bit of the packet mark; give 0 to 31")]
     BadMarkBit(String),

@@ -11,6 +11,7 @@
 //! - [`ipv6`]: its addresses of IPv6; [`family`]: both as one;
 //! - [`answer`]: what the servers say to whoever asks;
 //! - [`tcp`], [`udp`], [`http`], [`ping`], [`ping6`]: servers and clients, over real sockets;
+//! - [`engine_api`]: a container engine that is none, for `netmap run --docker`;
 //! - [`wire`]: frames as they are on an interface;
 //! - [`daemon`]: a [`Netmap`] that runs in the lab's host;
 //! - [`engine`]: an engine that has ports published there, by the program that it starts for each;
@@ -32,6 +33,7 @@ pub mod counters;
 pub mod daemon;
 pub mod docker;
 pub mod engine;
+pub mod engine_api;
 pub mod family;
 pub mod ground;
 pub mod http;

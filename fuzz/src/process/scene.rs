@@ -10,8 +10,8 @@
 
 use netmap_common::{
     maps::{
-        Address, Address6, Endpoint, FlowKey, IfIndex, Interface, Network, Port, PortRange, Protocol, Role,
-        Rule, RuleId, Seconds, Settings, Way,
+        Address, Address6, EgressPlace, Endpoint, FlowKey, IfIndex, Interface, Network, Port, PortRange,
+        Protocol, Role, Rule, RuleId, Seconds, Settings, Way,
     },
     nat::{Family, HostSocket, Route, testing::World},
 };
@@ -93,7 +93,8 @@ impl Addresses for Address6 {
 /// What an input's first bytes choose; zeros are an ordinary host of IPv4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
-    /// Bit 0: IPv6. Bit 1: tables may have entries that netmap never wrote.
+    /// Bit 0: IPv6. Bit 1: tables may have entries that netmap never wrote. Bit 2: the second bridge has two addresses to
+    /// leave by, one of which is not there.
     pub kind: u8,
     /// Which ports masquerading has.
     pub pool: u8,
@@ -116,6 +117,8 @@ impl Choices {
     pub const IPV6: u8 = 1;
     /// A bit of [`Self::kind`].
     pub const WILD: u8 = 2;
+    /// A bit of [`Self::kind`].
+    pub const EGRESS: u8 = 4;
 
     /// Splits them off an input.
     pub fn read(input: &[u8]) -> (Self, &[u8]) {
@@ -187,6 +190,9 @@ impl Choices {
         world.nonce.set(0x8000_0000);
         world.now.set(Seconds(1_000));
         self.surround(&mut world);
+        if self.kind & Self::EGRESS != 0 {
+            add_egress(&mut world);
+        }
         publish(&mut world);
         world
     }
@@ -403,6 +409,19 @@ pub(super) fn unpublish<A: Addresses>(world: &World<A>, number: u8) {
     if let Some(number) = u32::from(number).checked_rem(count) {
         world.retire(RuleId(number + 1));
     }
+}
+
+fn add_egress<A: Addresses>(world: &mut World<A>) {
+    for (_, _, network) in &mut world.networks {
+        if network.bridge == BRIDGE_2 {
+            network.flags |= Network::<A>::egress(2);
+        }
+    }
+    let place = EgressPlace {
+        bridge: BRIDGE_2,
+        number: 0,
+    };
+    world.egress.insert(place, A::of(address::H2));
 }
 
 fn network<A: Addresses>(bridge: IfIndex, gateway: [u8; 4]) -> (A, u32, Network<A>) {

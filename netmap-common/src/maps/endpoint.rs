@@ -1,5 +1,7 @@
 //! Where packets can be sent: interfaces, networks and containers, as the daemon learns them from netlink.
 
+use bytemuck::{Pod, Zeroable};
+
 use super::{Address, IfIndex, Ip};
 
 /// What an interface is to netmap.
@@ -94,7 +96,8 @@ pub struct Network<A: Ip = Address> {
     pub bridge: IfIndex,
     /// The bridge's address in this subnet.
     pub gateway: A,
-    /// [`Network::DIRECT`] or [`Network::DIRECT_TRUSTED`], and [`Network::MAPPINGS`].
+    /// [`Network::DIRECT`] or [`Network::DIRECT_TRUSTED`], [`Network::MAPPINGS`], [`Network::INTERNAL`], [`Network::PLAIN`], and
+    /// what [`Network::egress`] gives.
     pub flags: u32,
 }
 
@@ -102,11 +105,49 @@ impl<A: Ip> Network<A> {
     /// A container keeps its port towards everybody, and everybody may send to it there (endpoint-independent mapping and
     /// filtering, RFC 4787, 4.1 and 5).
     pub const MAPPINGS: u32 = 4;
+    /// Its containers speak with each other and with the host, with nobody else.
+    pub const INTERNAL: u32 = 8;
+    /// What leaves it keeps its source: the host's stack forwards it.
+    pub const PLAIN: u32 = 16;
+
+    /// Whether its containers speak with each other and the host only.
+    pub const fn is_internal(&self) -> bool {
+        self.flags & Self::INTERNAL != 0
+    }
+
+    /// Whether what leaves it keeps its source.
+    pub const fn is_plain(&self) -> bool {
+        self.flags & Self::PLAIN != 0
+    }
 
     /// Whether its containers have mappings.
     pub const fn has_mappings(&self) -> bool {
         self.flags & Self::MAPPINGS != 0
     }
+
+    /// Where the number of egress places stands in the flags.
+    const EGRESS: u32 = 16;
+
+    /// The flag that says that its containers leave by addresses of their own, of which there are places for so many.
+    pub const fn egress(places: u16) -> u32 {
+        (places as u32) << Self::EGRESS
+    }
+
+    /// How many places there are ([`EgressPlace`]); 0 where containers leave by the uplink's address.
+    pub const fn egress_places(&self) -> u32 {
+        self.flags >> Self::EGRESS
+    }
+}
+
+/// Key of the addresses of this host that what is behind a bridge leaves by, in place of the uplink's. A container has one
+/// of the places. One that the table has nothing for is that of an address that the host does not have (yet).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+pub struct EgressPlace {
+    /// The bridge.
+    pub bridge: IfIndex,
+    /// From 0 on.
+    pub number: u32,
 }
 
 /// Key of the networks' longest-prefix map, network byte order.

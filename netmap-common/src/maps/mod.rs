@@ -19,7 +19,7 @@ mod units;
 
 pub use address::{Address, Address6, Ip};
 pub use detour::{Cookie, Detour, Detours, Place, ROOM};
-pub use endpoint::{Endpoint, Hop, Interface, Network, NetworkKey, NetworkPrefix, Role, Way};
+pub use endpoint::{EgressPlace, Endpoint, Hop, Interface, Network, NetworkKey, NetworkPrefix, Role, Way};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use fragment::{Fragment, FragmentKey};
 pub use limits::{Limits, Load, Payer, Rate, Role as PayerRole};
@@ -134,6 +134,10 @@ pub mod capacity {
     pub const LOCALS: usize = 2 * INTERFACES;
     /// Subnets behind managed bridges.
     pub const NETWORKS: usize = 1_024;
+    /// Addresses that containers of one bridge may leave by, of either family.
+    pub const EGRESS_PLACES: u16 = 16;
+    /// Those of all bridges.
+    pub const EGRESS: usize = EGRESS_PLACES as usize * NETWORKS;
     /// Interfaces with a hook.
     pub const INTERFACES: usize = 8_192;
     /// Published containers' addresses.

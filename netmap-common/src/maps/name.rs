@@ -16,6 +16,8 @@ pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const LOCALS: &str = "LOCALS";
 /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
 pub const NETWORKS: &str = "NETWORKS";
+/// `HASH` from [`super::EgressPlace`] to an address: by which of this host's containers leave, where not by the uplink's.
+pub const EGRESS: &str = "EGRESS";
 /// `HASH` from [`super::IfIndex`] to [`super::Interface`]: every interface that carries a hook.
 pub const INTERFACES: &str = "INTERFACES";
 /// `HASH` from an address to [`super::Endpoint`]: how to reach a published container.
@@ -77,6 +79,8 @@ pub const ENDED6: &str = "ENDED6";
 pub const LOCALS6: &str = "LOCALS6";
 /// [`NETWORKS`] of IPv6.
 pub const NETWORKS6: &str = "NETWORKS6";
+/// [`EGRESS`] of IPv6.
+pub const EGRESS6: &str = "EGRESS6";
 /// [`INTERFACES`] of IPv6.
 pub const INTERFACES6: &str = "INTERFACES6";
 /// [`ENDPOINTS`] of IPv6.
@@ -93,7 +97,7 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 45] = [
+pub const ALL: [&str; 47] = [
     SLOTS,
     SHARED,
     RULES,
@@ -105,6 +109,7 @@ pub const ALL: [&str; 45] = [
     ENDED,
     LOCALS,
     NETWORKS,
+    EGRESS,
     INTERFACES,
     ENDPOINTS,
     RESERVED,
@@ -132,6 +137,7 @@ pub const ALL: [&str; 45] = [
     ENDED6,
     LOCALS6,
     NETWORKS6,
+    EGRESS6,
     INTERFACES6,
     ENDPOINTS6,
     DETOURS6,
@@ -166,6 +172,8 @@ pub struct Names {
     pub locals: &'static str,
     /// [`NETWORKS`].
     pub networks: &'static str,
+    /// [`EGRESS`].
+    pub egress: &'static str,
     /// [`INTERFACES`].
     pub interfaces: &'static str,
     /// [`ENDPOINTS`].
@@ -194,6 +202,7 @@ impl Names {
         ended: ENDED,
         locals: LOCALS,
         networks: NETWORKS,
+        egress: EGRESS,
         interfaces: INTERFACES,
         endpoints: ENDPOINTS,
         detours: DETOURS,
@@ -214,6 +223,7 @@ impl Names {
         ended: ENDED6,
         locals: LOCALS6,
         networks: NETWORKS6,
+        egress: EGRESS6,
         interfaces: INTERFACES6,
         endpoints: ENDPOINTS6,
         detours: DETOURS6,

@@ -152,6 +152,9 @@ reasons! {
     LinkLocal = 56, "link-local";
     /// To a published port whose container has no address of this family: the proxy takes it.
     OtherFamily = 57, "other-family";
+    /// From a container to the outside, and its network is not masqueraded: the host's stack forwards it with the container's
+    /// address.
+    NotMasqueraded = 62, "not-masqueraded";
 
     /// From outside straight to a container's address, or between bridges: not published.
     DirectAccess = 96, "direct-access";
@@ -187,6 +190,10 @@ reasons! {
     ContainerTooFast = 111, "container-too-fast";
     /// The client outside has as many flows to published ports as it may (`--max-source-flows`).
     SourceFull = 112, "source-full";
+    /// The address that this container is to leave by (`--egress`) is not one of this host's (yet).
+    NoEgressAddress = 116, "no-egress-address";
+    /// From a container of an internal network to somebody outside of it.
+    InternalNetwork = 120, "internal-network";
 }
 
 impl Reason {

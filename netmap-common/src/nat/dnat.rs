@@ -9,8 +9,9 @@ use crate::maps::{
     AllowKey, Endpoint, FlowKey, Hook, IfIndex, Interface, Ip as _, Kind, Protocol, Reason, Rule, RuleId, Way,
 };
 
-/// What flow the packet opens, if the packet is for a published port and may open one.
-#[inline(always)]
+/// What flow the packet opens, if the packet is for a published port and may open one. Not inlined, for the same reasons as
+/// [`super::ports::claim`].
+#[inline(never)]
 pub(super) fn wish<E: Env>(
     env: &E,
     hook: Hook,
@@ -76,10 +77,12 @@ pub(super) fn check_source<E: Env>(
         Hook::UplinkIn => network.is_none() && !src.is_multicast_or_reserved() && !src.is_nobody(),
         _ => network.is_some_and(|network| network.bridge == arrival.bridge),
     };
-    if plausible && !env.is_local(src) {
-        Ok(())
-    } else {
-        Err(Reason::SpoofedSource)
+    if !plausible || env.is_local(src) {
+        return Err(Reason::SpoofedSource);
+    }
+    match network {
+        Some(network) if network.is_internal() => Err(Reason::InternalNetwork),
+        _ => Ok(()),
     }
 }
 

@@ -4,8 +4,8 @@ use core::ops::{Deref, DerefMut};
 
 use super::{Family, Wish};
 use crate::maps::{
-    AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network, Payer,
-    Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+    AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
+    Network, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Something that is where it stands.
@@ -150,6 +150,9 @@ pub trait Env: Rules {
 
     /// The managed network that an address belongs to.
     fn network(&self, address: Self::Ip) -> Option<Network<Self::Ip>>;
+
+    /// The address at a place.
+    fn egress(&self, place: &EgressPlace) -> Option<Self::Ip>;
 
     /// An interface with a hook.
     fn interface(&self, index: IfIndex) -> Option<Interface<Self::Ip>>;

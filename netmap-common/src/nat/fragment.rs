@@ -4,9 +4,8 @@
 //! to the host, which waits for the rest, and at a published port the proxy carries the whole.
 
 use super::{
-    Carried, Datagram, Env, Family as _, Internet, Packet, flow, forward,
+    Carried, Datagram, Env, Family as _, Internet, Packet, flow, forward, hash,
     parse::{self, L3},
-    ports,
 };
 use crate::maps::{FlowKey, Fragment, FragmentKey, Hook, Port, Protocol, Reason, Seconds};
 
@@ -115,7 +114,7 @@ pub(super) fn rename<P: Packet + ?Sized, E: Env>(
         clippy::cast_possible_truncation,
         reason = "these bits of a hash are as good as any"
     )]
-    let new = ports::hash(env.settings().secret, &number) as u32;
+    let new = hash::hash(env.settings().secret, &number) as u32;
     E::Ip::rename(packet, &internet, new).or(Err(Reason::RewriteFailed))
 }
 

@@ -7,7 +7,7 @@
 //! one, so a container that goes out by two uplinks has a mapping at either's address.
 
 use super::{
-    Datagram, Env, HostSocket, dnat, flow, forward,
+    Datagram, Env, HostSocket, dnat, egress, flow, forward,
     ports::{Direction, Wish},
     tcp,
 };
@@ -20,21 +20,26 @@ pub(super) fn is_for<A: Ip>(protocol: Protocol, network: &Network<A>) -> bool {
 }
 
 /// What flow the packet opens, if it is for a port that is nobody's but a mapping's. `ToHost` if it is not.
-// Not inlined: few packets come here, and it needs stack of its own. So the others.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn wish<E: Env>(
     env: &E,
     hook: Hook,
     datagram: &Datagram<E::Ip>,
     wish: &mut Wish<E::Ip>,
 ) -> Result<(), Reason> {
-    if !env.settings().has_mappings()
-        || datagram.protocol == Protocol::Icmp
-        || datagram.key.src_port == Port(0)
-    {
-        return Err(Reason::ToHost);
-    }
     find_owner(env, datagram, wish)?;
+    enter(env, hook, datagram, wish)
+}
+
+/// Whether the packet may come in, and how its answers go back.
+// Not inlined: few packets come here, and it needs stack of its own. So the others.
+#[inline(never)]
+fn enter<E: Env>(
+    env: &E,
+    hook: Hook,
+    datagram: &Datagram<E::Ip>,
+    wish: &mut Wish<E::Ip>,
+) -> Result<(), Reason> {
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     dnat::check_source(env, hook, datagram, &arrival)?;
     if datagram.protocol == Protocol::Tcp && !tcp::opens(datagram.tcp) {
@@ -54,15 +59,25 @@ pub(super) fn wish<E: Env>(
     // "External source IP address and port" (RFC 4787, REQ-9 a).
     wish.become_kind(Kind::Hairpin as u32);
     wish.to.src = datagram.key.dst;
-    wish.has_mapping = env
-        .network(datagram.key.src)
-        .is_some_and(|network| is_for(datagram.protocol, &network));
-    Ok(())
+    let Some(network) = env.network(datagram.key.src) else {
+        return Ok(());
+    };
+    wish.has_mapping = is_for(datagram.protocol, &network);
+    if network.egress_places() == 0 {
+        return Ok(());
+    }
+    egress::choose(env, &network, wish)
 }
 
 /// Writes down whose port it is, and the way there.
 #[inline(never)]
 fn find_owner<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &mut Wish<E::Ip>) -> Result<(), Reason> {
+    if !env.settings().has_mappings()
+        || datagram.protocol == Protocol::Icmp
+        || datagram.key.src_port == Port(0)
+    {
+        return Err(Reason::ToHost);
+    }
     // In the room: the stack has none.
     wish.from = datagram.key.owner();
     let owner = env.flow(&wish.from).ok_or(Reason::ToHost)?;
@@ -118,17 +133,17 @@ pub(super) fn apply<A: super::Family>(datagram: &Datagram<A>, wish: &mut Wish<A>
     wish.is_mapped = true;
 }
 
-/// Whether this host's port that a packet would have as its source belongs to a mapping.
+/// Whether this host's port that a packet would have as its source belongs to a mapping. Leaves in `key` what it looked for.
 #[inline(never)]
-pub(super) fn owns<E: Env>(env: &E, to: &FlowKey<E::Ip>) -> bool {
-    let key = FlowKey {
+pub(super) fn owns<E: Env>(env: &E, to: &FlowKey<E::Ip>, key: &mut FlowKey<E::Ip>) -> bool {
+    *key = FlowKey {
         src: to.src,
         dst: to.src,
         src_port: Port(0),
         dst_port: to.src_port,
         ..*to
     };
-    env.flow(&key).is_some()
+    env.flow(key).is_some()
 }
 
 /// A packet from a container keeps the mapping of its flow, if that has one (RFC 4787, REQ-6: by what goes out). `key` is the

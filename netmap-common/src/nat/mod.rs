@@ -5,15 +5,18 @@
 //! then `forward` and `rewrite`; `fragment` and `icmp` stand beside them for what is not a whole datagram. Nothing here
 //! names a kernel or a map: packets come through [`Packet`], everything else through [`Env`].
 
+mod candidates;
 mod checksum;
 mod direct;
 mod dnat;
 mod early;
+mod egress;
 mod env;
 mod family;
 mod flow;
 mod forward;
 mod fragment;
+mod hash;
 mod icmp;
 mod ipv4;
 mod ipv6;
@@ -183,7 +186,13 @@ fn open<'place, E: Env>(
     let mut room = env.room()?;
     let wish = &mut *room;
     wish.begin(is_blank, &datagram.key);
-    match decide(env, hook, datagram, wish) {
+    let for_host = hook == Hook::UplinkIn || hook != Hook::UplinkOut && env.is_local(datagram.key.dst);
+    let decided = if for_host {
+        dnat::wish(env, hook, datagram, wish)
+    } else {
+        snat::wish(env, hook, datagram, wish)
+    };
+    match decided {
         // Not published, but perhaps a container's all the same.
         Err(Reason::ToHost) => mapping::wish(env, hook, datagram, wish)?,
         Err(Reason::DirectAccess) if hook == Hook::UplinkIn => direct::decide(env, datagram, wish)?,
@@ -215,21 +224,4 @@ fn open<'place, E: Env>(
         way: wish.there.way(),
         out: wish.there.out,
     })
-}
-
-/// What the packet would open: towards this host's addresses if the port is published, from a container to the
-/// outside. Not inlined for the same reasons as [`ports::claim`].
-#[inline(never)]
-fn decide<E: Env>(
-    env: &E,
-    hook: Hook,
-    datagram: &Datagram<E::Ip>,
-    wish: &mut Wish<E::Ip>,
-) -> Result<(), Reason> {
-    let for_host = hook == Hook::UplinkIn || hook != Hook::UplinkOut && env.is_local(datagram.key.dst);
-    if for_host {
-        dnat::wish(env, hook, datagram, wish)
-    } else {
-        snat::wish(env, hook, datagram, wish)
-    }
 }

@@ -18,9 +18,9 @@ pub(super) fn addresses<A: Family>(hook: Hook, internet: &Internet<A>) -> Result
 #[inline(always)]
 pub(super) fn stray<E: Env>(env: &E, hook: Hook, internet: &Internet<E::Ip>, why: Reason) -> Reason {
     match hook {
-        Hook::UplinkOut if is_behind_bridge(env, internet.src) => Reason::WouldLeak,
-        Hook::UplinkOut => Reason::FromHost,
+        Hook::UplinkOut => leaving(env, internet.src),
         _ if reaches_container(env, hook, internet) => Reason::DirectAccess,
+        Hook::PortIn | Hook::BridgeIn if leaves_internal(env, internet) => Reason::InternalNetwork,
         _ => why,
     }
 }
@@ -43,8 +43,30 @@ fn reaches_container<E: Env>(env: &E, hook: Hook, internet: &Internet<E::Ip>) ->
     !env.is_local(internet.dst) && (hook == Hook::UplinkIn || !is_neighbour())
 }
 
-/// In a managed network, and not the bridge's own address, which is the host's.
+/// What becomes of what the host sends out with this source.
 #[inline(always)]
-fn is_behind_bridge<E: Env>(env: &E, address: E::Ip) -> bool {
-    !env.is_local(address) && env.network(address).is_some()
+fn leaving<E: Env>(env: &E, src: E::Ip) -> Reason {
+    match env.network(src) {
+        // The bridge's own address is the host's.
+        Some(_) if env.is_local(src) => Reason::FromHost,
+        Some(network) if network.is_internal() => Reason::InternalNetwork,
+        Some(network) if network.is_plain() => Reason::NotMasqueraded,
+        Some(_) => Reason::WouldLeak,
+        None => Reason::FromHost,
+    }
+}
+
+/// From a container of an internal network to somebody who is neither a neighbour nor the host.
+#[inline(always)]
+fn leaves_internal<E: Env>(env: &E, internet: &Internet<E::Ip>) -> bool {
+    let (src, dst) = (internet.src, internet.dst);
+    let Some(network) = env.network(src).filter(|network| network.is_internal()) else {
+        return false;
+    };
+    let is_routed = !dst.is_multicast_or_reserved() && !dst.is_link_local();
+    let is_neighbour = || {
+        env.network(dst)
+            .is_some_and(|other| other.bridge == network.bridge)
+    };
+    is_routed && !env.is_local(dst) && !is_neighbour()
 }

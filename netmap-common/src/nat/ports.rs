@@ -3,10 +3,14 @@
 //! The insert fails where the key exists, so two CPUs cannot both take a port, and the same port serves as many
 //! destinations as there are (endpoint-dependent mapping, RFC 4787, 4.1).
 
-use super::{Datagram, Env, Family, HostSocket, InsertError, flow, mapping};
+use super::{
+    Datagram, Env, Family, HostSocket, InsertError,
+    candidates::{Owner, Places},
+    flow, mapping,
+};
 use crate::maps::{
-    Flow, FlowKey, Generation, Hook, IfIndex, Kind, Port, PortRange, PortSlots, Protocol, Reason, RuleId,
-    Seconds, Seen, Side, TcpSeen, Way,
+    Flow, FlowKey, Generation, Hook, IfIndex, Kind, Port, PortSlots, Protocol, Reason, RuleId, Seconds, Seen,
+    Side, TcpSeen, Way,
 };
 
 /// A flow that wants to be, and once claimed, is. Zeros are a value of it: it lies where a program has room.
@@ -41,6 +45,9 @@ pub struct Wish<A: Family> {
     pub(super) is_blank: bool,
     /// The entries that are made of it, one after the other.
     entry: Flow<A>,
+    /// The key that is looked for or inserted while ports are tried. It would take the stack that older kernels have not:
+    /// up to Linux 6.7 a call's part of it is rounded up to 32 bytes, since then to 16.
+    tried: FlowKey<A>,
 }
 
 /// How packets of one direction go on.
@@ -133,16 +140,6 @@ impl Direction {
             Way::Neigh | Way::Stack => IfIndex(0),
         }
     }
-}
-
-/// Whose source ports are chosen from.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Owner {
-    /// The client's own: it keeps its port, unless another of its flows has the same answers.
-    Client,
-    #[default]
-    /// This host's: away from its sockets, its ephemeral range and its published ports.
-    Host,
 }
 
 /// How many ports are looked at besides the one that is liked best.
@@ -247,7 +244,7 @@ fn take_port<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &mut Wish<E::Ip>
     let is_mapped = wish.is_mapped;
     // A mapping finds out by its own insert.
     let asks_mappings = wish.kind() != Kind::Mapping && env.settings().has_mappings();
-    let (to, reply) = (&mut wish.to, &mut wish.entry);
+    let (to, reply, key) = (&mut wish.to, &mut wish.entry, &mut wish.tried);
     let mut result = Err(Reason::PortsExhausted);
     env.search(TRIES + 1, |attempt| {
         let Some(port) = places.candidate(attempt) else {
@@ -257,15 +254,15 @@ fn take_port<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &mut Wish<E::Ip>
         // A mapping's own port is none of those.
         let is_taken = places.owner == Owner::Host
             && !(is_mapped && attempt == 0)
-            && (belongs_to_host(env, datagram.protocol, to) || asks_mappings && mapping::owns(env, to));
+            && (belongs_to_host(env, datagram.protocol, to) || asks_mappings && mapping::owns(env, to, key));
         if is_taken {
             return false;
         }
-        let key = to.reversed();
-        result = match env.insert(&key, reply) {
+        *key = to.reversed();
+        result = match env.insert(key, reply) {
             Ok(()) => Ok(()),
             Err(InsertError::Full) => Err(Reason::TableFull),
-            Err(InsertError::Exists) => match adopt(env, &key, reply) {
+            Err(InsertError::Exists) => match adopt(env, key, reply) {
                 Some(nonce) => {
                     reply.nonce = nonce;
                     Ok(())
@@ -298,150 +295,4 @@ fn belongs_to_host<E: Env>(env: &E, protocol: Protocol, to: &FlowKey<E::Ip>) -> 
         return false;
     };
     env.reserved_word(word) & bit != 0 || env.host_socket(&to.reversed()) != HostSocket::Absent
-}
-
-/// Where a flow looks for its port.
-#[derive(Default)]
-struct Places {
-    owner: Owner,
-    /// The packet's own port, if it may be kept.
-    liked: Option<Port>,
-    low: PortRange,
-    high: PortRange,
-    start: u32,
-    step: u32,
-}
-
-impl Places {
-    /// Not inlined for the same reasons as [`claim`].
-    #[inline(never)]
-    fn choose<E: Env>(
-        &mut self,
-        env: &E,
-        datagram: &Datagram<E::Ip>,
-        wish: &Wish<E::Ip>,
-    ) -> Result<(), Reason> {
-        const NONE: PortRange = PortRange {
-            first: Port(1),
-            last: Port(0),
-        };
-        const WELL_KNOWN: PortRange = PortRange {
-            first: Port(1),
-            last: Port(1_023),
-        };
-        const USER: PortRange = PortRange {
-            first: Port(1_024),
-            last: Port(65_535),
-        };
-        // An echo request with identifier 0 would have the same key as an answer with it.
-        const ALL: PortRange = PortRange {
-            first: Port(1),
-            last: Port(65_535),
-        };
-        let settings = env.settings();
-        let liked = wish.to.src_port;
-        self.owner = match wish.kind() {
-            Kind::Published | Kind::Mapped | Kind::Direct => Owner::Client,
-            Kind::Hairpin if wish.to.src == wish.from.src => Owner::Client,
-            Kind::Hairpin | Kind::Egress | Kind::OwnPort | Kind::Mapping => Owner::Host,
-        };
-        let [below, above] = settings.pool;
-        // The same class as the packet's own: "a port in the range 0-1023 [..] SHOULD be mapped to one in the same
-        // range" (RFC 4787, REQ-3 a). Echo identifiers have no classes.
-        (self.low, self.high) = match self.owner {
-            _ if datagram.protocol == Protocol::Icmp => (ALL, NONE),
-            _ if liked.0 < 1_024 => (WELL_KNOWN, NONE),
-            Owner::Client => (USER, NONE),
-            Owner::Host => (below, above),
-        };
-        // The host's own pings are found by no look-up: an identifier chosen at random stays out of their way.
-        let keeps =
-            datagram.protocol != Protocol::Icmp && (self.low.contains(liked) || self.high.contains(liked));
-        self.liked = (keeps || wish.is_mapped).then_some(liked);
-        // Places that nobody outside can guess (RFC 6056, 3.3.4: two hashes), the same ones for the same flow.
-        let hash = hash(settings.secret, &wish.from);
-        #[expect(clippy::cast_possible_truncation, reason = "takes the hash apart")]
-        let (start, step) = (hash as u32, (hash >> 32) as u32 | 1);
-        (self.start, self.step) = (start, step);
-        // Before the daemon has written its settings there is no pool.
-        if self.low.is_empty() && self.high.is_empty() {
-            Err(Reason::PortsExhausted)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// The port to try: first the packet's own.
-    #[inline(always)]
-    fn candidate(&self, attempt: u32) -> Option<Port> {
-        let Some(attempt) = attempt.checked_sub(1) else {
-            return self.liked;
-        };
-        let size = self.low.len() + self.high.len();
-        let place = scatter(self.start.wrapping_add(attempt.wrapping_mul(self.step))).checked_rem(size)?;
-        let port = match place.checked_sub(self.low.len()) {
-            None => u32::from(self.low.first.0) + place,
-            Some(place) => u32::from(self.high.first.0) + place,
-        };
-        u16::try_from(port).ok().map(Port)
-    }
-}
-
-/// Where steps of one width would stay within a run of ports that are taken (clients keep theirs, and use neighbouring
-/// ones), these are all over the pool: the last step of `MurmurHash3`.
-#[inline(always)]
-const fn scatter(number: u32) -> u32 {
-    let number = (number ^ (number >> 16)).wrapping_mul(0x85eb_ca6b);
-    let number = (number ^ (number >> 13)).wrapping_mul(0xc2b2_ae35);
-    number ^ (number >> 16)
-}
-
-/// SipHash-1-3 of a key: made for short inputs and a secret, cheap without tables.
-#[inline(always)]
-pub(super) fn hash<A: Family>(secret: [u64; 2], key: &FlowKey<A>) -> u64 {
-    let ports = u64::from(key.src_port.0) << 48 | u64::from(key.dst_port.0) << 32 | u64::from(key.protocol);
-    let [k0, k1] = secret;
-    let state = [
-        k0 ^ 0x736f_6d65_7073_6575,
-        k1 ^ 0x646f_7261_6e64_6f6d,
-        k0 ^ 0x6c79_6765_6e65_7261,
-        k1 ^ 0x7465_6462_7974_6573,
-    ];
-    let state = mix(mix_addresses(state, key.src, key.dst), ports);
-    // The last block is the length, 16 bytes or 40, in the top byte.
-    let [v0, v1, v2, v3] = mix(state, u64::from(A::BITS / 4 + 8) << 56);
-    let [v0, v1, v2, v3] = round(round(round([v0, v1, v2 ^ 0xff, v3])));
-    v0 ^ v1 ^ v2 ^ v3
-}
-
-#[inline(always)]
-fn mix_addresses<A: Family>(state: [u64; 4], src: A, dst: A) -> [u64; 4] {
-    let pair = |high, low| u64::from(high) << 32 | u64::from(low);
-    let ([src1, src2, src3, src4], [dst1, dst2, dst3, dst4]) = (src.words(), dst.words());
-    if A::BITS == 32 {
-        return mix(state, pair(src4, dst4));
-    }
-    let state = mix(mix(state, pair(src1, src2)), pair(src3, src4));
-    mix(mix(state, pair(dst1, dst2)), pair(dst3, dst4))
-}
-
-#[inline(always)]
-fn mix([v0, v1, v2, v3]: [u64; 4], word: u64) -> [u64; 4] {
-    let [v0, v1, v2, v3] = round([v0, v1, v2, v3 ^ word]);
-    [v0 ^ word, v1, v2, v3]
-}
-
-#[inline(always)]
-fn round([mut v0, mut v1, mut v2, mut v3]: [u64; 4]) -> [u64; 4] {
-    v0 = v0.wrapping_add(v1);
-    v1 = v1.rotate_left(13) ^ v0;
-    v0 = v0.rotate_left(32);
-    v2 = v2.wrapping_add(v3);
-    v3 = v3.rotate_left(16) ^ v2;
-    v0 = v0.wrapping_add(v3);
-    v3 = v3.rotate_left(21) ^ v0;
-    v2 = v2.wrapping_add(v1);
-    v1 = v1.rotate_left(17) ^ v2;
-    v2 = v2.rotate_left(32);
-    [v0, v1, v2, v3]
 }

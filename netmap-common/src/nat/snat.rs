@@ -1,14 +1,15 @@
-//! Flows from a container to the outside, with the uplink's address.
+//! Flows from a container to the outside, with the uplink's address or the bridge's own ones.
 
 use super::{
-    Datagram, Env, Family, Route, forward, mapping,
+    Datagram, Env, Family, Route, egress, forward, mapping,
     ports::{Direction, Wish},
     tcp,
 };
 use crate::maps::{FlowKey, Hook, IfIndex, Interface, Ip as _, Kind, Network, Protocol, Reason, Role, Way};
 
-/// What flow the packet opens, if the packet leaves a managed network and may open one.
-#[inline(always)]
+/// What flow the packet opens, if the packet leaves a managed network and may open one. Not inlined, for the same reasons as
+/// [`super::ports::claim`].
+#[inline(never)]
 pub(super) fn wish<E: Env>(
     env: &E,
     hook: Hook,
@@ -18,7 +19,14 @@ pub(super) fn wish<E: Env>(
     let network = find_network(env, hook, datagram)?;
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
     may_open(env, hook, datagram, &network, &arrival)?;
+    if network.is_plain() {
+        return keep_source(hook, datagram, wish);
+    }
     let (uplink, address) = find_uplink(env, hook, datagram, &arrival)?;
+    let has_own = network.egress_places() != 0;
+    if address == E::Ip::ANY && !has_own {
+        return Err(Reason::NoUplinkAddress);
+    }
     let (there, back) = ways(hook, &arrival, uplink)?;
     forward::check(env, datagram, there.way(), there.out)?;
     let to = FlowKey {
@@ -26,7 +34,27 @@ pub(super) fn wish<E: Env>(
         ..datagram.key
     };
     wish.be(Kind::Egress, to, Default::default(), there, back);
+    if has_own {
+        egress::choose(env, &network, wish)?;
+    }
     wish.has_mapping = mapping::is_for(datagram.protocol, &network);
+    Ok(())
+}
+
+/// The flow of what leaves with its own source, by the host's stack. It has entries all the same, by which answers are told
+/// from what somebody outside sends straight to a container.
+#[inline(always)]
+fn keep_source<A: Family>(hook: Hook, datagram: &Datagram<A>, wish: &mut Wish<A>) -> Result<(), Reason> {
+    if hook != Hook::UplinkOut {
+        return Err(Reason::NotMasqueraded);
+    }
+    wish.be(
+        Kind::Egress,
+        datagram.key,
+        Default::default(),
+        Direction::STACK,
+        Direction::STACK,
+    );
     Ok(())
 }
 
@@ -66,10 +94,11 @@ fn may_open<E: Env>(
         datagram.protocol == Protocol::Icmp && datagram.key.src_port.0 == 0 && datagram.key.dst_port.0 != 0;
     if hook == Hook::UplinkOut {
         let resets = is_tcp && datagram.tcp & tcp::flag::RST != 0;
-        return if resets || is_echo_reply {
-            Err(Reason::WouldLeak)
-        } else {
-            Ok(())
+        return match resets || is_echo_reply {
+            _ if network.is_internal() => Err(Reason::InternalNetwork),
+            true if network.is_plain() => Err(Reason::NotMasqueraded),
+            true => Err(Reason::WouldLeak),
+            false => Ok(()),
         };
     }
     if arrival.bridge != network.bridge {
@@ -78,6 +107,7 @@ fn may_open<E: Env>(
     match env.network(datagram.key.dst) {
         Some(other) if other.bridge == network.bridge => return Err(Reason::OnLink),
         Some(_) => return Err(Reason::DirectAccess),
+        None if network.is_internal() => return Err(Reason::InternalNetwork),
         None => {}
     }
     if is_tcp && !tcp::opens(datagram.tcp) || is_echo_reply {
@@ -86,6 +116,7 @@ fn may_open<E: Env>(
     Ok(())
 }
 
+/// The uplink, and its address if it has one.
 #[inline(always)]
 fn find_uplink<E: Env>(
     env: &E,
@@ -106,9 +137,6 @@ fn find_uplink<E: Env>(
     };
     if uplink.role != Role::Uplink as u8 {
         return Err(Reason::NotOurRoute);
-    }
-    if uplink.address == E::Ip::ANY {
-        return Err(Reason::NoUplinkAddress);
     }
     Ok((index, uplink.address))
 }

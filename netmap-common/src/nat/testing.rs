@@ -8,9 +8,9 @@ use super::{
     Wish,
 };
 use crate::maps::{
-    Address, AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip, Limits, Load,
-    Network, Payer, Port, PortSlots, Protocol, Rate, Reason, Rule, RuleId, Seconds, Seen, Settings,
-    SharedKey, Slot, Way,
+    Address, AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip,
+    Limits, Load, Network, Payer, Port, PortSlots, Protocol, Rate, Reason, Rule, RuleId, Seconds, Seen,
+    Settings, SharedKey, Slot, Way,
 };
 
 /// Tables, clock and surroundings of a host.
@@ -46,6 +46,8 @@ pub struct World<A: Ip = Address> {
     pub locals: Vec<A>,
     /// Managed networks: prefix, its length, the network.
     pub networks: Vec<(A, u32, Network<A>)>,
+    /// Addresses that containers leave by.
+    pub egress: BTreeMap<EgressPlace, A>,
     /// Interfaces with hooks.
     pub interfaces: BTreeMap<IfIndex, Interface<A>>,
     /// Published containers.
@@ -268,6 +270,10 @@ impl<A: Family> Env for World<A> {
         longest
             .max_by_key(|(_, length, _)| *length)
             .map(|(_, _, network)| *network)
+    }
+
+    fn egress(&self, place: &EgressPlace) -> Option<A> {
+        self.egress.get(place).copied()
     }
 
     fn interface(&self, index: IfIndex) -> Option<Interface<A>> {

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time};
 
-use super::types::{DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest};
+use super::types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest};
 
 /// How long the daemon may take for an answer: publishing a range looks for listeners on each port of it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,6 +95,15 @@ impl Client {
     /// See [`ClientError`].
     pub async fn status(&self) -> Result<DaemonStatus, ClientError> {
         self.ask(Method::GET, "/v1/status", Bytes::new()).await
+    }
+
+    /// What the engine's containers are called.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn names(&self) -> Result<EngineNames, ClientError> {
+        self.ask(Method::GET, "/v1/names", Bytes::new()).await
     }
 
     fn encode(&self, request: &impl Serialize) -> Result<Bytes, ClientError> {

@@ -36,6 +36,7 @@ pub(super) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Rou
         .route("/v1/publish", post(publish))
         .route("/v1/unpublish", post(unpublish))
         .route("/v1/status", get(status))
+        .route("/v1/names", get(names))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Daemon { commands, patience })
@@ -60,6 +61,11 @@ async fn unpublish(State(daemon): State<Daemon>, body: Body) -> Result<Response,
 async fn status(State(daemon): State<Daemon>) -> Result<Response, Refused> {
     let status = daemon.ask(Command::Status).await?;
     Ok(Json(status).into_response())
+}
+
+async fn names(State(daemon): State<Daemon>) -> Result<Response, Refused> {
+    let names = daemon.ask(Command::Names).await?;
+    Ok(Json(names).into_response())
 }
 
 async fn not_found() -> Refused {

@@ -23,7 +23,7 @@ use tokio::{
 pub use super::socket::BindError;
 use super::{
     routes, socket,
-    types::{DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
+    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
 };
 
 /// The longest body, in bytes: some 200,000 bindings.
@@ -50,6 +50,8 @@ pub enum Command {
     Unpublish(UnpublishRequest, oneshot::Sender<Result<Done, Refusal>>),
     /// Tell how it is.
     Status(oneshot::Sender<DaemonStatus>),
+    /// Tell what containers are called.
+    Names(oneshot::Sender<EngineNames>),
 }
 
 /// A socket that listens. Its file goes when this goes.

@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     client::{Client, ClientError},
     server::{BindError, Command, MAX_BODY, Server},
-    types::{DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
+    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
 };
 use crate::binding::Binding;
 
@@ -101,6 +101,7 @@ async fn answer(mut commands: mpsc::Receiver<Command>) {
                 answer.send(Ok(Done { warnings })).unwrap();
             }
             Command::Status(answer) => answer.send(status()).unwrap(),
+            Command::Names(answer) => answer.send(EngineNames::default()).unwrap(),
         }
     }
 }

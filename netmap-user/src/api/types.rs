@@ -62,6 +62,24 @@ pub struct DaemonStatus {
     pub unresolved_containers: Vec<std::net::IpAddr>,
 }
 
+/// `GET /v1/names`: what the container engine calls its containers; nothing without `--docker`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineNames {
+    /// Each address once.
+    pub names: Vec<NamedAddress>,
+}
+
+/// A container in one of its networks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedAddress {
+    /// Its address there.
+    pub address: std::net::IpAddr,
+    /// The container's name.
+    pub container: String,
+    /// The network's.
+    pub network: String,
+}
+
 /// What a daemon means that says nothing of lifetimes.
 const fn whole() -> u32 {
     100

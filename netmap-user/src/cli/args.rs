@@ -12,8 +12,11 @@ use netmap_common::maps::{Kind, Protocol};
 use super::help;
 use crate::{
     binding::HostPorts,
+    egress::EgressChoice,
     mappings::MappingChoice,
-    options::{self, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode},
+    options::{
+        self, DEFAULT_ENGINE, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode,
+    },
     spec::{self, PublishSpec},
 };
 
@@ -112,6 +115,16 @@ pub struct RunArgs {
     /// Bridge whose ports are containers; may be given several times
     #[arg(long = "bridge", value_name = "IF")]
     pub bridges: Vec<InterfaceName>,
+    /// Follow the container engine behind this socket: its networks are managed as they come and go, beside those of
+    /// --bridge, and what its containers publish is published [default without SOCKET: /var/run/docker.sock]
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DEFAULT_ENGINE
+    )]
+    pub docker: Option<PathBuf>,
     /// Where docker's proxies, netmap-docker-proxy, come in [default: docker-proxy.sock beside netmap.sock]
     #[arg(long, value_name = "PATH", env = "NETMAP_SHIM_SOCKET", hide_env_values = true)]
     pub shim_socket: Option<PathBuf>,
@@ -132,6 +145,10 @@ pub struct RunArgs {
     /// The bit of the packet mark that netmap may use, 0 to 31 [default: 27]
     #[arg(long, value_name = "N", value_parser = options::parse_mark_bit)]
     pub mark_bit: Option<u8>,
+    /// Address of this host that containers leave by in place of the uplink's, all or those of one bridge; of several each
+    /// container has one
+    #[arg(long, value_name = "[BRIDGE=]ADDRESS", value_delimiter = ',')]
+    pub egress: Vec<EgressChoice>,
     /// Who outside may go straight to containers' own addresses: deny, allow, trusted (by --trusted uplinks only), or the same
     /// of one bridge; may be given several times, the last one about a bridge counts [default: deny]
     #[arg(long, value_name = "[BRIDGE=]MODE")]

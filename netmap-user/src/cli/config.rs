@@ -10,9 +10,11 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::args::{Instance, RunArgs};
+use crate::egress::EgressChoice;
 use crate::mappings::MappingChoice;
 use crate::options::{
-    self, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout, XdpMode,
+    self, DEFAULT_ENGINE, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout,
+    XdpMode,
 };
 
 /// What the file may say. Everything is optional, nothing else is allowed.
@@ -57,6 +59,11 @@ pub struct Config {
     pub max_source_flows: Option<u32>,
     /// How containers' ports become this host's.
     pub nat: Vec<MappingChoice>,
+    /// The socket of the container engine that is followed, or `true` for where it usually is.
+    #[serde(deserialize_with = "engine")]
+    pub docker: Option<PathBuf>,
+    /// By which of this host's addresses containers leave.
+    pub egress: Vec<EgressChoice>,
 }
 
 /// Why a configuration file is refused.
@@ -126,7 +133,9 @@ impl Config {
                 trusted: or(args.trusted, self.trusted),
             },
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
+            docker: args.docker.or(self.docker),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
+            egress: self.egress.into_iter().chain(args.egress).collect(),
             shares: Shares {
                 container_flows: args.max_flows.or(self.max_flows),
                 container_rate: args.max_new_flows.or(self.max_new_flows),
@@ -138,6 +147,20 @@ impl Config {
 
 fn xdp<'de, D: Deserializer<'de>>(value: D) -> Result<Option<XdpMode>, D::Error> {
     checked::<String, _, _>(value, XdpMode::from_str)
+}
+
+fn engine<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "the path of a socket, or true or false, is expected")]
+    enum Engine {
+        Usual(bool),
+        At(PathBuf),
+    }
+    Ok(match Engine::deserialize(value)? {
+        Engine::Usual(true) => Some(DEFAULT_ENGINE.into()),
+        Engine::Usual(false) => None,
+        Engine::At(socket) => Some(socket),
+    })
 }
 
 fn flow_entries<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::Error> {
@@ -201,6 +224,8 @@ mod tests {
         max_new_flows = 8
         max_source_flows = 0
         nat = ["eim", "br0=edm"]
+        docker = "/run/other/docker.sock"
+        egress = ["192.0.2.1", "br0=2001:db8::7"]
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -234,7 +259,12 @@ mod tests {
                 "udp-answered=200".parse().unwrap(),
                 "tcp-established=7440".parse().unwrap(),
             ]),
+            docker: Some("/run/other/docker.sock".into()),
             mappings: ["eim", "br0=edm"]
+                .map(|choice| choice.parse().unwrap())
+                .into_iter()
+                .collect(),
+            egress: ["192.0.2.1", "br0=2001:db8::7"]
                 .map(|choice| choice.parse().unwrap())
                 .into_iter()
                 .collect(),
@@ -288,7 +318,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`"
+             `max_source_flows`, `nat`, `docker`, `egress`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),
@@ -307,6 +337,19 @@ mod tests {
             error("bridges = \"br0\"").contains("line 1: invalid type: string \"br0\", expected a sequence")
         );
         assert!(error("uplinks = [").contains("FILE, line 1: "));
+    }
+
+    #[test]
+    fn an_engine_is_where_it_usually_is_unless_told_otherwise() {
+        let docker = |text: &str| read(text).map(|config| config.docker);
+        assert_eq!(docker("docker = true"), Ok(Some(DEFAULT_ENGINE.into())));
+        assert_eq!(docker("docker = false"), Ok(None));
+        assert_eq!(docker("docker = \"/x\""), Ok(Some("/x".into())));
+        assert!(
+            docker("docker = 1")
+                .unwrap_err()
+                .ends_with("line 1: the path of a socket, or true or false, is expected")
+        );
     }
 
     #[test]

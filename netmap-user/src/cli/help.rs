@@ -37,15 +37,27 @@ pub(super) const RUN: &str = "\
     With --nat eim a container's port is one port of this host towards everybody, and everybody may send to it there, \
     as peer-to-peer programs want it: the container is reached without a published port, for five minutes after it \
     last sent by that port. It suits trusted containers; each port takes one of the pool from everybody else.\n\n\
+    With --docker it follows a container engine by its API: the bridges of its networks are managed as they come and go, beside \
+    those of --bridge, with what the networks are told: --internal, enable_ip_masquerade, gateway modes, trusted host \
+    interfaces. What its containers publish is published, and netmap ports shows their names. Where the engine is not there, \
+    netmap waits for it, and what it had stays. --direct goes before what a network says; a routed network's containers are \
+    reached with --direct BRIDGE=allow alone.\n\n\
+    With --egress containers leave by another address of this host than the uplink's. Where a bridge has several of a \
+    family (16 at most), each container leaves by one of them, chosen by the container's own address. An address \
+    that the host does not have is waited for: meanwhile its containers leave by another of the bridge's, or not at all, \
+    never by the uplink's. A flow keeps the address that it began with, and ends when the host loses it.\n\n\
     The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
-    flow_entries and mark_bit. Flags win over it. Where it says socket or pin_dir, the other commands need \
+    flow_entries, mark_bit, direct, trusted, timeouts, max_flows, max_new_flows, max_source_flows, nat, docker and egress. Flags win over it. Where it says socket or pin_dir, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
   netmap run --bridge docker0                          every uplink with a default route, one bridge
   netmap run --uplink eth0 --uplink eth1 --bridge br0  named uplinks only
+  netmap run --docker                                  every network of the engine at /var/run/docker.sock
   netmap run --bridge br0 --bridge br1 --nat br1=eim   br1's containers keep their ports towards everybody
+  netmap run --bridge br0 --egress br0=192.0.2.7,br0=2001:db8::7
+                                                       br0's containers are seen outside with these
   netmap run --config /etc/netmap.toml
 
   # /etc/netmap.toml
@@ -141,7 +153,9 @@ Examples:
 
 pub(super) const STATUS: &str = "\
     Tells whether the daemon runs, what is attached to which interface and how, how full the tables are \
-    (IPv6 has its own: flows6, ..), by which address each uplink carries IPv4 and IPv6 if it does, which \
+    (IPv6 has its own: flows6, ..), by which address each uplink carries IPv4 and IPv6 if it does, by which \
+    addresses each bridge's containers leave, how it maps ports (--nat; how many mappings there are) and who may go straight \
+    to them (--direct), which \
     interfaces are missing, and which published containers have no place that netmap knows (the proxy \
     serves those).";
 
@@ -149,6 +163,7 @@ pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   netmap status
   netmap status --json | jq .daemon.running
+  netmap status --json | jq '.bridges[] | [.interface, .mappings]'
   netmap status --json | jq '.uplinks[] | select(.ipv6 == null) | .interface'";
 
 pub(super) const DOCKER: &str = "\

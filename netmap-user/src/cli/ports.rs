@@ -4,6 +4,8 @@ use std::{
     collections::{BTreeMap, HashMap},
     io::{self, Write},
     net::IpAddr,
+    path::Path,
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -13,14 +15,21 @@ use serde::Serialize;
 use super::{
     args::{Instance, ListArgs},
     failure::Failure,
-    output,
+    output, publish as publish_command,
     read::{self, Entries, Tables},
 };
 use crate::{
+    api::{
+        client::Client,
+        types::{EngineNames, NamedAddress},
+    },
     binding::{Bracketed, nobody},
     maps::Family,
     publish::{self, Owner},
 };
+
+/// How long a daemon may take to say what containers are called.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One published range of one family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,13 +64,39 @@ pub struct PortRow {
     /// Who had it published: `operator`, `docker`, or `docker (unclaimed)` when neither a proxy of docker's nor its API
     /// stands for it at the moment.
     pub owner: &'static str,
+    /// What the container engine calls the container. The daemon knows, where it follows one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<String>,
+    /// The engine's network in which the container has the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
 }
 
 /// Prints what is published.
 pub(super) fn command(args: &ListArgs, instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
     let tables = read::open(instance.pin_dir())?;
-    render(&rows(&tables)?, args.json, out)?;
+    let mut rows = rows(&tables)?;
+    name(&mut rows, ask(instance.socket()));
+    render(&rows, args.json, out)?;
     Ok(())
+}
+
+/// What containers are called, if there is a daemon that knows. A listing does without.
+fn ask(socket: &Path) -> EngineNames {
+    let client = Client::new(socket).with_patience(PATIENCE);
+    let answer = publish_command::wait(client.names());
+    answer.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+fn name(rows: &mut [PortRow], names: EngineNames) {
+    let names = names.names.into_iter();
+    let names: HashMap<IpAddr, NamedAddress> = names.map(|named| (named.address, named)).collect();
+    for row in rows {
+        if let Some(named) = names.get(&row.container) {
+            row.container_name = Some(named.container.clone());
+            row.network = Some(named.network.clone());
+        }
+    }
 }
 
 /// What is published, by protocol, port and address.
@@ -119,6 +154,8 @@ fn family_rows<A: Family>(
                 flows: flows.of(id, rule.generation),
                 proxied: host.is_ipv4() != container.is_ipv4(),
                 owner: Owner::of(rule.flags).name(),
+                container_name: None,
+                network: None,
             }
         })
         .collect()
@@ -153,13 +190,17 @@ pub fn render(rows: &[PortRow], json: bool, out: &mut impl Write) -> io::Result<
     if json {
         return output::json(out, &Listing { ports: rows });
     }
+    let has_names = rows.iter().any(|row| row.container_name.is_some());
+    let names = ["NAME", "NETWORK"].iter().filter(|_| has_names);
     output::table(
         out,
         ["PUBLISHED", "CONTAINER", "BY", "OWNER", "ALLOW", "AGE", "FLOWS"]
-            .map(str::to_owned)
-            .to_vec(),
+            .iter()
+            .chain(names)
+            .map(|title| (*title).to_owned())
+            .collect(),
         rows.iter().map(|row| {
-            vec![
+            let mut cells = vec![
                 format!(
                     "{}:{}/{}",
                     Bracketed(row.host),
@@ -176,7 +217,12 @@ pub fn render(rows: &[PortRow], json: bool, out: &mut impl Write) -> io::Result<
                 sources(row),
                 output::duration(row.age_seconds.into()),
                 row.flows.to_string(),
-            ]
+            ];
+            if has_names {
+                cells
+                    .extend([&row.container_name, &row.network].map(|name| name.clone().unwrap_or_default()));
+            }
+            cells
         }),
     )
 }
@@ -231,6 +277,42 @@ mod tests {
             "]}\n"
         );
         assert_eq!(rendered(true), expected);
+    }
+
+    #[test]
+    fn what_containers_are_called_stands_beside_them_where_it_is_known() {
+        let mut rows = rows(&Sample).unwrap();
+        let named = NamedAddress {
+            address: "172.30.1.2".parse().unwrap(),
+            container: "web".to_owned(),
+            network: "front".to_owned(),
+        };
+        name(&mut rows, EngineNames { names: vec![named] });
+        let rendered = |json| {
+            let mut out = Vec::new();
+            render(&rows, json, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let json: serde_json::Value = serde_json::from_str(&rendered(true)).unwrap();
+        let [web, web6, .., range] = &json["ports"].as_array().unwrap()[..] else {
+            panic!("{json}");
+        };
+        for row in [web, web6] {
+            assert_eq!(
+                (&row["container_name"], &row["network"]),
+                (&"web".into(), &"front".into())
+            );
+        }
+        assert!(range.get("container_name").is_none() && range.get("network").is_none());
+        let table = rendered(false);
+        assert!(
+            table.lines().next().unwrap().trim_end().ends_with("NETWORK"),
+            "{table}"
+        );
+        assert!(
+            table.lines().nth(1).unwrap().trim_end().ends_with("front"),
+            "{table}"
+        );
     }
 
     #[test]

@@ -136,6 +136,7 @@ mod tests {
                 joined(&request.published)
             }
             Command::Status(_) => "status".to_owned(),
+            Command::Names(_) => "names".to_owned(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the read-only commands read: the pinned maps, without the daemon.
 
+mod bridge;
 mod pinned;
 
 use std::{
@@ -11,6 +12,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use netmap_common::maps::{Address, Address6, Count, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds};
 use serde::Serialize;
 
+pub use self::bridge::Bridge;
 use crate::{
     api::types::Attachment,
     maps::{Family, MapsError},
@@ -32,6 +34,8 @@ pub trait Tables: Entries<Address> + Entries<Address6> {
     fn usage(&self) -> anyhow::Result<Vec<TableUse>>;
     /// Every uplink.
     fn uplinks(&self) -> anyhow::Result<Vec<Uplink>>;
+    /// Every managed bridge that has a subnet.
+    fn bridges(&self) -> anyhow::Result<Vec<Bridge>>;
     /// Every program that is attached.
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>>;
     /// Now, on the clock that rules and flows are stamped with.

@@ -6,7 +6,7 @@ use netmap_common::maps::{
     Seconds, Side, TcpSeen, Way,
 };
 
-use super::read::{Entries, TableUse, Tables, Uplink, Visit};
+use super::read::{Bridge, Entries, TableUse, Tables, Uplink, Visit};
 use crate::{api::types::Attachment, maps::Family};
 
 /// When the tables are read.
@@ -291,6 +291,26 @@ impl Tables for Sample {
                 ipv6: None,
             },
         ])
+    }
+
+    fn bridges(&self) -> anyhow::Result<Vec<Bridge>> {
+        let plain = Bridge {
+            interface: "br0".to_owned(),
+            nat: "edm",
+            mappings: 0,
+            direct: "trusted",
+            egress: Vec::new(),
+            egress_missing: Vec::new(),
+        };
+        let own = Bridge {
+            interface: "br1".to_owned(),
+            nat: "eim",
+            mappings: 3,
+            direct: "deny",
+            egress: vec!["198.51.100.7".parse()?, "198.51.100.8".parse()?],
+            egress_missing: vec!["ipv6"],
+        };
+        Ok(vec![plain, own])
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {

@@ -15,7 +15,7 @@ use super::{
     args::{Instance, ListArgs},
     failure::Failure,
     output, publish,
-    read::{self, ReadError, TableUse, Tables, Uplink},
+    read::{self, Bridge, ReadError, TableUse, Tables, Uplink},
 };
 use crate::api::{
     client::{Client, ClientError},
@@ -38,6 +38,8 @@ pub struct Status {
     pub attachments: Vec<Attachment>,
     /// Which families each uplink carries, by its addresses.
     pub uplinks: Vec<Uplink>,
+    /// How each managed bridge is kept.
+    pub bridges: Vec<Bridge>,
     /// How each uplink runs XDP, and why not: the daemon knows the reasons.
     pub xdp: Vec<UplinkXdp>,
     /// How full the tables are, by name; empty when nothing is attached.
@@ -112,6 +114,7 @@ pub fn gather(
         pin_dir: pin_dir.display().to_string(),
         attachments: Vec::new(),
         uplinks: tables.map(Tables::uplinks).transpose()?.unwrap_or_default(),
+        bridges: tables.map(Tables::bridges).transpose()?.unwrap_or_default(),
         xdp: Vec::new(),
         tables: usage.into_iter().map(|table| (table.name, table)).collect(),
         lifetimes_percent: None,
@@ -176,6 +179,9 @@ pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<(
     for uplink in &status.uplinks {
         writeln!(out, "uplink      {} {}", uplink.interface, carried(uplink))?;
     }
+    for bridge in &status.bridges {
+        writeln!(out, "bridge      {} {}", bridge.interface, kept(bridge))?;
+    }
     if let Some(percent) = status.lifetimes_percent.filter(|percent| *percent < 100) {
         writeln!(
             out,
@@ -227,6 +233,30 @@ fn carried(uplink: &Uplink) -> String {
     };
     let (ipv4, ipv6) = (family("IPv4", uplink.ipv4), family("IPv6", uplink.ipv6));
     format!("{ipv4}; {ipv6}")
+}
+
+/// How a bridge's containers leave, and how they are reached.
+fn kept(bridge: &Bridge) -> String {
+    let mut leaves: Vec<String> = bridge.egress.iter().map(ToString::to_string).collect();
+    leaves.extend(bridge.egress_missing.iter().map(|family| {
+        let family = if *family == "ipv4" { "IPv4" } else { "IPv6" };
+        format!("no {family} address yet")
+    }));
+    let leaves = if leaves.is_empty() {
+        "the uplink's address".to_owned()
+    } else {
+        leaves.join(", ")
+    };
+    let mappings = if bridge.nat == "eim" {
+        let plural = if bridge.mappings == 1 { "" } else { "s" };
+        format!(" ({} mapping{plural})", bridge.mappings)
+    } else {
+        String::new()
+    };
+    format!(
+        "leaves by {leaves}; nat {}{mappings}; direct {}",
+        bridge.nat, bridge.direct
+    )
 }
 
 fn daemon(daemon: &Daemon) -> String {
@@ -281,7 +311,10 @@ mod tests {
             concat!(
                 r#"","daemon":{"running":true,"pid":42,"uptime_seconds":3723,"version":"0.0.9"},"pin_dir":"/pins","#,
                 r#""attachments":[],"uplinks":[{"interface":"eth0","ipv4":"198.51.100.1","ipv6":"2001:db8::1"},"#,
-                r#"{"interface":"eth1","ipv4":"192.0.2.1","ipv6":null}],"xdp":[{"interface":"eth0","mode":"off","#,
+                r#"{"interface":"eth1","ipv4":"192.0.2.1","ipv6":null}],"bridges":["#,
+                r#"{"interface":"br0","nat":"edm","mappings":0,"direct":"trusted","egress":[],"egress_missing":[]},"#,
+                r#"{"interface":"br1","nat":"eim","mappings":3,"direct":"deny","egress":["198.51.100.7","198.51.100.8"],"#,
+                r#""egress_missing":["ipv6"]}],"xdp":[{"interface":"eth0","mode":"off","#,
                 r#""reason":"veth is no physical network card"}],"tables":{"flows":{"entries":5,"capacity":262144},"#,
                 r#""flows6":{"entries":2,"capacity":262144},"#,
                 r#""rules":{"entries":2,"capacity":65535}},"lifetimes_percent":63,"missing_interfaces":["br9"],"#,
@@ -318,6 +351,9 @@ mod tests {
             r#","pin_dir":"/pins","attachments":[{"interface":"eth0","role":"uplink","hook":"ingress","mode":"tcx"}]"#,
             r#","uplinks":[{"interface":"eth0","ipv4":"198.51.100.1","ipv6":"2001:db8::1"},"#,
             r#"{"interface":"eth1","ipv4":"192.0.2.1","ipv6":null}]"#,
+            r#","bridges":[{"interface":"br0","nat":"edm","mappings":0,"direct":"trusted","egress":[],"egress_missing":[]},"#,
+            r#"{"interface":"br1","nat":"eim","mappings":3,"direct":"deny","egress":["198.51.100.7","198.51.100.8"],"#,
+            r#""egress_missing":["ipv6"]}]"#,
             r#","xdp":[{"interface":"eth0","mode":"off","reason":null}]"#,
         )));
         let text = rendered(&status, false);
@@ -330,13 +366,23 @@ mod tests {
                 && text.contains("uplink      eth1 IPv4 as 192.0.2.1; IPv6 not carried: it has no address\n"),
             "{text}"
         );
+        assert!(
+            text.contains("bridge      br0 leaves by the uplink's address; nat edm; direct trusted\n")
+                && text.contains(
+                    "bridge      br1 leaves by 198.51.100.7, 198.51.100.8, no IPv6 address yet; nat eim (3 mappings); direct deny\n"
+                ),
+            "{text}"
+        );
         assert!(text.ends_with("eth0       uplink  ingress  tcx\n"), "{text}");
     }
 
     #[test]
     fn nothing_at_all_is_told_too() {
         let status = gather(Path::new("/pins"), false, None, None::<&Sample>).unwrap();
-        assert!(rendered(&status, true).contains(r#""attachments":[],"uplinks":[],"xdp":[],"tables":{},"#));
+        assert!(
+            rendered(&status, true)
+                .contains(r#""attachments":[],"uplinks":[],"bridges":[],"xdp":[],"tables":{},"#)
+        );
         assert!(rendered(&status, false).ends_with("nothing is attached\n"));
     }
 }

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, net::IpAddr, os::fd::OwnedFd};
 
 use anyhow::anyhow;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Daemon;
 use crate::{
@@ -66,7 +66,7 @@ impl Daemon {
             .get(&published)
             .is_some_and(|claim| claim.binding == *binding)
         {
-            self.claims.forget(&published);
+            self.claims.release(&published);
         }
         match self.publisher.get(&published) {
             Some((existing, owner)) if owner.is_docker() && existing == binding => {}
@@ -93,7 +93,6 @@ impl Daemon {
 
     /// Everything that the Engine API lists: claims it, and takes back what nobody stands for any more. Returns what was
     /// refused, and why.
-    #[expect(dead_code, reason = "for what follows the Engine API")]
     pub(super) fn confirm(&mut self, listed: &[Binding]) -> Vec<(Binding, anyhow::Error)> {
         let mut ended = self.claims.unlist(listed);
         let listed_sides: BTreeSet<Published> = listed.iter().map(|binding| binding.published).collect();
@@ -108,12 +107,42 @@ impl Daemon {
                 warn!("what docker publishes no longer stays published: {error:#}");
             });
         }
-        let claimed = listed
+        let (new, mut known): (Vec<Binding>, Vec<Binding>) =
+            listed.iter().cloned().partition(|binding| self.is_new(binding));
+        if !new.is_empty() {
+            known.extend(self.publish_listed(new));
+        }
+        let claimed = known
             .iter()
             .map(|binding| (binding, self.claim(Claimant::Engine, binding, None)));
         claimed
             .filter_map(|(binding, claimed)| Some((binding.clone(), claimed.err()?)))
             .collect()
+    }
+
+    /// Publishes all at once, for of a thousand each by itself would take the whole host in anew; returns those that have to
+    /// be claimed one by one, as some of them are in each other's way.
+    fn publish_listed(&mut self, listed: Vec<Binding>) -> Vec<Binding> {
+        let holds = listed.iter().map(|_| Hold::elsewhere()).collect();
+        match self.publish_as(listed.clone(), holds, CLAIMED) {
+            Ok(warnings) => warn_of(warnings),
+            Err(error) => {
+                debug!("{error:#}");
+                return listed;
+            }
+        }
+        for binding in &listed {
+            self.claims.add(Claimant::Engine, binding);
+        }
+        Vec::new()
+    }
+
+    /// Whether what the Engine API lists there is the first that anybody publishes.
+    fn is_new(&self, binding: &Binding) -> bool {
+        let Binding { published, .. } = binding;
+        spec::check(binding).is_ok()
+            && self.publisher.overlaps(published).is_empty()
+            && self.claims.decide(Claimant::Engine, binding, None) == Decision::Publish
     }
 
     /// Nobody has come yet for a rule that a former daemon published for the engine.

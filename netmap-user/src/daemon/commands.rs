@@ -28,6 +28,7 @@ impl Daemon {
                 drop(answer.send(result));
             }
             Command::Status(answer) => drop(answer.send(self.status())),
+            Command::Names(answer) => drop(answer.send(self.names())),
         }
     }
 

@@ -6,6 +6,7 @@
 mod claims;
 mod commands;
 mod direct;
+mod engine;
 mod limits;
 mod ports;
 mod shims;
@@ -35,7 +36,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::{topology::Topology, xdp::Accelerator};
+use self::{engine::Followed, topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
@@ -106,6 +107,7 @@ pub fn down(pin_dir: &Path) -> Result<Removed, Vec<DataplaneError>> {
 
 struct Daemon {
     host: Host,
+    engine: Followed,
     topology: Topology,
     accelerator: Accelerator,
     dataplane: Dataplane,
@@ -163,6 +165,7 @@ impl Daemon {
                     followed.unwrap_or_else(|error| warn!("the host cannot be followed, trying again: {error:#}"));
                 }
                 command = receive(&mut inbox) => self.obey(command),
+                picture = self.engine.changed() => self.take_engine(&picture),
                 request = receive(shims) => self.obey_shim(request),
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),

@@ -7,7 +7,9 @@ use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::{Daemon, SOCKET_MARK, down, limits, ports, topology::Topology, xdp::Accelerator};
+use super::{
+    Daemon, SOCKET_MARK, down, engine::Followed, limits, ports, topology::Topology, xdp::Accelerator,
+};
 use crate::{
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
     docker::Claims,
@@ -24,7 +26,9 @@ impl Daemon {
         let selection = Selection {
             uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
             bridges: options.bridges.iter().map(ToString::to_string).collect(),
+            engine: options.docker.as_ref().map(|_| BTreeSet::new()),
             mappings: options.mappings.clone(),
+            egress: options.egress.clone(),
         };
         let host = Host::open(selection)
             .await
@@ -37,7 +41,8 @@ impl Daemon {
             force_clsact: false,
         })?;
         let adopted = dataplane.adopted();
-        let started = Self::attach(host, dataplane, options);
+        let engine = Followed::start(options.docker.as_deref()).await;
+        let started = Self::attach(host, engine, dataplane, options);
         if started.is_err() && !adopted {
             // What is half attached would carry packets that nobody looks after.
             for error in down(&options.pin_dir).err().into_iter().flatten() {
@@ -47,7 +52,12 @@ impl Daemon {
         started
     }
 
-    fn attach(host: Host, dataplane: Dataplane, options: &RunOptions) -> anyhow::Result<Self> {
+    fn attach(
+        host: Host,
+        engine: Followed,
+        dataplane: Dataplane,
+        options: &RunOptions,
+    ) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
         ports::write_settings(&mut maps, SOCKET_MARK, &options.mappings)?;
@@ -63,6 +73,7 @@ impl Daemon {
         let reservations = Reservations::new(ports::ranges(&publisher));
         let mut daemon = Self {
             host,
+            engine,
             topology: Topology::adopt(&maps, options.direct.clone())?,
             accelerator: Accelerator::new(options.xdp),
             dataplane,
@@ -79,6 +90,10 @@ impl Daemon {
             purge: Purge::default(),
             started: Instant::now(),
         };
+        if daemon.engine.is_wanted() {
+            let bridges = daemon.engine.bridges(&daemon.host, &daemon.maps)?;
+            daemon.manage(bridges);
+        }
         daemon.hold_adopted()?;
         daemon.read_notes(&options.shim_socket());
         daemon.want();
@@ -88,6 +103,7 @@ impl Daemon {
         }
         daemon.dataplane.attach_steer(Path::new(CURRENT_NETNS))?;
         daemon.attach_sockets(options);
+        daemon.confirm_engine();
         Ok(daemon)
     }
 

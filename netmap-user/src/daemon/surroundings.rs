@@ -36,6 +36,8 @@ impl<A: Family> Surroundings<A> {
         maps: &mut FamilyMaps<A>,
     ) -> Result<(), MapsError> {
         maps.locals.replace(&view.locals)?;
+        // Before what names them.
+        maps.egress.replace(&view.egress)?;
         maps.networks.replace(&openings.networks(&view.networks))?;
         maps.interfaces.replace(&openings.interfaces(&view.interfaces))?;
         Ok(())
@@ -81,10 +83,10 @@ impl<A: Family> Surroundings<A> {
         let lost = |address| !view.locals.contains_key(address);
         leads_nowhere
             || match (flow.kind(), flow.side()) {
-                (Some(Kind::Egress), Side::Original) => lost(&flow.to.src),
+                (Some(Kind::Egress), Side::Original) => flow.to.src != key.src && lost(&flow.to.src),
                 (Some(Kind::Direct), Side::Original) => view
                     .network_of(key.dst)
-                    .is_none_or(|network| !openings.has(network.bridge)),
+                    .is_none_or(|network| !openings.has::<A>(network.bridge)),
                 (Some(_), Side::Original) => lost(&key.dst) || has_moved(&flow.to.dst),
                 _ => false,
             }

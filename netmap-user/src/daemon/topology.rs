@@ -8,6 +8,7 @@ use tracing::warn;
 use super::{direct::Openings, surroundings::Surroundings};
 use crate::{
     dataplane::{Dataplane, DataplaneError},
+    docker::Bridge,
     host::{NamedInterface, View},
     maps::{Maps, MapsError},
     options::Direct,
@@ -17,6 +18,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Topology {
     direct: Direct,
+    engine: Vec<Bridge>,
     openings: Openings,
     interfaces: BTreeMap<IfIndex, NamedInterface>,
     v4: Surroundings<Address>,
@@ -42,6 +44,21 @@ impl Topology {
         })
     }
 
+    /// What a container engine says of its bridges, from the next view on.
+    pub(super) fn set_engine(&mut self, bridges: Vec<Bridge>) {
+        self.engine = bridges;
+    }
+
+    /// What it said last.
+    pub(super) fn engine(&self) -> &[Bridge] {
+        &self.engine
+    }
+
+    /// Whether that is what it said.
+    pub(super) fn has_engine(&self, bridges: &[Bridge]) -> bool {
+        self.engine == bridges
+    }
+
     /// Applies a view: first what programs look up, then the programs, so that an interface's first packet finds all.
     /// Says whether flows may have lost their way, which [`Topology::is_gone4`] and [`Topology::is_gone6`] tell from then on.
     pub(super) fn follow(
@@ -50,7 +67,7 @@ impl Topology {
         maps: &mut Maps,
         dataplane: &mut Dataplane,
     ) -> Result<bool, MapsError> {
-        self.openings = Openings::of(&self.direct, &view.interfaces);
+        self.openings = Openings::of(&self.direct, &self.engine, &view.interfaces);
         Surroundings::write_ground(&view.v4, &self.openings, &mut maps.v4)?;
         Surroundings::write_ground(&view.v6, &self.openings, &mut maps.v6)?;
         maps.redirects.replace(&view.redirects)?;

@@ -8,17 +8,16 @@ use aya::{
     pin::PinError,
     programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier, SkLookup, Xdp},
 };
-use netmap_common::maps::{name, program};
+use netmap_common::maps::{name, program, tail};
 
 use super::{
     DataplaneError, LoadOptions, bpffs,
     cgroup::CgroupHook,
-    feature,
     hook::TcHook,
     lock::Lock,
     namespace,
     programs::{Programs, Unavailable},
-    tails,
+    tails, verify,
 };
 use crate::maps::{Entries, Layout, MapsError, Pins};
 
@@ -42,35 +41,22 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
         .map_or(Entries::Any, |entries| Entries::Exactly(entries as usize));
     check_pinned_maps(pins, flows)?;
     let mut ebpf = load_maps(object, options, pins)?;
-    for hook in TcHook::ALL {
-        let program: &mut SchedClassifier = find(&mut ebpf, hook.program)?;
-        program
-            .load()
-            .map_err(|error| feature::explain(hook.program, error))?;
+    let mut verdicts = verify::load(&mut ebpf);
+    let needed = TcHook::ALL.iter().map(|hook| hook.program);
+    for program in needed.chain([program::STEER]).chain(tails::tc_programs()) {
+        verdicts.of(program)?;
     }
-    let steer: &mut SkLookup = find(&mut ebpf, program::STEER)?;
-    steer
-        .load()
-        .map_err(|error| feature::explain(program::STEER, error))?;
     let mut unavailable = Unavailable::new();
     for hook in CgroupHook::ALL {
-        let program: &mut CgroupSockAddr = find(&mut ebpf, hook.program)?;
-        if let Err(error) = program.load() {
-            let reason = feature::explain(hook.program, error).to_string();
-            unavailable.insert(hook.purpose, (hook.program, reason));
+        if let Err(error) = verdicts.of(hook.program) {
+            unavailable.insert(hook.purpose, (hook.program, error.to_string()));
         }
     }
     // Multi-buffer frames are older kernels' reason to refuse it (Linux 5.18): they carry all by TC.
-    let xdp: &mut Xdp = find(&mut ebpf, program::UPLINK_XDP)?;
+    let mut xdp = [program::UPLINK_XDP].into_iter().chain(tail::XDP);
     let no_xdp = xdp
-        .load()
-        .err()
-        .map(|error| feature::explain(program::UPLINK_XDP, error).to_string());
-    tails::load_tc(&mut ebpf)?;
-    let no_xdp = match no_xdp {
-        None => tails::load_xdp(&mut ebpf)?,
-        refused => refused,
-    };
+        .find_map(|program| verdicts.of(program).err())
+        .map(|error| error.to_string());
     // All are loaded: from here on the new ones take the old ones' places.
     for hook in TcHook::ALL {
         let program: &mut SchedClassifier = find(&mut ebpf, hook.program)?;

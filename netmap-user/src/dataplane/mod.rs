@@ -24,6 +24,7 @@ mod object;
 mod programs;
 mod sockets;
 mod tails;
+mod verify;
 mod xdp;
 
 use std::{

@@ -11,27 +11,12 @@ use aya::{
 };
 use netmap_common::maps::{Hook, name, tail};
 
-use super::{DataplaneError, feature, load::find};
+use super::{DataplaneError, load::find};
 use crate::maps::{MapsError, Pins};
 
-/// Loads the parts for TC.
-pub(super) fn load_tc(ebpf: &mut Ebpf) -> Result<(), DataplaneError> {
-    for (_, _, program) in tc() {
-        let tail: &mut SchedClassifier = find(ebpf, program)?;
-        tail.load().map_err(|error| feature::explain(program, error))?;
-    }
-    Ok(())
-}
-
-/// Loads the parts for XDP; the sentence that says why the kernel refuses one.
-pub(super) fn load_xdp(ebpf: &mut Ebpf) -> Result<Option<String>, DataplaneError> {
-    for program in tail::XDP {
-        let tail: &mut Xdp = find(ebpf, program)?;
-        if let Err(error) = tail.load() {
-            return Ok(Some(feature::explain(program, error).to_string()));
-        }
-    }
-    Ok(None)
+/// The names of the parts for TC.
+pub(super) fn tc_programs() -> impl Iterator<Item = &'static str> {
+    tc().map(|(_, _, program)| program)
 }
 
 /// Puts the parts for TC into the pinned table.

@@ -114,9 +114,15 @@ impl Claims {
         self.claims.get(published)
     }
 
-    /// Ends every claim to a port.
-    pub fn forget(&mut self, published: &Published) {
-        self.claims.remove(published);
+    /// The engine's proxy takes a port back. What the API still lists of it is of a moment ago: it publishes nothing before
+    /// the API has listed it no longer.
+    pub fn release(&mut self, published: &Published) {
+        if let Some(claim) = self.claims.get_mut(published) {
+            claim.shim = None;
+            if !claim.engine {
+                self.claims.remove(published);
+            }
+        }
     }
 
     /// A proxy is gone without a word; `None` if nobody stands there for it any more.
@@ -244,6 +250,22 @@ mod tests {
         );
         assert_eq!(claims.unlist(std::slice::from_ref(&binding)), []);
         assert_eq!(claims.unlist(&[]), [binding.published]);
+    }
+
+    #[test]
+    fn what_a_proxy_took_back_is_not_published_again_by_a_list_of_before() {
+        let mut claims = Claims::default();
+        let binding = to("172.17.0.2");
+        claims.add(ONE, &binding);
+        claims.add(API, &binding);
+        claims.release(&binding.published);
+        assert_eq!(claims.decide(API, &binding, None), Keep);
+        assert_eq!(claims.decide(TWO, &binding, None), Publish, "it is started again");
+        claims.unlist(&[]);
+        assert_eq!(claims.get(&binding.published), None);
+        claims.add(ONE, &binding);
+        claims.release(&binding.published);
+        assert_eq!(claims.get(&binding.published), None);
     }
 
     #[test]

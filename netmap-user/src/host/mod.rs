@@ -50,6 +50,7 @@ use self::{
     view::Picture,
     watch::{Heard, Watch},
 };
+use crate::egress::Egress;
 
 /// The kernel's queue of events: about 10,000 links.
 const QUEUE: usize = 16 << 20;
@@ -157,6 +158,32 @@ impl Host {
         self.refresh();
         self.ask();
         true
+    }
+
+    /// Bridges that a container engine has: managed from now on, and others that it had no longer.
+    pub fn set_engine_bridges(&mut self, bridges: BTreeSet<String>) {
+        let bridges = Some(bridges);
+        if self.selection.engine == bridges {
+            return;
+        }
+        self.selection.engine = bridges;
+        self.stale = true;
+        self.refresh();
+    }
+
+    /// By which addresses containers leave.
+    pub fn egress(&self) -> &Egress {
+        &self.selection.egress
+    }
+
+    /// Has them leave by others from now on. The view covers it at once; flows keep the address that they began with.
+    pub fn set_egress(&mut self, egress: Egress) {
+        if self.selection.egress == egress {
+            return;
+        }
+        self.selection.egress = egress;
+        self.stale = true;
+        self.refresh();
     }
 
     /// What the maps should hold now.

@@ -1,11 +1,17 @@
 //! Which interfaces are uplinks, and which are managed bridges.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use netmap_common::maps::IfIndex;
 
 use super::snapshot::{LinkKind, Snapshot};
-use crate::mappings::{Mapping, Mappings};
+use crate::{
+    egress::Egress,
+    mappings::{Mapping, Mappings},
+};
 
 /// What the user wants netmap to work on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,8 +20,13 @@ pub struct Selection {
     pub uplinks: Vec<String>,
     /// Names of the containers' bridges, which may appear later. Empty: every bridge that is no uplink.
     pub bridges: Vec<String>,
+    /// Names of bridges that a container engine has. They may not be there yet, and are not missed. None without an engine;
+    /// with one, no names in `bridges` mean none.
+    pub engine: Option<BTreeSet<String>>,
     /// How the containers' ports of each become this host's.
     pub mappings: Mappings,
+    /// By which of this host's addresses they leave.
+    pub egress: Egress,
 }
 
 /// The interfaces that a selection names at the moment. No interface is both.
@@ -27,6 +38,8 @@ pub(super) struct Roles {
     pub(super) bridges: BTreeSet<IfIndex>,
     /// Those of them whose containers keep their ports towards everybody.
     pub(super) with_mappings: BTreeSet<IfIndex>,
+    /// By which addresses their containers leave, where not by the uplink's.
+    pub(super) egress: BTreeMap<IfIndex, Vec<IpAddr>>,
     /// Names that were asked for and are not there.
     pub(super) missing: Vec<String>,
     /// What the user should know, a sentence each.
@@ -47,10 +60,23 @@ impl Roles {
                 }
             }
         }
-        roles.choose_bridges(snapshot, &selection.bridges);
+        match &selection.engine {
+            None => roles.choose_bridges(snapshot, &selection.bridges),
+            Some(engine) => {
+                for name in &selection.bridges {
+                    roles.name_bridge(snapshot, name);
+                }
+                for name in engine.iter().filter(|name| snapshot.link_named(name).is_some()) {
+                    roles.name_bridge(snapshot, name);
+                }
+            }
+        }
         let has_mappings =
             |bridge: &&IfIndex| selection.mappings.of(name(snapshot, **bridge)) == Mapping::ForAll;
         roles.with_mappings = roles.bridges.iter().filter(has_mappings).copied().collect();
+        let egress = |bridge: &IfIndex| (*bridge, selection.egress.of(name(snapshot, *bridge)));
+        let egress = roles.bridges.iter().map(egress);
+        roles.egress = egress.filter(|(_, addresses)| !addresses.is_empty()).collect();
         for uplink in &roles.uplinks {
             let Some(link) = snapshot.links.get(uplink) else {
                 continue;
@@ -88,21 +114,25 @@ impl Roles {
         }
     }
 
+    fn name_bridge(&mut self, snapshot: &Snapshot, name: &str) {
+        match snapshot.link_named(name) {
+            Some((index, _)) if self.uplinks.contains(&index) => self.notes.push(format!(
+                "{name} is an uplink and cannot be a managed bridge as well: it is treated as an uplink"
+            )),
+            Some((index, link)) if link.kind == LinkKind::Bridge => {
+                self.bridges.insert(index);
+            }
+            Some(_) => self
+                .notes
+                .push(format!("{name} is not a bridge: its containers are not managed")),
+            None if self.missing.iter().any(|missing| missing == name) => {}
+            None => self.missing.push(name.to_owned()),
+        }
+    }
+
     fn choose_bridges(&mut self, snapshot: &Snapshot, names: &[String]) {
         for name in names {
-            match snapshot.link_named(name) {
-                Some((index, _)) if self.uplinks.contains(&index) => self.notes.push(format!(
-                    "{name} is an uplink and cannot be a managed bridge as well: it is treated as an uplink"
-                )),
-                Some((index, link)) if link.kind == LinkKind::Bridge => {
-                    self.bridges.insert(index);
-                }
-                Some(_) => self
-                    .notes
-                    .push(format!("{name} is not a bridge: its containers are not managed")),
-                None if self.missing.contains(name) => {}
-                None => self.missing.push(name.clone()),
-            }
+            self.name_bridge(snapshot, name);
         }
         if !names.is_empty() {
             return;
@@ -115,6 +145,6 @@ impl Roles {
     }
 }
 
-fn name(snapshot: &Snapshot, index: IfIndex) -> &str {
+pub(super) fn name(snapshot: &Snapshot, index: IfIndex) -> &str {
     snapshot.links.get(&index).map_or("?", |link| &link.name)
 }

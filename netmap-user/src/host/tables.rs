@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use netmap_common::maps::{Endpoint, IfIndex, Interface, Network, Role, Way};
+use netmap_common::maps::{EgressPlace, Endpoint, IfIndex, Interface, Network, Role, Way, capacity};
 
 use super::{
     addressing::{Addressing, HostAddress},
@@ -21,6 +21,8 @@ pub struct FamilyView<A: Family> {
     /// Subnets behind managed bridges. A single address (/32, /128) is no subnet, and neither is what every link has
     /// (`fe80::/10`).
     pub networks: BTreeMap<A::Net, Network<A>>,
+    /// The addresses that containers leave by, where not by the uplink's.
+    pub egress: BTreeMap<EgressPlace, A>,
     /// Uplinks, managed bridges and the ports of those, also where they have no address of the family.
     pub interfaces: BTreeMap<IfIndex, Interface<A>>,
     /// How to reach published containers.
@@ -57,8 +59,10 @@ pub(super) fn without_endpoints<A: HostFamily>(
         };
         Some((*index, value))
     });
+    let locals = locals(addressing);
     FamilyView {
-        locals: locals(addressing),
+        egress: egress(&locals, roles),
+        locals,
         networks: networks(addressing, roles),
         interfaces: values.collect(),
         endpoints: BTreeMap::new(),
@@ -101,15 +105,50 @@ fn networks<A: HostFamily>(addressing: &Addressing<A>, roles: &Roles) -> BTreeMa
             networks.entry(own.subnet).or_insert(Network {
                 bridge: *bridge,
                 gateway: own.address,
-                flags: if roles.with_mappings.contains(bridge) {
-                    Network::<A>::MAPPINGS
-                } else {
-                    0
-                },
+                flags: network_flags::<A>(roles, *bridge),
             });
         }
     }
     networks
+}
+
+fn network_flags<A: Family>(roles: &Roles, bridge: IfIndex) -> u32 {
+    let mappings = if roles.with_mappings.contains(&bridge) {
+        Network::<A>::MAPPINGS
+    } else {
+        0
+    };
+    let places = egress_of::<A>(roles, bridge).count();
+    mappings | Network::<A>::egress(u16::try_from(places).unwrap_or(0))
+}
+
+/// The addresses that a bridge's containers are to leave by, as many as there is room for.
+fn egress_of<A: Family>(roles: &Roles, bridge: IfIndex) -> impl Iterator<Item = A> {
+    let addresses = roles.egress.get(&bridge).into_iter().flatten();
+    addresses
+        .filter_map(|address| A::from_ip(*address))
+        .take(capacity::EGRESS_PLACES.into())
+}
+
+/// The place of an address that the host does not have is the next one's meanwhile, so that nobody else's changes. Where
+/// the host has none of a bridge's, its places are there all the same, and what leaves is refused: the user did not want it
+/// to have the uplink's address.
+fn egress<A: Family>(locals: &BTreeMap<A, IfIndex>, roles: &Roles) -> BTreeMap<EgressPlace, A> {
+    let mut places = BTreeMap::new();
+    for bridge in roles.egress.keys() {
+        let wanted: Vec<A> = egress_of(roles, *bridge).collect();
+        for start in 0..wanted.len() {
+            let mut from_there = wanted.iter().cycle().skip(start).take(wanted.len());
+            let place = u32::try_from(start).ok();
+            if let (Some(number), Some(address)) =
+                (place, from_there.find(|address| locals.contains_key(address)))
+            {
+                let bridge = *bridge;
+                places.insert(EgressPlace { bridge, number }, *address);
+            }
+        }
+    }
+    places
 }
 
 fn is_every_links<A: HostFamily>(own: &HostAddress<A>) -> bool {

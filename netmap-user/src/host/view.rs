@@ -5,13 +5,13 @@ use std::{
     net::IpAddr,
 };
 
-use netmap_common::maps::{Address, Address6, Endpoint, IfIndex, Role, Way};
+use netmap_common::maps::{Address, Address6, Endpoint, IfIndex, Role, Way, capacity};
 
 use super::{
     addressing::Addressing,
     family::HostFamily,
     place::{self, Ask, Places},
-    role::{Roles, Selection},
+    role::{self, Roles, Selection},
     snapshot::Snapshot,
     tables::{self, FamilyView},
     wire::Wire,
@@ -73,6 +73,11 @@ pub(super) fn picture(
     let interfaces = interfaces(snapshot, &roles);
     let v4 = tables::without_endpoints(snapshot, &snapshot.v4, &roles, &interfaces);
     let v6 = tables::without_endpoints(snapshot, &snapshot.v6, &roles, &interfaces);
+    let mut notes = roles.notes.clone();
+    notes.extend(unfulfilled(snapshot, &roles, |address| match address {
+        IpAddr::V4(address) => v4.locals.contains_key(&address.into()),
+        IpAddr::V6(address) => v6.locals.contains_key(&address.into()),
+    }));
     let mut search = Search {
         snapshot,
         wanted,
@@ -89,7 +94,7 @@ pub(super) fn picture(
         interfaces,
         default_uplink: default_uplink(snapshot, &roles),
         missing: roles.missing,
-        notes: roles.notes,
+        notes,
         unresolved: search.unresolved,
     };
     Picture {
@@ -197,6 +202,39 @@ fn elsewhere<A: HostFamily>(addressing: &Addressing<A>, address: A) -> Option<En
         flags: 0,
         pad: [0; 2],
     })
+}
+
+/// What is to be said of addresses that containers are to leave by, a sentence each.
+fn unfulfilled(snapshot: &Snapshot, roles: &Roles, is_local: impl Fn(IpAddr) -> bool) -> Vec<String> {
+    let mut missing: BTreeMap<IpAddr, Vec<&str>> = BTreeMap::new();
+    let mut notes = Vec::new();
+    for (bridge, addresses) in &roles.egress {
+        let name = role::name(snapshot, *bridge);
+        for address in addresses.iter().filter(|address| !is_local(**address)) {
+            missing.entry(*address).or_default().push(name);
+        }
+        let room = usize::from(capacity::EGRESS_PLACES);
+        let is_full = |is_ipv4| {
+            addresses
+                .iter()
+                .filter(|address| address.is_ipv4() == is_ipv4)
+                .count()
+                > room
+        };
+        if is_full(true) || is_full(false) {
+            notes.push(format!(
+                "{name} has more than {room} addresses to leave by: the others are not used"
+            ));
+        }
+    }
+    notes.extend(missing.into_iter().map(|(address, bridges)| {
+        format!(
+            "{address} is not an address of this host (yet): what is to leave {} by it waits, or leaves by another of \
+             --egress",
+            bridges.join(", ")
+        )
+    }));
+    notes
 }
 
 fn default_uplink(snapshot: &Snapshot, roles: &Roles) -> Option<IfIndex> {

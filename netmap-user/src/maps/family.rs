@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netmap_common::maps::{
-    Address, Address6, Cookie, Detour, Endpoint, IfIndex, Interface, Ip, RuleId, SharedKey,
+    Address, Address6, Cookie, Detour, EgressPlace, Endpoint, IfIndex, Interface, Ip, RuleId, SharedKey,
 };
 
 use super::{Allow, DetourStorage, Flows, Loads, MapsError, Networks, Pins, Rules, Slots, Table};
@@ -148,6 +148,8 @@ pub struct FamilyMaps<A: Family> {
     pub locals: Table<A, IfIndex>,
     /// Subnets behind managed bridges.
     pub networks: Networks<A>,
+    /// The addresses that containers leave by, where not by the uplink's.
+    pub egress: Table<EgressPlace, A>,
     /// Interfaces with a hook.
     pub interfaces: Table<IfIndex, Interface<A>>,
     /// How to reach each published container.
@@ -170,6 +172,7 @@ impl<A: Family> FamilyMaps<A> {
             loads: Loads::open(pins)?,
             locals: Table::open(pins, names.locals)?,
             networks: Networks::open(pins)?,
+            egress: Table::open(pins, names.egress)?,
             interfaces: Table::open(pins, names.interfaces)?,
             endpoints: Table::open(pins, names.endpoints)?,
             detours: DetourStorage::open(pins, names.detours)?,

@@ -5,9 +5,9 @@ use std::fmt;
 use aya::maps::{MapData, MapType};
 use netmap_common::{
     maps::{
-        Address, Address6, AllowKey, Cookie, Count, Detour, Detours, Endpoint, Flow, FlowKey, Fragment,
-        FragmentKey, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer, Rate, Rule, RuleId,
-        Settings, SharedKey, Slot, capacity, name,
+        Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
+        Fragment, FragmentKey, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer, Rate, Rule,
+        RuleId, Settings, SharedKey, Slot, capacity, name,
     },
     nat::{self, Wish},
 };
@@ -88,6 +88,7 @@ impl Layout {
             _ if name == names.ended => Self::sparse::<Payer<A>, u64>(capacity::ENDED),
             _ if name == names.locals => Self::sparse::<A, IfIndex>(capacity::LOCALS),
             _ if name == names.networks => Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS),
+            _ if name == names.egress => Self::sparse::<EgressPlace, A>(capacity::EGRESS),
             _ if name == names.interfaces => Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES),
             _ if name == names.endpoints => Self::sparse::<A, Endpoint<A>>(capacity::ENDPOINTS),
             _ if name == names.clients => Self::sparse::<Cookie, Detour<A>>(capacity::CLIENTS),

@@ -45,7 +45,7 @@ pub fn parse_source(text: &str) -> Result<IpNet, SpecError> {
 }
 
 /// The host's address in front of the ports, without its brackets.
-pub(super) fn parse_host(text: &str) -> Result<IpAddr, SpecError> {
+pub(crate) fn parse_host(text: &str) -> Result<IpAddr, SpecError> {
     let address = parse_ip(text)?;
     check_host(address)?;
     Ok(address)

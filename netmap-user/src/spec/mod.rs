@@ -11,6 +11,7 @@ use std::{
     str::FromStr,
 };
 
+pub(crate) use address::parse_host;
 pub use address::{parse_address, parse_source, parse_target};
 pub use error::SpecError;
 use ipnet::IpNet;
@@ -193,7 +194,7 @@ fn split_host(spec: &str, fields: usize) -> Result<(Option<IpAddr>, &str), SpecE
         let Some((host, ports)) = bracketed.split_once(']') else {
             return Err(SpecError::BadAddress(spec.to_owned()));
         };
-        let host = address::parse_host(host)?;
+        let host = parse_host(host)?;
         return match ports.strip_prefix(':') {
             Some(ports) if host.is_ipv6() => Ok((Some(host), ports)),
             _ => Err(SpecError::BadAddress(spec.to_owned())),
@@ -209,7 +210,7 @@ fn split_host(spec: &str, fields: usize) -> Result<(Option<IpAddr>, &str), SpecE
     if let Ok(host) = host.parse::<Ipv6Addr>() {
         return Err(SpecError::Unbracketed(host));
     }
-    let host = address::parse_host(host)?;
+    let host = parse_host(host)?;
     Ok((Some(host), ports.get(1..).unwrap_or_default()))
 }
 

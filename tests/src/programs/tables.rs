@@ -136,6 +136,10 @@ fn surroundings<A: Family>(ebpf: &mut Ebpf, world: &World<A>) -> Result<()> {
     for (index, interface) in &world.interfaces {
         interfaces.insert(Raw(*index), Raw(*interface), 0)?;
     }
+    let mut egress: Hash<_, _> = take(ebpf, A::NAMES.egress)?;
+    for (place, address) in &world.egress {
+        egress.insert(Raw(*place), Raw(*address), 0)?;
+    }
     let mut endpoints: Hash<_, _> = take(ebpf, A::NAMES.endpoints)?;
     for (address, endpoint) in &world.endpoints {
         endpoints.insert(Raw(*address), Raw(*endpoint), 0)?;

@@ -114,6 +114,9 @@ fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
         // No bridge is open there.
         Reason::DirectIn,
         Reason::DirectReply,
+        // No network is internal there, or without masquerading.
+        Reason::InternalNetwork,
+        Reason::NotMasqueraded,
         // Would be a fault.
         Reason::RewriteFailed,
     ];

@@ -13,8 +13,8 @@ use std::{
 use super::{Address, Place, Sample, World, check};
 use crate::{
     maps::{
-        AllowKey, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits, Network, Payer,
-        Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+        AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
+        Network, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
     },
     nat::{Carried, Env, Here, HostSocket, InsertError, Route, Rules, Wish},
 };
@@ -252,6 +252,9 @@ impl Env for Cpu<'_> {
     }
     fn network(&self, address: Address) -> Option<Network<Address>> {
         self.read(|world| world.network(address))
+    }
+    fn egress(&self, place: &EgressPlace) -> Option<Address> {
+        self.read(|world| world.egress(place))
     }
     fn interface(&self, index: IfIndex) -> Option<Interface<Address>> {
         self.read(|world| world.interface(index))

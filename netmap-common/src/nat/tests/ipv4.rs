@@ -42,6 +42,9 @@ mod hairpin;
 #[path = "icmp.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod icmp;
+#[path = "isolation.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod isolation;
 #[path = "lifetime.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod lifetime;
@@ -60,6 +63,9 @@ mod model;
 #[path = "off_the_wire.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod off_the_wire;
+#[path = "own_address.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod own_address;
 #[path = "own_port.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod own_port;

@@ -10,7 +10,7 @@ use netmap_common::maps::{
     Address, Address6, Count, Flow, FlowKey, Hook, IfIndex, Reason, Role, Rule, RuleId, Seconds, capacity,
 };
 
-use super::{Entries, TableUse, Tables, Uplink, Visit};
+use super::{Bridge, Entries, TableUse, Tables, Uplink, Visit, bridge};
 use crate::{
     api::types::Attachment,
     dataplane,
@@ -111,13 +111,17 @@ impl Tables for Pinned {
                 continue;
             }
             uplinks.push(Uplink {
-                interface: dataplane::interface_name(index).unwrap_or_else(|_| format!("index {}", index.0)),
+                interface: name_of(index),
                 ipv4: address_of(&self.maps.v4, index)?,
                 ipv6: address_of(&self.maps.v6, index)?,
             });
         }
         uplinks.sort_unstable_by(|one, other| one.interface.cmp(&other.interface));
         Ok(uplinks)
+    }
+
+    fn bridges(&self) -> anyhow::Result<Vec<Bridge>> {
+        bridge::all(&self.maps, name_of)
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
@@ -128,6 +132,10 @@ impl Tables for Pinned {
     fn now(&self) -> Seconds {
         maps::now()
     }
+}
+
+fn name_of(index: IfIndex) -> String {
+    dataplane::interface_name(index).unwrap_or_else(|_| format!("index {}", index.0))
 }
 
 /// The tables of one family, named in the order of the fields.

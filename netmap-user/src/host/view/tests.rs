@@ -1,5 +1,6 @@
 //! The view of hand-made snapshots.
 
+mod egress;
 mod endpoints;
 mod ipv6;
 

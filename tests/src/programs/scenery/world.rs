@@ -1,7 +1,10 @@
 //! The tables of the host.
 
 use netmap_common::{
-    maps::{Endpoint, IfIndex, Interface, Network, Port, PortRange, Protocol, Role, Rule, Settings, Way},
+    maps::{
+        EgressPlace, Endpoint, IfIndex, Interface, Network, Port, PortRange, Protocol, Role, Rule, Settings,
+        Way,
+    },
     nat::testing::World,
 };
 
@@ -28,6 +31,10 @@ fn surround<A: Places>(world: &mut World<A>) {
     world.limits.messages = u32::MAX;
     world.locals = vec![A::HOST, A::HOST2, A::HOST3, A::GATEWAY1, A::GATEWAY2, A::GATEWAY3];
     world.networks = networks();
+    // The second bridge's containers leave by either; what the third's are to leave by is not there.
+    world.egress = [(0, A::HOST2), (1, A::HOST3)]
+        .map(|(number, address)| (EgressPlace { bridge: BR2, number }, address))
+        .into();
     world.reserved = vec![
         (Protocol::Udp, 1_026),
         (Protocol::Tcp, 1_027),
@@ -100,7 +107,11 @@ fn networks<A: Places>() -> Vec<(A, u32, Network<A>)> {
         let network = Network {
             bridge,
             gateway,
-            flags: if bridge == BR2 { Network::<A>::MAPPINGS } else { 0 },
+            flags: match bridge {
+                BR2 => Network::<A>::MAPPINGS | Network::<A>::egress(2),
+                BR3 => Network::<A>::egress(1),
+                _ => 0,
+            },
         };
         (prefix, length, network)
     };

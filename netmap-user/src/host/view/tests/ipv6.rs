@@ -9,12 +9,12 @@ use crate::host::place::Place;
 
 const UP_MAC: Mac = Mac([2, 0, 0, 0, 9, 9]);
 
-fn six(text: &str) -> Address6 {
+pub(super) fn six(text: &str) -> Address6 {
     text.parse::<Ipv6Addr>().unwrap().into()
 }
 
 /// An address with its prefix, global unless it is link-local.
-fn own6(text: &str) -> HostAddress<Address6> {
+pub(super) fn own6(text: &str) -> HostAddress<Address6> {
     let net: Ipv6Net = text.parse().unwrap();
     let address = Address6::from(net.addr());
     HostAddress {
@@ -26,7 +26,7 @@ fn own6(text: &str) -> HostAddress<Address6> {
     }
 }
 
-fn has(index: IfIndex, own: HostAddress<Address6>) -> Event {
+pub(super) fn has(index: IfIndex, own: HostAddress<Address6>) -> Event {
     Event::V6(FamilyEvent::Address(index, own))
 }
 
@@ -43,7 +43,7 @@ fn route6(out: IfIndex, gateway: &str, metric: u32) -> DefaultRoute<Address6> {
 }
 
 /// [`host`] with addresses of IPv6 everywhere, a default route by the same uplink, and the container's second address.
-fn dual() -> Snapshot {
+pub(super) fn dual() -> Snapshot {
     let mut snapshot = host();
     for event in [
         has(LO, own6("::1/128")),
