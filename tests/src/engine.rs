@@ -1,200 +1,294 @@
-//! A container engine that publishes ports, as far as the host's side of it goes: the program `engine` plays it in the
-//! lab's host, and starts the `netmap-docker-proxy` under test as dockerd does.
+//! A container engine that is none: answers of Docker's API by script, over a unix socket.
 
 use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Stdio},
-    time::Duration,
+    net::{IpAddr, Shutdown},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
-use anyhow::{Context as _, Result, bail};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use serde::{Deserialize, Serialize};
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 
-use crate::{Netmap, ground, scene::Transport, wait_for};
-
-/// A port to be published.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Port {
-    /// What the test calls it.
-    pub name: String,
-    /// `tcp`, `udp`, or what else an engine knows.
-    pub proto: String,
-    /// The host's side.
-    pub host: SocketAddr,
-    /// The container's side.
-    pub container: SocketAddr,
-    /// The engine binds the port and hands the socket over, as from version 28 on.
-    pub has_socket: bool,
-    /// More arguments.
-    pub arguments: Vec<String>,
-    /// More of the engine's environment.
-    pub environment: BTreeMap<String, String>,
+/// How the engine answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mood {
+    /// As it should.
+    #[default]
+    Sane,
+    /// With something that is no JSON.
+    Babbling,
+    /// With JSON that makes no sense.
+    Lying,
+    /// With half an answer.
+    HangingUp,
 }
 
-/// What the engine is told.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Order {
-    /// Publish a port.
-    Start(Port),
-    /// Take the port of this name back.
-    Stop(String),
-}
-
-/// What it answers.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Report {
-    /// Published; the proxy's process.
-    Started(u32),
-    /// The proxy has ended.
-    Stopped {
-        /// So.
-        code: Option<i32>,
-        /// That long after SIGINT.
-        milliseconds: u64,
-    },
-    /// In the engine's words.
-    Failed(String),
-}
-
-impl Port {
-    /// A port of `transport`, without a socket.
-    pub fn new(transport: Transport, host: impl Into<SocketAddr>, container: impl Into<SocketAddr>) -> Self {
-        let (host, container) = (host.into(), container.into());
-        Self {
-            name: format!("{}-{host}", transport.name()),
-            proto: transport.name().to_owned(),
-            host,
-            container,
-            has_socket: false,
-            arguments: Vec::new(),
-            environment: BTreeMap::new(),
-        }
-    }
-
-    /// The same with a socket of the engine's.
-    #[must_use]
-    pub fn with_socket(self) -> Self {
-        Self {
-            has_socket: true,
-            ..self
-        }
-    }
-}
-
-/// An engine. Gone with its proxies when dropped.
+/// An engine of networks and containers, as they were put into it.
 #[derive(Debug)]
 pub struct Engine {
-    process: Child,
-    orders: Option<ChildStdin>,
-    reports: BufReader<ChildStdout>,
-    proxies: BTreeMap<String, u32>,
+    socket: PathBuf,
+    world: Arc<Mutex<World>>,
+    is_up: bool,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    mood: Mood,
+    networks: BTreeMap<String, Value>,
+    containers: BTreeMap<String, Value>,
+    asked: Vec<String>,
+    /// Who hears of events, by number.
+    streams: BTreeMap<usize, UnixStream>,
+    numbers: usize,
+    is_over: bool,
 }
 
 impl Engine {
-    /// An engine in netmap's host.
-    pub fn start(netmap: &Netmap) -> Result<Self> {
-        let mut process = netmap
-            .host_command(ground::sibling("engine")?)
-            .arg(proxy()?)
-            .env("NETMAP_SHIM_SOCKET", netmap.shim_socket())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start the engine")?;
-        let orders = process.stdin.take();
-        let reports = process.stdout.take().context("the engine has no output")?;
-        Ok(Self {
-            process,
-            orders,
-            reports: BufReader::new(reports),
-            proxies: BTreeMap::new(),
-        })
+    /// An engine at `socket` that does not run yet.
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            world: Arc::default(),
+            is_up: false,
+        }
     }
 
-    /// Publishes a port, and says which process stands for it; fails with the engine's words.
-    pub fn publish(&mut self, port: &Port) -> Result<u32> {
-        match self.order(&Order::Start(port.clone()))? {
-            Report::Started(pid) => {
-                self.proxies.insert(port.name.clone(), pid);
-                Ok(pid)
+    /// Has it listen.
+    pub fn start(&mut self) -> Result<()> {
+        let listener = UnixListener::bind(&self.socket)
+            .with_context(|| format!("cannot listen at {}", self.socket.display()))?;
+        self.world().is_over = false;
+        self.is_up = true;
+        let world = Arc::clone(&self.world);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if lock(&world).is_over {
+                    return;
+                }
+                let world = Arc::clone(&world);
+                thread::spawn(move || {
+                    // Who hangs up wants no answer.
+                    let _served = serve(stream, &world);
+                });
             }
-            Report::Failed(why) => bail!(why),
-            other @ Report::Stopped { .. } => bail!("{other:?}"),
+        });
+        Ok(())
+    }
+
+    /// Ends it, as `kill -9` would.
+    pub fn stop(&mut self) {
+        if !std::mem::take(&mut self.is_up) {
+            return;
+        }
+        let mut world = self.world();
+        world.is_over = true;
+        for stream in std::mem::take(&mut world.streams).values() {
+            let _gone = stream.shutdown(Shutdown::Both);
+        }
+        drop(world);
+        // Wakes the listener up.
+        let _woken = UnixStream::connect(&self.socket);
+        let _removed = fs::remove_file(&self.socket);
+    }
+
+    /// Hangs up on whoever hears of events.
+    pub fn cut(&self) {
+        for stream in std::mem::take(&mut self.world().streams).values() {
+            let _gone = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// What the engine says of a port that it must not get.
-    pub fn refused(&mut self, port: &Port) -> Result<String> {
-        match self.publish(port) {
-            Ok(_) => bail!("{port:?} is published"),
-            Err(why) => Ok(why.to_string()),
+    /// How many hear of events.
+    pub fn listeners(&self) -> usize {
+        self.world().streams.len()
+    }
+
+    /// How it answers from now on.
+    pub fn be(&self, mood: Mood) {
+        self.world().mood = mood;
+    }
+
+    /// The paths that were asked for so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.world().asked.clone()
+    }
+
+    /// Adds a network on the host's interface `bridge`, without a word.
+    pub fn put_network(&self, name: &str, bridge: &str, options: &[(&str, &str)], internal: bool) {
+        let mut all = json!({ "com.docker.network.bridge.name": bridge });
+        for (option, value) in options {
+            all[format!("com.docker.network.{option}")] = json!(value);
         }
+        let network = json!({
+            "Name": name, "Id": id(name), "Scope": "local", "Driver": "bridge", "EnableIPv4": true, "Internal": internal,
+            "IPAM": { "Driver": "default", "Options": null, "Config": [] }, "Options": all, "Labels": null,
+        });
+        self.world().networks.insert(id(name), network);
     }
 
-    /// Takes a port back, and says how its proxy ended and how long that took.
-    pub fn unpublish(&mut self, port: &Port) -> Result<(Option<i32>, Duration)> {
-        self.proxies.remove(&port.name);
-        match self.order(&Order::Stop(port.name.clone()))? {
-            Report::Stopped { code, milliseconds } => Ok((code, Duration::from_millis(milliseconds))),
-            Report::Failed(why) => bail!(why),
-            other @ Report::Started(_) => bail!("{other:?}"),
+    /// The same, and tells of it.
+    pub fn add_network(&self, name: &str, bridge: &str) {
+        self.put_network(name, bridge, &[], false);
+        self.tell(&json!({ "Type": "network", "Action": "create", "Actor": { "ID": id(name) } }));
+    }
+
+    /// Removes a network, and tells of it.
+    pub fn remove_network(&self, name: &str) {
+        self.world().networks.remove(&id(name));
+        self.tell(&json!({ "Type": "network", "Action": "destroy", "Actor": { "ID": id(name) } }));
+    }
+
+    /// Adds a container with one address, its ports as in `("80/tcp", "0.0.0.0", "8080")`, without a word.
+    pub fn put_container(&self, name: &str, network: &str, address: impl Into<IpAddr>, ports: &[Port<'_>]) {
+        let mut published: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for (port, host, host_port) in ports {
+            let binding = json!({ "HostIp": host, "HostPort": host_port });
+            published.entry(port).or_default().push(binding);
         }
+        let address = address.into();
+        let container = json!({
+            "Id": id(name), "Name": format!("/{name}"), "HostConfig": { "NetworkMode": network },
+            "NetworkSettings": { "Ports": published, "Networks": { network: {
+                "NetworkID": id(network), "IPAddress": address, "Gateway": "172.30.0.1", "GlobalIPv6Address": "", "DNSNames": null,
+            } } },
+        });
+        self.world().containers.insert(id(name), container);
     }
 
-    /// The processes of its proxies.
-    pub fn proxies(&self) -> impl Iterator<Item = u32> {
-        self.proxies.values().copied()
+    /// The same, and tells of it as of one that starts.
+    pub fn add_container(&self, name: &str, network: &str, address: impl Into<IpAddr>, ports: &[Port<'_>]) {
+        self.put_container(name, network, address, ports);
+        self.tell(&json!({ "Type": "network", "Action": "connect",
+            "Actor": { "ID": id(network), "Attributes": { "container": id(name), "name": network, "type": "bridge" } } }));
+        self.tell(
+            &json!({ "status": "start", "id": id(name), "Type": "container", "Action": "start",
+            "Actor": { "ID": id(name), "Attributes": { "name": name } } }),
+        );
     }
 
-    /// Kills it, as an accident would; comes back when its proxies have ended too.
-    pub fn kill(mut self) -> Result<()> {
-        self.end()
+    /// Removes a container, and tells of it.
+    pub fn remove_container(&self, name: &str) {
+        self.world().containers.remove(&id(name));
+        self.tell(&json!({ "Type": "container", "Action": "die", "Actor": { "ID": id(name) } }));
     }
 
-    fn end(&mut self) -> Result<()> {
-        kill(Pid::from_raw(self.process.id().try_into()?), Signal::SIGKILL)?;
-        self.process.wait()?;
-        wait_for("the engine's proxies end with it", || {
-            let all_ended = self.proxies.values().all(|pid| is_gone(*pid));
-            Ok(all_ended.then_some(()))
-        })
+    /// Tells whoever listens.
+    pub fn tell(&self, event: &Value) {
+        let line = format!("{event}\n");
+        let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+        let streams = &mut self.world().streams;
+        streams.retain(|_, stream| stream.write_all(chunk.as_bytes()).is_ok());
     }
 
-    fn order(&mut self, order: &Order) -> Result<Report> {
-        let orders = self.orders.as_mut().context("the engine is gone")?;
-        writeln!(orders, "{}", serde_json::to_string(order)?)?;
-        let mut line = String::new();
-        self.reports.read_line(&mut line)?;
-        serde_json::from_str(&line).with_context(|| format!("the engine said {line:?}"))
+    fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
     }
 }
+
+/// A container's port, the host's address and the host's port, as an engine tells them.
+pub type Port<'text> = (&'text str, &'text str, &'text str);
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if matches!(self.process.try_wait(), Ok(None)) {
-            let _ended = self.end();
-        }
+        self.stop();
     }
 }
 
-/// The program under test: `NETMAP_DOCKER_PROXY`, or what cargo has built beside the tests.
-pub fn proxy() -> Result<PathBuf> {
-    ground::built("NETMAP_DOCKER_PROXY", "netmap-docker-proxy")
+/// The identifier of what has this name.
+fn id(name: &str) -> String {
+    let digits: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{digits:0<64}")
 }
 
-/// Whether a process has ended, whoever has to look after it.
-pub fn is_gone(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return true;
-    };
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    matches!(state, None | Some('Z' | 'X'))
+fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Answers one request.
+fn serve(mut stream: UnixStream, shared: &Mutex<World>) -> Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let request = lines.next().context("nobody asks")??;
+    while lines
+        .next()
+        .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+    {}
+    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut world = lock(shared);
+    world.asked.push(path.clone());
+    let path = path.split('?').next().unwrap_or_default();
+    if path == "/_ping" {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nOK")?;
+        return Ok(());
+    }
+    let path = path.strip_prefix("/v1.41").unwrap_or(path);
+    if path == "/events" {
+        stream.write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )?;
+        world.numbers += 1;
+        let number = world.numbers;
+        world.streams.insert(number, stream);
+        drop(world);
+        // Until the listener has gone.
+        lines.for_each(drop);
+        lock(shared).streams.remove(&number);
+        return Ok(());
+    }
+    let answer = world.answer(path);
+    let mood = world.mood;
+    drop(world);
+    match mood {
+        Mood::Babbling => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"a\": \n")?,
+        Mood::HangingUp => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[")?,
+        Mood::Sane | Mood::Lying => match answer {
+            Some(answer) => send(&mut stream, &answer.to_string())?,
+            None => stream.write_all(
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 23\r\n\r\n{\"message\":\"not here\"}\n",
+            )?,
+        },
+    }
+    Ok(())
+}
+
+/// In chunks, as an engine sends what is long.
+fn send(stream: &mut UnixStream, text: &str) -> Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    for chunk in text.as_bytes().chunks(97) {
+        write!(stream, "{:x}\r\n", chunk.len())?;
+        stream.write_all(chunk)?;
+        stream.write_all(b"\r\n")?;
+    }
+    stream.write_all(b"0\r\n\r\n")?;
+    Ok(())
+}
+
+impl World {
+    fn answer(&self, path: &str) -> Option<Value> {
+        if self.mood == Mood::Lying && path == "/networks" {
+            let options = json!({ "com.docker.network.bridge.name": "../../etc" });
+            return Some(json!([{ "Id": "x", "Name": "x", "Driver": "bridge", "Options": options }]));
+        }
+        match path {
+            "/info" => Some(
+                json!({ "SecurityOptions": ["name=seccomp"], "Swarm": { "LocalNodeState": "inactive" } }),
+            ),
+            "/networks" => Some(Value::Array(self.networks.values().cloned().collect())),
+            "/containers/json" => {
+                let listed = self
+                    .containers
+                    .keys()
+                    .map(|id| json!({ "Id": id, "State": "running" }));
+                Some(Value::Array(listed.collect()))
+            }
+            path => {
+                let id = path.strip_prefix("/containers/")?.strip_suffix("/json")?;
+                self.containers.get(id).cloned()
+            }
+        }
+    }
 }

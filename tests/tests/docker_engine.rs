@@ -6,7 +6,7 @@ use std::{net::SocketAddrV4, path::PathBuf};
 use anyhow::{Result, ensure};
 use netmap_tests::{
     Lab, Namespace, Netmap,
-    engine_api::{Engine, Mood},
+    engine::{Engine, Mood},
     tcp,
     topology::{C1, C1B, C2, HOST, REMOTE},
     udp, wait_for,

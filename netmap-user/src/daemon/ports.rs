@@ -52,7 +52,7 @@ pub(super) fn refresh(maps: &mut Maps, publisher: &Publisher) -> anyhow::Result<
             mark(&mut words, transport, socket.port());
         }
     }
-    mark_bindings(&mut words, publisher.bindings());
+    mark_bindings(&mut words, &mut publisher.bindings());
     maps.reserved.replace(&words)?;
     Ok(())
 }
@@ -67,12 +67,12 @@ pub(super) fn mark_published(maps: &mut Maps, bindings: &[Binding]) -> anyhow::R
         return Ok(maps.reserved.insert(transport.protocol(), Port(ports.first()))?);
     }
     let mut words = maps.reserved.all()?;
-    mark_bindings(&mut words, bindings);
+    mark_bindings(&mut words, &mut bindings.iter());
     maps.reserved.replace(&words)?;
     Ok(())
 }
 
-fn mark_bindings(words: &mut [u64], bindings: impl IntoIterator<Item = &Binding>) {
+fn mark_bindings(words: &mut [u64], bindings: &mut dyn Iterator<Item = &Binding>) {
     for binding in bindings {
         let Published { ports, transport, .. } = binding.published;
         ports.iter().for_each(|port| mark(words, transport, port));

@@ -1,10 +1,10 @@
-//! Engine, proxies and daemon end and start, in good order and by accident.
+//! Launcher, proxies and daemon end and start, in good order and by accident.
 
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use netmap_tests::{
-    Engine, Family, Netmap, Place, Scene,
+    Family, Launcher, Netmap, Place, Scene,
     rows::check_all,
     scene::{PUBLISHED, SERVED, Transport},
     tcp, udp, wait_for,
@@ -61,7 +61,7 @@ fn an_engine_that_dies_leaves_its_ports_carried_and_the_next_one_takes_them_over
     for has_socket in [true, false] {
         let scene = scene(true)?;
         let ports = ports(has_socket);
-        let mut engine = Engine::start(&scene.netmap)?;
+        let mut engine = Launcher::start(&scene.netmap)?;
         publish_all(&mut engine, &ports)?;
         let mut clients = Clients::new(&scene)?;
         let before = generations(&scene.netmap)?;
@@ -75,7 +75,7 @@ fn an_engine_that_dies_leaves_its_ports_carried_and_the_next_one_takes_them_over
         ensure_contains(&listed, &["docker (unclaimed)"])?;
 
         // It binds its ports anew, before it starts the first proxy.
-        let mut engine = Engine::start(&scene.netmap)?;
+        let mut engine = Launcher::start(&scene.netmap)?;
         publish_all(&mut engine, &ports)?;
         wait_for_owner(&scene.netmap, "docker", ports.len())?;
         ensure!(generations(&scene.netmap)? == before);
@@ -99,12 +99,12 @@ fn the_next_engine_may_have_another_container_there() -> Result<()> {
     let mut scene = scene(true)?;
     let c2 = Family::V4.at(Place::C2, SERVED);
     scene.serve(&scene.lab.c2.clone(), c2)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     engine.publish(&web().with_socket())?;
     engine.kill()?;
     wait_for_owner(&scene.netmap, "docker (unclaimed)", 1)?;
 
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     let mut other = web().with_socket();
     other.container = c2;
     engine.publish(&other)?;
@@ -121,11 +121,11 @@ fn the_next_engine_may_have_another_container_there() -> Result<()> {
 #[test]
 fn a_rule_that_nobody_claims_makes_way_for_another_address_of_the_port() -> Result<()> {
     let scene = scene(true)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     engine.publish(&web())?;
     engine.kill()?;
     wait_for_owner(&scene.netmap, "docker (unclaimed)", 1)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     let mut narrow = web().with_socket();
     narrow.host = Family::V4.at(Place::Host, PUBLISHED);
     engine.publish(&narrow)?;
@@ -142,7 +142,7 @@ fn a_daemon_that_is_started_anew_hears_of_every_port_and_touches_no_flow() -> Re
     for (has_socket, accident) in [(true, true), (false, true), (true, false)] {
         let mut scene = scene(true)?;
         let ports = ports(has_socket);
-        let mut engine = Engine::start(&scene.netmap)?;
+        let mut engine = Launcher::start(&scene.netmap)?;
         publish_all(&mut engine, &ports)?;
         let mut clients = Clients::new(&scene)?;
         let before = generations(&scene.netmap)?;
@@ -171,7 +171,7 @@ fn a_daemon_that_is_started_anew_hears_of_every_port_and_touches_no_flow() -> Re
 fn ports_come_back_after_everything_was_taken_down() -> Result<()> {
     let mut scene = scene(true)?;
     let ports = ports(true);
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     publish_all(&mut engine, &ports)?;
     scene.netmap.stop()?;
     scene.netmap.down()?;
@@ -184,7 +184,7 @@ fn ports_come_back_after_everything_was_taken_down() -> Result<()> {
 fn a_port_that_is_taken_back_while_the_daemon_is_away_is_gone_when_it_is_back() -> Result<()> {
     let mut scene = scene(true)?;
     let ports = ports(true);
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     publish_all(&mut engine, &ports)?;
     scene.netmap.kill()?;
     for port in &ports {
@@ -209,7 +209,7 @@ fn a_port_that_is_taken_back_while_the_daemon_is_away_is_gone_when_it_is_back() 
 fn a_proxy_that_is_killed_leaves_its_port_carried() -> Result<()> {
     for signal in [Signal::SIGKILL, Signal::SIGTERM] {
         let scene = scene(true)?;
-        let mut engine = Engine::start(&scene.netmap)?;
+        let mut engine = Launcher::start(&scene.netmap)?;
         let proxy = engine.publish(&web().with_socket())?;
         let at = Family::V4.at(Place::Host, PUBLISHED);
         let mut client = tcp::Client::connect(&scene.lab.remote, at)?;
@@ -231,7 +231,7 @@ fn a_proxy_that_is_killed_leaves_its_port_carried() -> Result<()> {
 #[test]
 fn an_operator_may_take_an_engines_port_back_until_its_container_starts_again() -> Result<()> {
     let scene = scene(true)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     engine.publish(&web().with_socket())?;
     let said = scene.netmap.cli(&["unpublish", "0.0.0.0:8080"])?;
     ensure!(said.status.success());
@@ -249,7 +249,7 @@ fn a_container_that_moves_takes_its_port_along() -> Result<()> {
     let mut scene = scene(true)?;
     let c2 = Family::V4.at(Place::C2, SERVED);
     scene.serve(&scene.lab.c2.clone(), c2)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     for transport in Transport::ALL {
         let mut port = web();
         transport.name().clone_into(&mut port.proto);

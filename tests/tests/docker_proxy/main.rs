@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Result, ensure};
 use netmap_tests::{
-    Engine, Family, Lab, Netmap, Options, Place, Scene, command,
-    engine::Port,
+    Family, Lab, Launcher, Netmap, Options, Place, Scene, command,
+    launcher::Port,
     scene::{PUBLISHED, SERVED, Transport, V4_ONLY},
     wait_for,
 };
@@ -57,7 +57,7 @@ fn any(family: Family, port: u16) -> SocketAddr {
     SocketAddr::new(address, port)
 }
 
-fn publish_all(engine: &mut Engine, ports: &[Port]) -> Result<()> {
+fn publish_all(engine: &mut Launcher, ports: &[Port]) -> Result<()> {
     ports.iter().try_for_each(|port| engine.publish(port).map(drop))
 }
 

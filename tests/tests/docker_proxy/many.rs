@@ -4,8 +4,8 @@ use std::{fs, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use netmap_tests::{
-    Engine, Family, Place, Scene,
-    engine::Port,
+    Family, Launcher, Place, Scene,
+    launcher::Port,
     scene::{SERVED, Transport},
     udp,
 };
@@ -28,7 +28,7 @@ fn thousand() -> Vec<Port> {
 #[test]
 fn a_thousand_proxies_sleep_and_take_little_memory() -> Result<()> {
     let mut scene = scene(true)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     let ports = thousand();
     let before = files(&scene)?;
     let start = Instant::now();

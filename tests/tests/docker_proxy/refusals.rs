@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Result, ensure};
 use netmap_tests::{
-    Engine, Family, Place, Scene,
-    engine::{self, Port},
+    Family, Launcher, Place, Scene,
+    launcher::{self, Port},
     scene::{PUBLISHED, SERVED, Transport},
 };
 
@@ -20,7 +20,7 @@ use super::{any, ensure_contains, owners, scene, web};
 #[test]
 fn a_port_that_another_program_has_is_refused_in_the_engines_words() -> Result<()> {
     let scene = scene(true)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     let c1 = Family::V4.at(Place::C1, SERVED);
     let _tcp = scene.lab.host.try_run(|| TcpListener::bind("0.0.0.0:8080"))?;
     let _udp = scene.lab.host.try_run(|| UdpSocket::bind("192.168.50.2:8081"))?;
@@ -51,7 +51,7 @@ fn a_port_that_another_program_has_is_refused_in_the_engines_words() -> Result<(
 #[test]
 fn a_port_that_the_operator_has_published_stays_the_operators() -> Result<()> {
     let scene = scene(true)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     scene.publish_c1("8080:80/tcp")?;
     for port in [
         web(),
@@ -90,8 +90,8 @@ fn a_port_that_the_operator_has_published_stays_the_operators() -> Result<()> {
 #[test]
 fn two_proxies_cannot_have_one_port_for_two_containers() -> Result<()> {
     let scene = scene(true)?;
-    let mut one = Engine::start(&scene.netmap)?;
-    let mut other = Engine::start(&scene.netmap)?;
+    let mut one = Launcher::start(&scene.netmap)?;
+    let mut other = Launcher::start(&scene.netmap)?;
     one.publish(&web())?;
     let mut elsewhere = web();
     elsewhere.container = Family::V4.at(Place::C2, SERVED);
@@ -113,7 +113,7 @@ fn two_proxies_cannot_have_one_port_for_two_containers() -> Result<()> {
 #[test]
 fn what_netmap_does_not_carry_is_named() -> Result<()> {
     let scene = scene(true)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     let mut sctp = web();
     "sctp".clone_into(&mut sctp.proto);
     ensure_contains(
@@ -140,7 +140,7 @@ fn what_netmap_does_not_carry_is_named() -> Result<()> {
 #[test]
 fn without_a_daemon_the_engine_hears_what_to_do() -> Result<()> {
     let mut scene = scene(true)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     for accident in [false, true] {
         if accident {
             scene.netmap.run()?;
@@ -163,7 +163,7 @@ fn without_a_daemon_the_engine_hears_what_to_do() -> Result<()> {
 #[test]
 fn without_a_daemon_the_engines_own_proxy_may_run_instead() -> Result<()> {
     let mut scene = scene(true)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     let folder = scene.netmap.shim_socket().with_extension("fallback");
     fs::create_dir_all(&folder)?;
     let program = folder.join("docker-proxy");
@@ -244,7 +244,7 @@ fn as_nobody(scene: &Scene) -> Result<String> {
     let folder = std::env::temp_dir().join(format!("netmap-nobody-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let program = folder.join("proxy");
-    fs::copy(engine::proxy()?, &program)?;
+    fs::copy(launcher::proxy()?, &program)?;
     let output = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
         .arg(&program)
@@ -261,7 +261,7 @@ fn as_nobody(scene: &Scene) -> Result<String> {
 #[test]
 fn the_version_is_printed_as_the_engine_reads_it() -> Result<()> {
     for flag in ["-v", "--version"] {
-        let output = Command::new(engine::proxy()?).arg(flag).output()?;
+        let output = Command::new(launcher::proxy()?).arg(flag).output()?;
         let said = String::from_utf8(output.stdout)?;
         ensure!(output.status.success());
         ensure!(
@@ -269,7 +269,7 @@ fn the_version_is_printed_as_the_engine_reads_it() -> Result<()> {
             "{said}"
         );
     }
-    let output = Command::new(engine::proxy()?).output()?;
+    let output = Command::new(launcher::proxy()?).output()?;
     ensure!(output.status.code() == Some(2));
     ensure_contains(&String::from_utf8(output.stderr)?, &["flag -host-ip is missing"])
 }

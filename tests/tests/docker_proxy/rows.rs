@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use anyhow::{Result, ensure};
 use netmap_tests::{
-    Engine, Family, Place, SILENCE,
+    Family, Launcher, Place, SILENCE,
     rows::check_all,
     scene::{PUBLISHED, Transport},
     tcp, udp,
@@ -14,7 +14,7 @@ use super::{bind, owners, ports, publish_all, scene};
 
 fn check(has_socket: bool, socket_hooks: bool) -> Result<()> {
     let scene = scene(socket_hooks)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     let ports = ports(has_socket);
     publish_all(&mut engine, &ports)?;
     ensure!(owners(&scene.netmap)? == vec!["docker"; ports.len()]);
@@ -65,7 +65,7 @@ fn every_row_by_the_proxy_and_the_engines_own_sockets() -> Result<()> {
 #[test]
 fn answers_leave_from_the_address_that_was_asked_by_the_engines_socket() -> Result<()> {
     let scene = scene(false)?;
-    let mut engine = Engine::start(&scene.netmap)?;
+    let mut engine = Launcher::start(&scene.netmap)?;
     publish_all(&mut engine, &ports(true))?;
     for (family, place) in [
         (Family::V4, Place::Localhost),

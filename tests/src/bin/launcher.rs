@@ -1,13 +1,13 @@
 //! What a container engine does about published ports, and no more: binds them, starts a proxy for each with the
 //! descriptors that dockerd gives it, and stops it by SIGINT. Commands are lines of JSON on the standard input, see
-//! [`netmap_tests::engine`]; killing it kills its proxies by SIGTERM, as dockerd arranges it.
+//! [`netmap_tests::launcher`]; killing it kills its proxies by SIGTERM, as dockerd arranges it.
 
 use std::{
     collections::BTreeMap,
     io::{self, BufRead as _, PipeReader, Read as _, Write as _},
     net::SocketAddr,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::process::CommandExt as _,
     },
     path::Path,
@@ -16,9 +16,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use netmap_tests::engine::{Order, Port, Report};
+use netmap_tests::launcher::{Order, Port, Report};
 use nix::{
-    fcntl::{FcntlArg, FdFlag, fcntl},
+    fcntl::{FcntlArg, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
@@ -33,7 +33,7 @@ use socket2::{Domain, Socket, Type};
 const PATIENCE: u16 = 16_000;
 
 fn main() -> Result<()> {
-    let program = std::env::args_os().nth(1).context("usage: engine PROXY")?;
+    let program = std::env::args_os().nth(1).context("usage: launcher PROXY")?;
     let mut proxies: BTreeMap<String, Child> = BTreeMap::new();
     for line in io::stdin().lock().lines() {
         let report = match serde_json::from_str(&line?)? {
@@ -106,16 +106,17 @@ fn start(program: &Path, port: &Port) -> Result<Child> {
 }
 
 fn duplicate(descriptor: i32, number: i32) -> io::Result<()> {
+    // SAFETY: it is open: this process has inherited it.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
     // SAFETY: this process is about to become another, which alone owns the number.
-    let placed = unsafe { dup2_raw(BorrowedFd::borrow_raw(descriptor), number) }?;
+    let placed = unsafe { dup2_raw(descriptor, number) }?;
     std::mem::forget(placed);
     Ok(())
 }
 
+/// The same file as a descriptor that is in nobody's way.
 fn high(descriptor: BorrowedFd<'_>) -> Result<OwnedFd> {
     let number = fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(100))?;
-    ensure!(fcntl(descriptor, FcntlArg::F_GETFD)? == FdFlag::FD_CLOEXEC.bits());
-    use std::os::fd::FromRawFd as _;
     // SAFETY: fcntl(2) has just made it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
