@@ -110,8 +110,8 @@ pub struct DirectRule {
     pub mode: DirectMode,
 }
 
-/// Who outside may go straight to containers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Who outside may go straight to containers, the fewest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DirectMode {
     /// Nobody.
     #[default]

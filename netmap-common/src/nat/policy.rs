@@ -1,7 +1,7 @@
 //! What is refused whatever is published.
 
 use super::{Env, Family, parse::Internet};
-use crate::maps::{Hook, Ip as _, Reason};
+use crate::maps::{Hook, Ip as _, Network, Reason};
 
 /// Refuses loopback addresses on a wire or from a container: "addresses of this form MUST NOT appear outside a host"
 /// (RFC 1122, 3.2.1.3 g; RFC 4291, 2.5.3).
@@ -60,7 +60,7 @@ fn leaving<E: Env>(env: &E, src: E::Ip) -> Reason {
 #[inline(always)]
 fn leaves_internal<E: Env>(env: &E, internet: &Internet<E::Ip>) -> bool {
     let (src, dst) = (internet.src, internet.dst);
-    let Some(network) = env.network(src).filter(|network| network.is_internal()) else {
+    let Some(network) = env.network(src).filter(Network::is_internal) else {
         return false;
     };
     let is_routed = !dst.is_multicast_or_reserved() && !dst.is_link_local();

@@ -116,6 +116,7 @@ fn status() -> DaemonStatus {
         lifetimes_percent: 100,
         missing_interfaces: vec!["br9".to_owned()],
         unresolved_containers: Vec::new(),
+        engine: None,
     }
 }
 

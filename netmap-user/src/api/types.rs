@@ -60,6 +60,24 @@ pub struct DaemonStatus {
     pub missing_interfaces: Vec<String>,
     /// Published containers whose place is not known: the proxy serves them.
     pub unresolved_containers: Vec<std::net::IpAddr>,
+    /// The container engine that is followed, with `--docker`.
+    #[serde(default)]
+    pub engine: Option<EngineStatus>,
+}
+
+/// A container engine, as it last was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// Its socket.
+    pub socket: String,
+    /// Whether it answers.
+    pub answers: bool,
+    /// How many bridges its networks have.
+    pub networks: usize,
+    /// How many addresses its containers have.
+    pub addresses: usize,
+    /// How many ports it publishes, each by each address of this host.
+    pub ports: usize,
 }
 
 /// `GET /v1/names`: what the container engine calls its containers; nothing without `--docker`.

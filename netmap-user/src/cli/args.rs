@@ -115,8 +115,8 @@ pub struct RunArgs {
     /// Bridge whose ports are containers; may be given several times
     #[arg(long = "bridge", value_name = "IF")]
     pub bridges: Vec<InterfaceName>,
-    /// Follow the container engine behind this socket: its networks are managed as they come and go, beside those of
-    /// --bridge, and what its containers publish is published [default without SOCKET: /var/run/docker.sock]
+    /// Follow the container engine behind this socket: its networks are managed as they come and go, beside the bridges of
+    /// --bridge and no others, and what its containers publish is published [default without SOCKET: /var/run/docker.sock]
     #[arg(
         long,
         value_name = "SOCKET",

@@ -301,6 +301,8 @@ impl Tables for Sample {
             direct: "trusted",
             egress: Vec::new(),
             egress_missing: Vec::new(),
+            internal: false,
+            not_masqueraded: Vec::new(),
         };
         let own = Bridge {
             interface: "br1".to_owned(),
@@ -309,8 +311,20 @@ impl Tables for Sample {
             direct: "deny",
             egress: vec!["198.51.100.7".parse()?, "198.51.100.8".parse()?],
             egress_missing: vec!["ipv6"],
+            internal: false,
+            not_masqueraded: Vec::new(),
         };
-        Ok(vec![plain, own])
+        let engines = Bridge {
+            interface: "br2".to_owned(),
+            nat: "edm",
+            mappings: 0,
+            direct: "deny",
+            egress: Vec::new(),
+            egress_missing: Vec::new(),
+            internal: true,
+            not_masqueraded: vec!["ipv6"],
+        };
+        Ok(vec![plain, own, engines])
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {

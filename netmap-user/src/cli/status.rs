@@ -19,7 +19,7 @@ use super::{
 };
 use crate::api::{
     client::{Client, ClientError},
-    types::{Attachment, DaemonStatus, UplinkXdp},
+    types::{Attachment, DaemonStatus, EngineStatus, UplinkXdp},
 };
 
 /// How long a daemon may take to say how it is.
@@ -51,6 +51,8 @@ pub struct Status {
     pub missing_interfaces: Vec<String>,
     /// Published containers whose place is not known: the proxy serves them. The daemon knows.
     pub unresolved_containers: Vec<IpAddr>,
+    /// The container engine that is followed, with `netmap run --docker`. The daemon knows.
+    pub engine: Option<EngineStatus>,
 }
 
 /// The daemon, as far as it answers.
@@ -120,6 +122,7 @@ pub fn gather(
         lifetimes_percent: None,
         missing_interfaces: Vec::new(),
         unresolved_containers: Vec::new(),
+        engine: None,
     };
     let Some(answer) = answer else {
         status.attachments = tables.map(Tables::attachments).transpose()?.unwrap_or_default();
@@ -137,6 +140,7 @@ pub fn gather(
     status.lifetimes_percent = Some(answer.lifetimes_percent);
     status.missing_interfaces = answer.missing_interfaces;
     status.unresolved_containers = answer.unresolved_containers;
+    status.engine = answer.engine;
     Ok(status)
 }
 
@@ -181,6 +185,9 @@ pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<(
     }
     for bridge in &status.bridges {
         writeln!(out, "bridge      {} {}", bridge.interface, kept(bridge))?;
+    }
+    if let Some(engine) = &status.engine {
+        writeln!(out, "engine      {}", followed(engine))?;
     }
     if let Some(percent) = status.lifetimes_percent.filter(|percent| *percent < 100) {
         writeln!(
@@ -235,6 +242,21 @@ fn carried(uplink: &Uplink) -> String {
     format!("{ipv4}; {ipv6}")
 }
 
+/// What is known of an engine.
+fn followed(engine: &EngineStatus) -> String {
+    let EngineStatus {
+        socket,
+        answers,
+        networks,
+        addresses,
+        ports,
+    } = engine;
+    let state = if *answers { "answers" } else { "does not answer" };
+    format!(
+        "{socket} {state}; networks: {networks}; containers' addresses: {addresses}; published ports: {ports}"
+    )
+}
+
 /// How a bridge's containers leave, and how they are reached.
 fn kept(bridge: &Bridge) -> String {
     let mut leaves: Vec<String> = bridge.egress.iter().map(ToString::to_string).collect();
@@ -242,6 +264,13 @@ fn kept(bridge: &Bridge) -> String {
         let family = if *family == "ipv4" { "IPv4" } else { "IPv6" };
         format!("no {family} address yet")
     }));
+    leaves.extend(bridge.not_masqueraded.iter().map(|family| {
+        let family = if *family == "ipv4" { "IPv4" } else { "IPv6" };
+        format!("{family} addresses of their own")
+    }));
+    if bridge.internal {
+        return format!("internal: nobody leaves it; direct {}", bridge.direct);
+    }
     let leaves = if leaves.is_empty() {
         "the uplink's address".to_owned()
     } else {
@@ -297,6 +326,13 @@ mod tests {
             lifetimes_percent: 63,
             missing_interfaces: vec!["br9".to_owned()],
             unresolved_containers: vec!["172.30.1.9".parse().unwrap()],
+            engine: Some(EngineStatus {
+                socket: "/run/docker.sock".to_owned(),
+                answers: true,
+                networks: 2,
+                addresses: 3,
+                ports: 4,
+            }),
         }
     }
 
@@ -312,18 +348,29 @@ mod tests {
                 r#"","daemon":{"running":true,"pid":42,"uptime_seconds":3723,"version":"0.0.9"},"pin_dir":"/pins","#,
                 r#""attachments":[],"uplinks":[{"interface":"eth0","ipv4":"198.51.100.1","ipv6":"2001:db8::1"},"#,
                 r#"{"interface":"eth1","ipv4":"192.0.2.1","ipv6":null}],"bridges":["#,
-                r#"{"interface":"br0","nat":"edm","mappings":0,"direct":"trusted","egress":[],"egress_missing":[]},"#,
+                r#"{"interface":"br0","nat":"edm","mappings":0,"direct":"trusted","egress":[],"egress_missing":[],"internal":false,"not_masqueraded":[]},"#,
                 r#"{"interface":"br1","nat":"eim","mappings":3,"direct":"deny","egress":["198.51.100.7","198.51.100.8"],"#,
-                r#""egress_missing":["ipv6"]}],"xdp":[{"interface":"eth0","mode":"off","#,
+                r#""egress_missing":["ipv6"],"internal":false,"not_masqueraded":[]},"#,
+                r#"{"interface":"br2","nat":"edm","mappings":0,"direct":"deny","egress":[],"egress_missing":[],"#,
+                r#""internal":true,"not_masqueraded":["ipv6"]}],"xdp":[{"interface":"eth0","mode":"off","#,
                 r#""reason":"veth is no physical network card"}],"tables":{"flows":{"entries":5,"capacity":262144},"#,
                 r#""flows6":{"entries":2,"capacity":262144},"#,
                 r#""rules":{"entries":2,"capacity":65535}},"lifetimes_percent":63,"missing_interfaces":["br9"],"#,
-                r#""unresolved_containers":["172.30.1.9"]}"#,
+                r#""unresolved_containers":["172.30.1.9"],"engine":{"socket":"/run/docker.sock","answers":true,"networks":2,"#,
+                r#""addresses":3,"ports":4}}"#,
                 "\n"
             )
         );
         assert_eq!(rendered(&status, true), expected);
         let text = rendered(&status, false);
+        assert!(
+            text.contains("bridge      br2 internal: nobody leaves it; direct deny\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("engine      /run/docker.sock answers; networks: 2; containers' addresses: 3; published ports: 4\n"),
+            "{text}"
+        );
         assert!(
             text.contains("xdp         eth0 off: veth is no physical network card\n"),
             "{text}"

@@ -161,6 +161,7 @@ impl Daemon {
             lifetimes_percent: self.sweeper.lifetimes_left(),
             missing_interfaces: view.missing.clone(),
             unresolved_containers: view.unresolved.clone(),
+            engine: self.engine.status(),
         }
     }
 }

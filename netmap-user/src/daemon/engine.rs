@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::Daemon;
 use crate::{
-    api::types::{EngineNames, NamedAddress},
+    api::types::{EngineNames, EngineStatus, NamedAddress},
     binding::Binding,
     docker::{Bridge, Engine, Gateway, GatewayMode, Picture},
     host::Host,
@@ -59,6 +59,19 @@ impl Followed {
     /// Whether there is to be an engine at all.
     pub(super) const fn is_wanted(&self) -> bool {
         self.engine.is_some()
+    }
+
+    /// How it is, if there is to be one.
+    pub(super) fn status(&self) -> Option<EngineStatus> {
+        let engine = self.engine.as_ref()?;
+        let picture = self.picture.as_deref();
+        Some(EngineStatus {
+            socket: engine.socket().display().to_string(),
+            answers: engine.answers(),
+            networks: picture.map_or(0, |picture| picture.bridges.len()),
+            addresses: picture.map_or(0, |picture| picture.names.len()),
+            ports: picture.map_or(0, |picture| picture.bindings.len()),
+        })
     }
 
     /// Its bridges; before it has answered, all that a former daemon managed: to let go of one that is the engine's would

@@ -89,6 +89,7 @@ pub(super) struct Client {
     socket: PathBuf,
     version: Version,
     patience: Duration,
+    most: usize,
 }
 
 /// An answer whose body is yet to come; its connection goes when this goes.
@@ -104,15 +105,16 @@ impl Client {
     ///
     /// See [`EngineError`].
     pub(super) async fn connect(socket: &Path) -> Result<Self, EngineError> {
-        Self::connect_within(socket, PATIENCE).await
+        Self::connect_within(socket, PATIENCE, MAX_ANSWER).await
     }
 
-    /// The same with another patience.
-    pub(super) async fn connect_within(socket: &Path, patience: Duration) -> Result<Self, EngineError> {
+    /// The same with another patience, for answers of so many bytes at the most.
+    async fn connect_within(socket: &Path, patience: Duration, most: usize) -> Result<Self, EngineError> {
         let client = Self {
             socket: socket.to_owned(),
             version: NEWEST,
             patience,
+            most,
         };
         let (response, _connection) = client.ask("/_ping").await?;
         let told = response.headers().get("api-version");
@@ -196,13 +198,13 @@ impl Client {
     }
 
     async fn collect(&self, path: &str, response: Response<Incoming>) -> Result<Bytes, EngineError> {
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect();
+        let body = Limited::new(response.into_body(), self.most).collect();
         let body = time::timeout(self.patience, body)
             .await
             .map_err(|_| self.late(path))?;
         let body = body.map_err(|error| {
             let why = if error.is::<LengthLimitError>() {
-                format!("it is longer than {MAX_ANSWER} bytes")
+                format!("it is longer than {} bytes", self.most)
             } else {
                 error.to_string()
             };
@@ -252,7 +254,96 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::UnixListener,
+    };
+
     use super::*;
+
+    const PING: &str = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nOK";
+
+    /// What comes of asking an engine that answers `answers` one after the other, and then is silent.
+    async fn ask<const N: usize>(answers: [&'static str; N]) -> Result<Vec<String>, EngineError> {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let serving = tokio::spawn(async move {
+            let mut streams = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1024];
+                let length = stream.read(&mut request).await.unwrap();
+                assert!(request[..length].ends_with(b"\r\n\r\n"));
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                streams.push(stream);
+            }
+            std::future::pending::<()>().await;
+        });
+        let client = Client::connect_within(&socket, Duration::from_millis(200), 64).await;
+        let answer = match client {
+            Ok(client) => client.get::<Vec<String>>("/networks").await,
+            Err(error) => Err(error),
+        };
+        serving.abort();
+        answer
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_come_in_chunks_and_must_come_whole() {
+        let chunks =
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[\"a\r\n2\r\n\"]\r\n0\r\n\r\n";
+        assert_eq!(ask([PING, chunks]).await.unwrap(), ["a"]);
+        let half = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[\"a";
+        assert!(matches!(ask([PING, half]).await, Err(EngineError::Timeout(..))));
+    }
+
+    #[tokio::test]
+    async fn whoever_is_no_engine_is_found_out_and_not_waited_for() {
+        let began = Instant::now();
+        for answer in [
+            "220 smtp.example.org\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK",
+        ] {
+            assert!(
+                matches!(ask([answer]).await, Err(EngineError::Malformed(..))),
+                "{answer:?}"
+            );
+        }
+        let bad_version = "HTTP/1.1 200 OK\r\nApi-Version: ../../x\r\nContent-Length: 2\r\n\r\nOK";
+        assert!(matches!(
+            ask([bad_version]).await,
+            Err(EngineError::Malformed(..))
+        ));
+        assert!(
+            matches!(ask([""]).await, Err(EngineError::Timeout(..))),
+            "a silent one"
+        );
+        assert!(
+            matches!(ask([PING]).await, Err(EngineError::Timeout(..))),
+            "one that falls silent"
+        );
+        assert!(began.elapsed() < Duration::from_secs(10));
+        let nobody = Client::connect(Path::new("/nowhere/engine.sock")).await;
+        assert!(nobody.is_err_and(|error| error.is_absence()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_is_not_read_to_its_end() {
+        let long = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n[\"";
+        let error = ask([PING, long]).await.unwrap_err().to_string();
+        assert!(error.contains("longer than 64 bytes"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_engines_refusal_is_told_in_its_words_on_one_line() {
+        let refusal =
+            "HTTP/1.1 400 Bad Request\r\nContent-Length: 31\r\n\r\n{\"message\":\"client\\nis too old\"}";
+        let error = ask([PING, refusal]).await.unwrap_err().to_string();
+        assert!(error.ends_with("with 400: client is too old"), "{error}");
+    }
 
     #[test]
     fn versions_are_numbers_not_text() {

@@ -10,11 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{self, Instant},
-};
+use tokio::{sync::watch, task::JoinSet, time};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -35,6 +31,7 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// An engine, followed by a task of its own until this goes.
 pub struct Engine {
+    socket: PathBuf,
     pictures: watch::Receiver<State>,
     _task: JoinSet<()>,
 }
@@ -44,6 +41,8 @@ pub struct Engine {
 struct State {
     /// It was looked for at least once.
     is_tried: bool,
+    /// It answers.
+    answers: bool,
     /// As it last was, if it ever answered.
     picture: Option<Arc<Picture>>,
 }
@@ -70,9 +69,20 @@ impl Engine {
         };
         task.spawn(follower.run());
         Self {
+            socket: socket.to_owned(),
             pictures,
             _task: task,
         }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Whether it answers at the moment, and makes sense.
+    pub fn answers(&self) -> bool {
+        self.pictures.borrow().answers
     }
 
     /// Waits until the engine was looked for, but not for longer than `patience`; its picture, if it is there.
@@ -114,16 +124,17 @@ impl Follower {
     async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let began = Instant::now();
             let Err(trouble) = self.session().await;
+            let made_sense = self.tell.borrow().answers;
             self.report(&trouble);
             self.tell.send_if_modified(|state| {
                 let is_news = !state.is_tried;
                 state.is_tried = true;
+                state.answers = false;
                 is_news
             });
-            // Who was there for a while is expected back soon.
-            pause = if began.elapsed() > LONGEST_PAUSE {
+            // Who was there is expected back soon.
+            pause = if made_sense {
                 FIRST_PAUSE
             } else {
                 (pause * 2).min(LONGEST_PAUSE)
@@ -203,6 +214,7 @@ impl Follower {
         self.tell.send_if_modified(|state| {
             let differs = state.picture.as_deref() != Some(&picture);
             state.is_tried = true;
+            state.answers = true;
             if differs {
                 state.picture = Some(Arc::new(picture));
             }

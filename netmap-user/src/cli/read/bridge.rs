@@ -28,6 +28,10 @@ pub struct Bridge {
     pub egress: Vec<IpAddr>,
     /// Families that are to leave by an address which this host does not have, so that nothing leaves: `ipv4`, `ipv6`.
     pub egress_missing: Vec<&'static str>,
+    /// Its containers reach nobody but each other and this host, as an engine's internal network has it.
+    pub internal: bool,
+    /// Families that are not masqueraded: its containers leave with their own addresses: `ipv4`, `ipv6`.
+    pub not_masqueraded: Vec<&'static str>,
 }
 
 /// What one family's table of networks says of a bridge.
@@ -38,6 +42,8 @@ struct Found {
     mappings: u64,
     egress: Vec<IpAddr>,
     missing: Vec<&'static str>,
+    is_internal: bool,
+    plain: Vec<&'static str>,
 }
 
 /// Every bridge, by its name as `name` has it.
@@ -54,6 +60,8 @@ pub(super) fn all(maps: &Maps, name: impl Fn(IfIndex) -> String) -> anyhow::Resu
             direct: found.direct.name(),
             egress: found.egress,
             egress_missing: found.missing,
+            internal: found.is_internal,
+            not_masqueraded: found.plain,
         })
         .collect();
     bridges.sort_unstable_by(|one, other| one.interface.cmp(&other.interface));
@@ -71,7 +79,12 @@ fn look<A: Family>(
     for network in networks.values() {
         let bridge = found.entry(network.bridge).or_default();
         bridge.has_mappings |= network.has_mappings();
-        bridge.direct = direct(network);
+        // The families may differ: the wider opening is the one to know of.
+        bridge.direct = bridge.direct.max(direct(network));
+        bridge.is_internal |= network.is_internal();
+        if network.is_plain() && !bridge.plain.contains(&family) {
+            bridge.plain.push(family);
+        }
         if network.egress_places() > 0 {
             wanting.insert(network.bridge);
         }
