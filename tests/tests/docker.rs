@@ -12,3 +12,11 @@ fn the_engines_own_way_has_the_rows_that_it_is_known_for() -> Result<()> {
     assert_eq!(stage.engine.processes("docker-proxy")?.len(), 4);
     Ok(())
 }
+
+#[test]
+fn every_row_holds_for_a_real_engines_containers() -> Result<()> {
+    let stage = Stage::new(Way::Netmap)?;
+    let cast = stage.cast(&matrix::PUBLISH)?;
+    matrix::check(&stage, &cast)?;
+    rules::ensure_none(&stage.lab.host)
+}

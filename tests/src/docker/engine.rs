@@ -89,6 +89,11 @@ impl Engine {
         self.folder.join("daemon.json")
     }
 
+    /// What stands for the folder of systemd's units.
+    pub fn units(&self) -> PathBuf {
+        self.folder.join("system")
+    }
+
     /// Where its API is.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("docker.sock")

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::{Container, Engine};
-use crate::{Lab, Namespace, Netmap, Options, rows::Who, scene::SERVED, tcp, topology, udp};
+use crate::{Lab, Namespace, Netmap, Options, launcher, rows::Who, scene::SERVED, tcp, topology, udp};
 
 /// Who does what published ports and the containers' traffic need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +56,11 @@ impl Stage {
             bare: true,
             ..Options::default()
         })?;
-        let netmap = match way {
+        let mut netmap = match way {
             Way::Engine => None,
             Way::Netmap => Some(Netmap::prepare(&lab)?),
         };
-        let engine = Engine::prepare(&lab)?;
+        let mut engine = Engine::prepare(&lab)?;
         let host = match &netmap {
             None => lab.host.borrowed(),
             Some(netmap) => netmap.clients(&lab.host)?,
@@ -71,6 +71,9 @@ impl Stage {
         });
         change(&mut settings);
         fs::write(engine.configuration(), settings.to_string())?;
+        if let Some(netmap) = &mut netmap {
+            hand_over(netmap, &mut engine)?;
+        }
         let mut stage = Self {
             way,
             engine,
@@ -123,4 +126,28 @@ impl Stage {
             Who::C2 => &cast.c2.network,
         }
     }
+}
+
+/// Sets the engine up for netmap, as a user does, and starts netmap first.
+fn hand_over(netmap: &mut Netmap, engine: &mut Engine) -> Result<()> {
+    let socket = engine.socket();
+    netmap.set_arguments(&["--uplink", "up0", &format!("--docker={}", socket.display())]);
+    netmap.run()?;
+    engine.set_environment("NETMAP_SHIM_SOCKET", netmap.shim_socket().display().to_string());
+    install(netmap, engine).map(drop)
+}
+
+/// `netmap docker install` for this engine; what it says.
+pub fn install(netmap: &Netmap, engine: &Engine) -> Result<String> {
+    let proxy = launcher::proxy()?;
+    netmap.done(&[
+        "docker",
+        "install",
+        "--daemon-json",
+        &engine.configuration().display().to_string(),
+        "--proxy-path",
+        &proxy.display().to_string(),
+        "--systemd-dir",
+        &engine.units().display().to_string(),
+    ])
 }
