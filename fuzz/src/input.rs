@@ -34,11 +34,13 @@ pub enum Door {
     CommandLine,
     /// Datagrams of netlink: two bytes of length and a datagram, over and over.
     Netlink,
+    /// Whatever a client sends to the API's socket.
+    Api,
 }
 
 impl Door {
     /// Every door, by its number in an input.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Publish,
         Self::Unpublish,
         Self::PublishList,
@@ -48,6 +50,7 @@ impl Door {
         Self::Config,
         Self::CommandLine,
         Self::Netlink,
+        Self::Api,
     ];
 }
 
@@ -94,6 +97,7 @@ pub fn run(input: &[u8]) {
         },
         Door::CommandLine => command_line(&text()),
         Door::Netlink => netlink(bytes),
+        Door::Api => api(bytes),
     }
 }
 
@@ -140,6 +144,25 @@ fn command_line(text: &str) {
     let arguments = std::iter::once("netmap").chain(text.split('\n'));
     // clap says a lot about what is wrong; that it says it is enough here.
     let _parsed = Cli::try_parse_from(arguments);
+}
+
+/// Every answer is one of HTTP, and a refusal is a sentence.
+fn api(bytes: &[u8]) {
+    let said = testing::converse(bytes);
+    let Ok(said) = said else { return };
+    assert!(
+        said.is_empty() || said.starts_with(b"HTTP/1."),
+        "no answer of HTTP: {:?}",
+        String::from_utf8_lossy(&said)
+    );
+    let said = String::from_utf8_lossy(&said);
+    for (at, key) in said.match_indices("{\"error\":") {
+        let rest = said.get(at + key.len()..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+        let why = values.next().and_then(Result::ok);
+        assert!(why.is_some(), "a refusal without a reason: {said}");
+        one_sentence(&why.unwrap_or_default());
+    }
 }
 
 fn netlink(bytes: &[u8]) {

@@ -19,8 +19,8 @@ use aya_ebpf::{
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
-        Fragment, FragmentKey, Hook, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer,
-        PayerRole, Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity, tail,
+        Fragment, FragmentKey, Hook, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey,
+        Payer, PayerRole, Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity, tail,
     },
     nat::{Family, Here, Part, Rules, Wish, local::Host},
 };
@@ -36,7 +36,7 @@ type Flows<A> = HashMap<FlowKey<A>, Flow<A>, { capacity::FLOWS }>;
 type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, { capacity::FRAGMENTS }>;
 type Loads<A> = LruHashMap<A, Load, { capacity::LOADS }>;
 type Ended<A> = HashMap<Payer<A>, u64, { capacity::ENDED }, SPARSE>;
-type Locals<A> = HashMap<A, IfIndex, { capacity::LOCALS }, SPARSE>;
+type Locals<A> = HashMap<A, Local, { capacity::LOCALS }, SPARSE>;
 type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }>;
 type Egress<A> = HashMap<EgressPlace, A, { capacity::EGRESS }, SPARSE>;
 type Interfaces<A> = HashMap<IfIndex, Interface<A>, { capacity::INTERFACES }, SPARSE>;
@@ -445,6 +445,13 @@ fn loads<A: Tables>(payer: &Payer<A>) -> &'static Loads<A> {
     } else {
         A::SOURCES
     }
+}
+
+/// An address of this host.
+#[inline(always)]
+pub(crate) fn local<A: Tables>(address: A) -> Option<Local> {
+    // SAFETY: copied before any other map call.
+    unsafe { A::LOCALS.get(address) }.copied()
 }
 
 /// The published rules of one family.

@@ -17,8 +17,8 @@ use aya_ebpf::{
 use netmap_common::{
     maps::{
         AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
-        Network, NetworkKey, Payer, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
-        Way,
+        Local, Network, NetworkKey, Payer, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings,
+        SharedKey, Slot, Way,
     },
     nat::{Env, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
 };
@@ -239,6 +239,11 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     #[inline(always)]
     fn is_local(&self, address: A) -> bool {
         Published::<A>::RULES.has_address(address)
+    }
+
+    #[inline(always)]
+    fn is_closed(&self, address: A) -> bool {
+        maps::local(address).is_some_and(Local::is_closed)
     }
 
     #[inline(always)]

@@ -35,6 +35,7 @@ pub mod install;
 pub mod mappings;
 pub mod maps;
 pub mod options;
+pub mod outlets;
 pub mod proxy;
 pub mod publish;
 pub mod spec;

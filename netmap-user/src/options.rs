@@ -8,7 +8,7 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
-use crate::{egress::Egress, mappings::Mappings};
+use crate::{egress::Egress, mappings::Mappings, outlets::Outlets};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
@@ -71,6 +71,8 @@ pub struct RunOptions {
     pub direct: Direct,
     /// The socket of the container engine that is followed.
     pub docker: Option<PathBuf>,
+    /// Where what is published is reached from outside.
+    pub outlets: Outlets,
 }
 
 /// Who outside may go straight to containers' own addresses.
@@ -211,6 +213,7 @@ impl Default for RunOptions {
             egress: Egress::default(),
             direct: Direct::default(),
             docker: None,
+            outlets: Outlets::default(),
         }
     }
 }
@@ -244,6 +247,9 @@ pub enum OptionError {
         "{0:?} does not say who may go straight to containers; use deny, allow, trusted, or BRIDGE=allow"
     )]
     BadDirect(String),
+    /// Neither an interface nor an address.
+    #[error("{0:?} is no place to publish on; give an uplink, an address or a subnet of this host")]
+    BadOutlet(String),
     /// No class of flows.
     #[error(
         "{0:?} is no kind of flow; use {kinds}",

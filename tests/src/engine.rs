@@ -201,7 +201,9 @@ impl Drop for Engine {
 
 /// The identifier of what has this name.
 fn id(name: &str) -> String {
-    let digits: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digits = name
+        .bytes()
+        .fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
     format!("{digits:0<64}")
 }
 

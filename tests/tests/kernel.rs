@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use netmap_common::{
-    maps::{Address, Flow, FlowKey, Hook, Port, PortRange, Protocol, Reason},
+    maps::{Address, Flow, FlowKey, Hook, IfIndex, Port, PortRange, Protocol, Reason},
     nat::testing::World,
 };
 use netmap_tests::programs::{
@@ -125,17 +125,8 @@ fn fill(capacity: usize) -> Result<()> {
 fn flows_that_two_cpus_open_at_once_are_whole() -> Result<()> {
     Scenery::run(|_| {
         let programs = Programs::load(&with_default_pool())?;
-        let turn = AtomicUsize::new(0);
-        let outcomes = thread::scope(|scope| {
-            [0, 1]
-                .map(|cpu| {
-                    let (programs, turn) = (&programs, &turn);
-                    scope.spawn(move || race(programs, turn, cpu))
-                })
-                .map(|thread| thread.join().unwrap())
-        });
-        let [one, other] = outcomes;
-        for (number, (one, other)) in one?.iter().zip(&other?).enumerate() {
+        let [one, other] = race(&programs, RACES, contender)?;
+        for (number, (one, other)) in one.iter().zip(&other).enumerate() {
             ensure!(
                 one.verdict == REDIRECT && other.verdict == REDIRECT,
                 "{number}: {one:?} {other:?}"
@@ -149,23 +140,84 @@ fn flows_that_two_cpus_open_at_once_are_whole() -> Result<()> {
     })
 }
 
+#[test]
+fn a_port_that_two_cpus_map_at_once_is_one_towards_everybody() -> Result<()> {
+    const SOURCE: std::ops::Range<usize> = 26..30;
+    const PORT: std::ops::Range<usize> = 34..36;
+    /// All that `client` numbers from one container.
+    const PORTS: usize = 20_000;
+    Scenery::run(|_| {
+        let programs = Programs::load(&with_default_pool())?;
+        // Its bridge has mappings, and two addresses to leave by.
+        let asker = |number: usize, cpu: usize| {
+            let client = Port(u16::try_from(32_768 + number)?);
+            let server = if cpu == 0 { FAR } else { NEAR };
+            let key = FlowKey::new(Protocol::Udp, C2, client, server, Port(53));
+            Ok((Hook::PortIn, VC2, Frame::new(key, 0).bytes()?))
+        };
+        let [one, other] = race(&programs, PORTS, asker)?;
+        for (number, (one, other)) in one.iter().zip(&other).enumerate() {
+            ensure!(
+                one.verdict == REDIRECT && other.verdict == REDIRECT,
+                "{number}: {one:?} {other:?}"
+            );
+            let source = |outcome: &Outcome| (outcome.frame[SOURCE].to_vec(), outcome.frame[PORT].to_vec());
+            ensure!(
+                source(one) == source(other),
+                "port {number} became\n  {one:x?} on one CPU and\n  {other:x?} on the other"
+            );
+        }
+        let flows = programs.tables.flows()?;
+        // A mapping and two flows each, two entries all.
+        ensure!(flows.len() == PORTS * 6, "{} entries", flows.len());
+        ensure_whole(&flows)
+    })
+}
+
 /// How many packets each of two CPUs shows.
 const RACES: usize = 30_000;
 
+/// A packet, and where it is shown.
+type Contender = (Hook, IfIndex, Vec<u8>);
+
+/// Shows so many packets from each of two CPUs, the same number at the same moment.
+fn race(
+    programs: &Programs,
+    count: usize,
+    contender: impl Fn(usize, usize) -> Result<Contender> + Copy + Send,
+) -> Result<[Vec<Outcome>; 2]> {
+    let turn = AtomicUsize::new(0);
+    let outcomes = thread::scope(|scope| {
+        [0, 1]
+            .map(|cpu| {
+                let turn = &turn;
+                scope.spawn(move || run_beside(programs, turn, count, |number| contender(number, cpu), cpu))
+            })
+            .map(|thread| thread.join().unwrap())
+    });
+    let [one, other] = outcomes;
+    Ok([one?, other?])
+}
+
 /// Shows packets from one CPU, each at the same moment as the other CPU shows its own.
-fn race(programs: &Programs, turn: &AtomicUsize, cpu: usize) -> Result<Vec<Outcome>> {
+fn run_beside(
+    programs: &Programs,
+    turn: &AtomicUsize,
+    count: usize,
+    contender: impl Fn(usize) -> Result<Contender>,
+    cpu: usize,
+) -> Result<Vec<Outcome>> {
     let show = |number| {
-        let (hook, frame) = contender(number, cpu)?;
-        let arrival = if hook == Hook::PortIn { VC1 } else { UP0 };
+        let (hook, arrival, frame) = contender(number)?;
         turn.fetch_add(1, Ordering::AcqRel);
         while turn.load(Ordering::Acquire) < 2 * number + 2 {
             hint::spin_loop();
         }
         programs.run(hook, arrival, 0, &frame)
     };
-    let outcomes = pin(cpu).and_then(|()| (0..RACES).map(show).collect());
+    let outcomes = pin(cpu).and_then(|()| (0..count).map(show).collect());
     // Whatever went wrong, the other does not wait for this one.
-    turn.fetch_add(2 * RACES, Ordering::AcqRel);
+    turn.fetch_add(2 * count, Ordering::AcqRel);
     outcomes
 }
 
@@ -176,7 +228,7 @@ fn pin(cpu: usize) -> Result<()> {
 }
 
 /// Two of three packets open the same flow on both CPUs, the third opens two that want the same port.
-fn contender(number: usize, cpu: usize) -> Result<(Hook, Vec<u8>)> {
+fn contender(number: usize, cpu: usize) -> Result<Contender> {
     let flow = u16::try_from(number / 3)?;
     let client = Port(1_031 + flow);
     let (hook, key) = match number % 3 {
@@ -196,7 +248,8 @@ fn contender(number: usize, cpu: usize) -> Result<(Hook, Vec<u8>)> {
             )
         }
     };
-    Ok((hook, Frame::new(key, flag::SYN).bytes()?))
+    let arrival = if hook == Hook::PortIn { VC1 } else { UP0 };
+    Ok((hook, arrival, Frame::new(key, flag::SYN).bytes()?))
 }
 
 fn is_one_flow(number: usize) -> bool {

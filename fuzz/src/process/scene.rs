@@ -176,6 +176,7 @@ impl Choices {
             locals: [address::H, address::H2, address::GW1, address::GW2]
                 .map(A::of)
                 .to_vec(),
+            closed: vec![A::of(address::H2)],
             networks: vec![network(BRIDGE_1, address::GW1), network(BRIDGE_2, address::GW2)],
             route: match self.route % 4 {
                 0 => Some(Route::Out(UPLINK)),
@@ -205,7 +206,12 @@ impl Choices {
                 Interface::ISOLATED
             }
         };
-        let uplink = interface(Role::Uplink, Way::Neigh, UPLINK, IfIndex(0), address::H, 0);
+        let closed = if self.isolated & 16 == 0 {
+            0
+        } else {
+            Interface::<A>::CLOSED
+        };
+        let uplink = interface(Role::Uplink, Way::Neigh, UPLINK, IfIndex(0), address::H, closed);
         let port = |way, out, bridge, gateway, flags| interface(Role::Port, way, out, bridge, gateway, flags);
         world.interfaces = [
             (UPLINK, uplink),

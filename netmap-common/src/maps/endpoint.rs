@@ -59,7 +59,7 @@ pub struct Interface<A: Ip = Address> {
     pub role: u8,
     /// [`Way`] number by which packets reach what is behind it.
     pub way: u8,
-    /// [`Interface::ISOLATED`], [`Interface::TRUSTED`].
+    /// [`Interface::ISOLATED`], [`Interface::TRUSTED`], [`Interface::CLOSED`].
     pub flags: u8,
     /// Zero.
     pub pad: u8,
@@ -79,6 +79,36 @@ impl Interface {
 impl<A: Ip> Interface<A> {
     /// The uplink is one that bridges may trust ([`Network::DIRECT_TRUSTED`]).
     pub const TRUSTED: u8 = 2;
+    /// The uplink is one by which nobody reaches what is published (`--publish-on`), except at addresses that are open by
+    /// themselves ([`Local::CLOSED`]).
+    pub const CLOSED: u8 = 4;
+}
+
+/// An address of this host.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Local {
+    /// An interface that has it.
+    pub interface: IfIndex,
+    /// [`Local::CLOSED`].
+    pub flags: u32,
+}
+
+impl From<IfIndex> for Local {
+    /// An open one.
+    fn from(interface: IfIndex) -> Self {
+        Self { interface, flags: 0 }
+    }
+}
+
+impl Local {
+    /// What is published is reached at it by open uplinks only ([`Interface::CLOSED`]).
+    pub const CLOSED: u32 = 1;
+
+    /// Whether it is.
+    pub const fn is_closed(self) -> bool {
+        self.flags & Self::CLOSED != 0
+    }
 }
 
 impl<A: Ip> Network<A> {

@@ -19,7 +19,9 @@ mod units;
 
 pub use address::{Address, Address6, Ip};
 pub use detour::{Cookie, Detour, Detours, Place, ROOM};
-pub use endpoint::{EgressPlace, Endpoint, Hop, Interface, Network, NetworkKey, NetworkPrefix, Role, Way};
+pub use endpoint::{
+    EgressPlace, Endpoint, Hop, Interface, Local, Network, NetworkKey, NetworkPrefix, Role, Way,
+};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use fragment::{Fragment, FragmentKey};
 pub use limits::{Limits, Load, Payer, Rate, Role as PayerRole};

@@ -12,7 +12,7 @@ pub const ALLOW: &str = "ALLOW";
 pub const FLOWS: &str = "FLOWS";
 /// `LRU_HASH` from [`super::FragmentKey`] to [`super::Fragment`]: datagrams that come in pieces.
 pub const FRAGMENTS: &str = "FRAGMENTS";
-/// `HASH` from an address to [`super::IfIndex`]: every address of this host.
+/// `HASH` from an address to [`super::Local`]: every address of this host.
 pub const LOCALS: &str = "LOCALS";
 /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
 pub const NETWORKS: &str = "NETWORKS";

@@ -190,6 +190,8 @@ reasons! {
     ContainerTooFast = 111, "container-too-fast";
     /// The client outside has as many flows to published ports as it may (`--max-source-flows`).
     SourceFull = 112, "source-full";
+    /// From outside to a published port, by an uplink and at an address where nothing is published (`--publish-on`).
+    NotPublishedHere = 113, "not-published-here";
     /// The address that this container is to leave by (`--egress`) is not one of this host's (yet).
     NoEgressAddress = 116, "no-egress-address";
     /// From a container of an internal network to somebody outside of it.

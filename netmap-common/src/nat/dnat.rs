@@ -18,10 +18,18 @@ pub(super) fn wish<E: Env>(
     datagram: &Datagram<E::Ip>,
     wish: &mut Wish<E::Ip>,
 ) -> Result<(), Reason> {
-    let (id, rule) = find_rule(env, datagram)?;
+    let has_zone = has_zone(&datagram.key);
+    let (id, rule) =
+        find_rule(env, datagram).map_err(|why| if has_zone { Reason::LinkLocal } else { why })?;
     let arrival = env.interface(env.arrival()).ok_or(Reason::NoInterface)?;
+    let is_closed = hook == Hook::UplinkIn
+        && arrival.flags & Interface::<E::Ip>::CLOSED != 0
+        && env.is_closed(datagram.key.dst);
+    if has_zone && !is_closed {
+        return Err(Reason::LinkLocal);
+    }
     check_source(env, hook, datagram, &arrival)?;
-    may_open(env, datagram, id, &rule)?;
+    may_open(env, datagram, id, &rule, is_closed)?;
     let endpoint = find_endpoint(env, &rule)?;
     let (there, back) = ways(hook, &endpoint, &arrival, env.arrival())?;
     forward::check(env, datagram, there.way(), there.out)?;
@@ -40,9 +48,6 @@ pub(super) fn wish<E: Env>(
 #[inline(always)]
 fn find_rule<E: Env>(env: &E, datagram: &Datagram<E::Ip>) -> Result<(RuleId, Rule<E::Ip>), Reason> {
     let key = &datagram.key;
-    if E::Ip::HAS_ZONES && (key.dst.is_link_local() || key.src.is_link_local()) {
-        return Err(Reason::LinkLocal);
-    }
     if !env.is_local(key.dst) {
         let behind_bridge = env.network(key.dst).is_some();
         return Err(if behind_bridge {
@@ -52,6 +57,12 @@ fn find_rule<E: Env>(env: &E, datagram: &Datagram<E::Ip>) -> Result<(RuleId, Rul
         });
     }
     rule::published(env, datagram.protocol, key.dst, key.dst_port).ok_or(Reason::ToHost)
+}
+
+/// Whether an address means something together with an interface only: the proxy's, where it is for a published port.
+#[inline(always)]
+fn has_zone<A: Family>(key: &FlowKey<A>) -> bool {
+    A::HAS_ZONES && (key.dst.is_link_local() || key.src.is_link_local())
 }
 
 #[inline(always)]
@@ -87,19 +98,23 @@ pub(super) fn check_source<E: Env>(
 }
 
 /// Only a SYN opens a published TCP flow. A UDP packet does, unless it answers a socket of this host that uses the
-/// published port as its source.
+/// published port as its source. `is_closed` says that nothing is published where it came in.
 #[inline(always)]
 fn may_open<E: Env>(
     env: &E,
     datagram: &Datagram<E::Ip>,
     id: RuleId,
     rule: &Rule<E::Ip>,
+    is_closed: bool,
 ) -> Result<(), Reason> {
     if datagram.protocol == Protocol::Tcp && !tcp::opens(datagram.tcp) {
         return Err(Reason::MidFlow);
     }
     if datagram.protocol == Protocol::Udp && env.host_socket(&datagram.key) == HostSocket::Connected {
         return Err(Reason::HostSocket);
+    }
+    if is_closed {
+        return Err(Reason::NotPublishedHere);
     }
     if rule.has_allow_list() && !env.allows(&AllowKey::new(id, datagram.key.src)) {
         return Err(Reason::NotAllowed);

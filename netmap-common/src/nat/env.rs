@@ -148,6 +148,9 @@ pub trait Env: Rules {
     /// Whether it is an address of this host.
     fn is_local(&self, address: Self::Ip) -> bool;
 
+    /// Whether what is published is not reached at this address of this host by a closed uplink ([`Interface::CLOSED`]).
+    fn is_closed(&self, address: Self::Ip) -> bool;
+
     /// The managed network that an address belongs to.
     fn network(&self, address: Self::Ip) -> Option<Network<Self::Ip>>;
 

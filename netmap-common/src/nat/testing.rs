@@ -44,6 +44,8 @@ pub struct World<A: Ip = Address> {
     pub allow: Vec<(RuleId, A, u32)>,
     /// Addresses of this host.
     pub locals: Vec<A>,
+    /// Those of them at which nobody reaches by a closed uplink what is published.
+    pub closed: Vec<A>,
     /// Managed networks: prefix, its length, the network.
     pub networks: Vec<(A, u32, Network<A>)>,
     /// Addresses that containers leave by.
@@ -260,6 +262,10 @@ impl<A: Family> Env for World<A> {
 
     fn is_local(&self, address: A) -> bool {
         self.locals.contains(&address)
+    }
+
+    fn is_closed(&self, address: A) -> bool {
+        self.closed.contains(&address)
     }
 
     fn network(&self, address: A) -> Option<Network<A>> {

@@ -31,7 +31,7 @@ struct Daemon {
 }
 
 /// The whole API.
-pub(super) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Router {
+pub(crate) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Router {
     Router::new()
         .route("/v1/publish", post(publish))
         .route("/v1/unpublish", post(unpublish))

@@ -14,6 +14,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
@@ -145,8 +146,9 @@ async fn wait_out(error: &io::Error) {
     time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn serve_client(
-    client: UnixStream,
+/// Answers one client, until it goes or `stopped` says that all must.
+pub(crate) async fn serve_client(
+    client: impl AsyncRead + AsyncWrite + Unpin,
     slot: Option<OwnedSemaphorePermit>,
     router: Router,
     patience: Duration,

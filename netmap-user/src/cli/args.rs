@@ -17,6 +17,7 @@ use crate::{
     options::{
         self, DEFAULT_ENGINE, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode,
     },
+    outlets::Outlet,
     spec::{self, PublishSpec},
 };
 
@@ -156,6 +157,10 @@ pub struct RunArgs {
     /// Uplink that --direct trusted means; may be given several times
     #[arg(long, value_name = "IF")]
     pub trusted: Vec<InterfaceName>,
+    /// Where what is published is reached from outside: by this uplink, at this address of the host or at those in this
+    /// subnet, also where more is asked for; may be given several times [default: everywhere]
+    #[arg(long = "publish-on", value_name = "IF|ADDRESS|CIDR", value_delimiter = ',')]
+    pub publish_on: Vec<Outlet>,
     /// How long flows of a kind may idle, in seconds; may be given several times. Kinds: tcp-established, tcp-transitory,
     /// tcp-opening-from-outside, udp-answered, udp-unanswered, udp-unanswered-from-outside, icmp-echo. Less than the RFCs
     /// want is refused

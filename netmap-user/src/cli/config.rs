@@ -16,6 +16,7 @@ use crate::options::{
     self, DEFAULT_ENGINE, Direct, DirectRule, InterfaceName, OptionError, RunOptions, Shares, Timeout,
     XdpMode,
 };
+use crate::outlets::Outlet;
 
 /// What the file may say. Everything is optional, nothing else is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -64,6 +65,8 @@ pub struct Config {
     pub docker: Option<PathBuf>,
     /// By which of this host's addresses containers leave.
     pub egress: Vec<EgressChoice>,
+    /// Where what is published is reached from outside.
+    pub publish_on: Vec<Outlet>,
 }
 
 /// Why a configuration file is refused.
@@ -116,7 +119,6 @@ impl Config {
     /// This, with everything that flags say put in its place.
     pub fn overridden(self, args: RunArgs, instance: Instance) -> RunOptions {
         let default = RunOptions::default();
-        let or = |flags: Vec<_>, file| if flags.is_empty() { file } else { flags };
         RunOptions {
             uplinks: or(args.uplinks, self.uplinks),
             bridges: or(args.bridges, self.bridges),
@@ -132,6 +134,7 @@ impl Config {
                 rules: self.direct.into_iter().chain(args.direct).collect(),
                 trusted: or(args.trusted, self.trusted),
             },
+            outlets: or(args.publish_on, self.publish_on).into(),
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
             docker: args.docker.or(self.docker),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
@@ -143,6 +146,11 @@ impl Config {
             },
         }
     }
+}
+
+/// The flags' word, or else the file's.
+fn or<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if flags.is_empty() { file } else { flags }
 }
 
 fn xdp<'de, D: Deserializer<'de>>(value: D) -> Result<Option<XdpMode>, D::Error> {
@@ -226,6 +234,7 @@ mod tests {
         nat = ["eim", "br0=edm"]
         docker = "/run/other/docker.sock"
         egress = ["192.0.2.1", "br0=2001:db8::7"]
+        publish_on = ["eth0", "203.0.113.5"]
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -273,6 +282,7 @@ mod tests {
                 container_rate: Some(8),
                 source_flows: Some(0),
             },
+            outlets: vec!["eth0".parse().unwrap(), "203.0.113.5".parse().unwrap()].into(),
         };
         assert_eq!(options, expected);
     }
@@ -318,7 +328,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`, `docker`, `egress`"
+             `max_source_flows`, `nat`, `docker`, `egress`, `publish_on`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),

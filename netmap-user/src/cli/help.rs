@@ -46,8 +46,11 @@ pub(super) const RUN: &str = "\
     family (16 at most), each container leaves by one of them, chosen by the container's own address. An address \
     that the host does not have is waited for: meanwhile its containers leave by another of the bridge's, or not at all, \
     never by the uplink's. A flow keeps the address that it began with, and ends when the host loses it.\n\n\
+    With --publish-on what is published, on 0.0.0.0 as well, is reached from outside by these uplinks and at these \
+    addresses of the host only: an uplink stands for every address, an address for every uplink. The host's own \
+    processes and the containers reach it everywhere. `netmap publish` says where a port stays closed.\n\n\
     The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
-    flow_entries, mark_bit, direct, trusted, timeouts, max_flows, max_new_flows, max_source_flows, nat, docker and egress. Flags win over it. Where it says socket or pin_dir, the other commands need \
+    flow_entries, mark_bit, direct, trusted, publish_on, timeouts, max_flows, max_new_flows, max_source_flows, nat, docker and egress. Flags win over it. Where it says socket or pin_dir, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
 
 pub(super) const RUN_EXAMPLES: &str = "\
@@ -58,6 +61,7 @@ Examples:
   netmap run --bridge br0 --bridge br1 --nat br1=eim   br1's containers keep their ports towards everybody
   netmap run --bridge br0 --egress br0=192.0.2.7,br0=2001:db8::7
                                                        br0's containers are seen outside with these
+  netmap run --bridge br0 --publish-on 203.0.113.5     nothing is published at the host's other addresses
   netmap run --config /etc/netmap.toml
 
   # /etc/netmap.toml

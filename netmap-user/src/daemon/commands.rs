@@ -54,7 +54,7 @@ impl Daemon {
         owner: Owner,
     ) -> anyhow::Result<Vec<String>> {
         self.publisher.publish(&mut self.maps, &bindings, owner)?;
-        let mut warnings = Vec::new();
+        let mut warnings = self.topology.closures().warnings(&bindings, self.host.view());
         log("published", &bindings);
         if let Err(error) = ports::mark_published(&mut self.maps, &bindings) {
             warnings.push(format!(

@@ -4,6 +4,7 @@
 //! leaves in the kernel outlives it: stopping it stops the proxy and the API, and no packet.
 
 mod claims;
+mod closures;
 mod commands;
 mod direct;
 mod engine;

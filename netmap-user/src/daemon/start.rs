@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Insta
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
+use netmap_common::maps::Role;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
@@ -74,7 +75,7 @@ impl Daemon {
         let mut daemon = Self {
             host,
             engine,
-            topology: Topology::adopt(&maps, options.direct.clone())?,
+            topology: Topology::adopt(&maps, options.direct.clone(), options.outlets.clone())?,
             accelerator: Accelerator::new(options.xdp),
             dataplane,
             maps,
@@ -173,6 +174,15 @@ fn check_uplinks(host: &Host, options: &RunOptions) -> anyhow::Result<()> {
         .find(|uplink| view.missing.iter().any(|name| name == uplink.as_str()))
     {
         bail!("there is no interface {uplink} to take as uplink");
+    }
+    for name in options.outlets.uplinks() {
+        let mut uplinks = view
+            .interfaces
+            .values()
+            .filter(|interface| interface.role == Role::Uplink);
+        if !uplinks.any(|uplink| uplink.name == name.as_str()) {
+            warn!("{name} is no uplink (yet): nothing is reached by it that --publish-on opens");
+        }
     }
     if view.default_uplink.is_none() {
         bail!("no interface has a default route; name the uplink with --uplink");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netmap_common::maps::{Endpoint, Flow, FlowKey, IfIndex, Kind, Side};
 
-use super::direct::Openings;
+use super::{closures::Closures, direct::Openings};
 use crate::{
     host::FamilyView,
     maps::{Family, FamilyMaps, MapsError},
@@ -33,13 +33,16 @@ impl<A: Family> Surroundings<A> {
     pub(super) fn write_ground(
         view: &FamilyView<A>,
         openings: &Openings,
+        closures: &Closures,
         maps: &mut FamilyMaps<A>,
     ) -> Result<(), MapsError> {
-        maps.locals.replace(&view.locals)?;
+        maps.locals.replace(&closures.locals(&view.locals))?;
         // Before what names them.
         maps.egress.replace(&view.egress)?;
         maps.networks.replace(&openings.networks(&view.networks))?;
-        maps.interfaces.replace(&openings.interfaces(&view.interfaces))?;
+        let mut interfaces = openings.interfaces(&view.interfaces);
+        closures.mark(&mut interfaces);
+        maps.interfaces.replace(&interfaces)?;
         Ok(())
     }
 
@@ -63,11 +66,12 @@ impl<A: Family> Surroundings<A> {
         has_lost
     }
 
-    /// Whether a flow leads where nothing is any more, or has an address that the host has no longer.
+    /// Whether a flow leads where nothing is any more, has an address that the host has no longer, or came in where it may
+    /// not any more.
     pub(super) fn is_gone(
         &self,
         view: &FamilyView<A>,
-        openings: &Openings,
+        (openings, closures): (&Openings, &Closures),
         key: &FlowKey<A>,
         flow: &Flow<A>,
     ) -> bool {
@@ -87,6 +91,8 @@ impl<A: Family> Surroundings<A> {
                 (Some(Kind::Direct), Side::Original) => view
                     .network_of(key.dst)
                     .is_none_or(|network| !openings.has::<A>(network.bridge)),
+                // Only the answers' entry has the uplink; through the host's stack not even that.
+                (Some(Kind::Published), Side::Reply) => closures.has(flow.out, flow.to.src),
                 (Some(_), Side::Original) => lost(&key.dst) || has_moved(&flow.to.dst),
                 _ => false,
             }
@@ -136,33 +142,34 @@ mod tests {
         for index in [PORT, OTHER_PORT] {
             view.interfaces.insert(index, bytemuck::Zeroable::zeroed());
         }
-        let closed = Openings::default();
+        let (openings, closures) = (Openings::default(), Closures::default());
+        let closed = (&openings, &closures);
         let mut known = Surroundings::default();
-        assert!(!known.follow(&view) && !known.is_gone(&view, &closed, &key, &flow));
+        assert!(!known.follow(&view) && !known.is_gone(&view, closed, &key, &flow));
 
         // It does not answer for a while.
         let mut silent = view.clone();
         silent.endpoints.clear();
-        assert!(!known.follow(&silent) && !known.is_gone(&silent, &closed, &key, &flow));
+        assert!(!known.follow(&silent) && !known.is_gone(&silent, closed, &key, &flow));
         known.follow(&view);
 
         let mut moved = view.clone();
         moved.endpoints.insert(container, endpoint(OTHER_PORT));
-        assert!(known.follow(&moved) && known.is_gone(&moved, &closed, &key, &flow));
+        assert!(known.follow(&moved) && known.is_gone(&moved, closed, &key, &flow));
         assert!(!known.follow(&moved), "once");
         assert!(
-            known.is_gone(&moved, &closed, &key, &flow),
+            known.is_gone(&moved, closed, &key, &flow),
             "until all were looked at"
         );
         known.forget_lost();
-        assert!(!known.is_gone(&moved, &closed, &key, &flow));
+        assert!(!known.is_gone(&moved, closed, &key, &flow));
 
         let mut without_address = moved.clone();
         without_address.locals.clear();
-        assert!(known.follow(&without_address) && known.is_gone(&without_address, &closed, &key, &flow));
+        assert!(known.follow(&without_address) && known.is_gone(&without_address, closed, &key, &flow));
         let mut without_port = moved.clone();
         without_port.interfaces.remove(&PORT);
-        assert!(known.is_gone(&without_port, &closed, &key, &flow));
+        assert!(known.is_gone(&without_port, closed, &key, &flow));
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, fmt};
 use netmap_common::maps::{Address, Address6, Flow, FlowKey, IfIndex, Role};
 use tracing::warn;
 
-use super::{direct::Openings, surroundings::Surroundings};
+use super::{closures::Closures, direct::Openings, surroundings::Surroundings};
 use crate::{
     dataplane::{Dataplane, DataplaneError},
     docker::Bridge,
     host::{NamedInterface, View},
     maps::{Maps, MapsError},
     options::Direct,
+    outlets::Outlets,
 };
 
 /// What was applied last.
@@ -20,6 +21,8 @@ pub(super) struct Topology {
     direct: Direct,
     engine: Vec<Bridge>,
     openings: Openings,
+    outlets: Outlets,
+    closures: Closures,
     interfaces: BTreeMap<IfIndex, NamedInterface>,
     v4: Surroundings<Address>,
     v6: Surroundings<Address6>,
@@ -34,9 +37,10 @@ pub(super) struct Topology {
 
 impl Topology {
     /// What a former daemon left in the maps, so that flows to places that are gone meanwhile are ended.
-    pub(super) fn adopt(maps: &Maps, direct: Direct) -> Result<Self, MapsError> {
+    pub(super) fn adopt(maps: &Maps, direct: Direct, outlets: Outlets) -> Result<Self, MapsError> {
         Ok(Self {
             direct,
+            outlets,
             v4: Surroundings::adopt(&maps.v4)?,
             v6: Surroundings::adopt(&maps.v6)?,
             is_new: true,
@@ -68,8 +72,10 @@ impl Topology {
         dataplane: &mut Dataplane,
     ) -> Result<bool, MapsError> {
         self.openings = Openings::of(&self.direct, &self.engine, &view.interfaces);
-        Surroundings::write_ground(&view.v4, &self.openings, &mut maps.v4)?;
-        Surroundings::write_ground(&view.v6, &self.openings, &mut maps.v6)?;
+        let closures = Closures::of(&self.outlets, &view.interfaces);
+        let is_closed_elsewhere = !self.closures.are_as(&closures);
+        self.closures = closures;
+        self.write_ground(view, maps)?;
         maps.redirects.replace(&view.redirects)?;
         maps.v4.endpoints.replace(&view.v4.endpoints)?;
         maps.v6.endpoints.replace(&view.v6.endpoints)?;
@@ -79,7 +85,7 @@ impl Topology {
             }
         }
         self.detach_gone(view, dataplane);
-        let has_lost = self.lose(view);
+        let has_lost = self.lose(view, is_closed_elsewhere);
         for note in view.notes.iter().filter(|note| !self.notes.contains(note)) {
             warn!("{note}");
         }
@@ -87,6 +93,16 @@ impl Topology {
         self.notes.clone_from(&view.notes);
         self.is_new = false;
         Ok(has_lost)
+    }
+
+    fn write_ground(&self, view: &View, maps: &mut Maps) -> Result<(), MapsError> {
+        Surroundings::write_ground(&view.v4, &self.openings, &self.closures, &mut maps.v4)?;
+        Surroundings::write_ground(&view.v6, &self.openings, &self.closures, &mut maps.v6)
+    }
+
+    /// Where what is published is not reached from outside.
+    pub(super) const fn closures(&self) -> &Closures {
+        &self.closures
     }
 
     fn detach_gone(&mut self, view: &View, dataplane: &mut Dataplane) {
@@ -107,26 +123,32 @@ impl Topology {
     }
 
     /// Notes what has gone or moved since the last view.
-    fn lose(&mut self, view: &View) -> bool {
+    fn lose(&mut self, view: &View, is_closed_elsewhere: bool) -> bool {
         let interface_lost = self
             .interfaces
             .keys()
             .any(|index| !view.interfaces.contains_key(index));
         // Both, whatever the first one says.
         let addresses_lost = self.v4.follow(&view.v4) | self.v6.follow(&view.v6);
-        let has_lost = self.is_new || interface_lost || addresses_lost;
+        let has_lost = self.is_new || interface_lost || addresses_lost || is_closed_elsewhere;
         self.has_lost |= has_lost;
         has_lost
     }
 
     /// Whether a flow leads where nothing is any more, or has an address that the host has no longer.
     pub(super) fn is_gone4(&self, view: &View, key: &FlowKey, flow: &Flow) -> bool {
-        self.has_lost && self.v4.is_gone(&view.v4, &self.openings, key, flow)
+        self.has_lost
+            && self
+                .v4
+                .is_gone(&view.v4, (&self.openings, &self.closures), key, flow)
     }
 
     /// The same of IPv6.
     pub(super) fn is_gone6(&self, view: &View, key: &FlowKey<Address6>, flow: &Flow<Address6>) -> bool {
-        self.has_lost && self.v6.is_gone(&view.v6, &self.openings, key, flow)
+        self.has_lost
+            && self
+                .v6
+                .is_gone(&view.v6, (&self.openings, &self.closures), key, flow)
     }
 
     /// Whether there may be flows of which they say so.

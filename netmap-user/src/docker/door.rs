@@ -10,6 +10,7 @@ use std::{
 };
 
 use netmap_docker_proxy::frame::{self, Answer, FrameError, Port, Verb};
+use nix::unistd::geteuid;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::{
     io::{AsyncWriteExt as _, Interest},
@@ -85,7 +86,7 @@ impl Door {
         let mut last = 0;
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) if is_root(&stream) => {
+                Ok((stream, _)) if is_ours(&stream) => {
                     last += 1;
                     let shim = Shim {
                         id: ShimId(last),
@@ -112,8 +113,11 @@ impl Drop for Door {
     }
 }
 
-fn is_root(stream: &UnixStream) -> bool {
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == 0)
+/// Whether a proxy runs as the daemon's own user, which is root.
+fn is_ours(stream: &UnixStream) -> bool {
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == geteuid().as_raw())
 }
 
 /// One proxy.
@@ -239,3 +243,6 @@ pub fn binding(port: Port) -> Option<Binding> {
         allow: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests;

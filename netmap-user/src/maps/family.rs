@@ -7,7 +7,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netmap_common::maps::{
-    Address, Address6, Cookie, Detour, EgressPlace, Endpoint, IfIndex, Interface, Ip, RuleId, SharedKey,
+    Address, Address6, Cookie, Detour, EgressPlace, Endpoint, IfIndex, Interface, Ip, Local, RuleId,
+    SharedKey,
 };
 
 use super::{Allow, DetourStorage, Flows, Loads, MapsError, Networks, Pins, Rules, Slots, Table};
@@ -144,8 +145,8 @@ pub struct FamilyMaps<A: Family> {
     pub flows: Flows<A>,
     /// Whose flows these are, in numbers.
     pub loads: Loads<A>,
-    /// This host's addresses, and the interface that has each.
-    pub locals: Table<A, IfIndex>,
+    /// This host's addresses, the interface that has each, and how it is reached.
+    pub locals: Table<A, Local>,
     /// Subnets behind managed bridges.
     pub networks: Networks<A>,
     /// The addresses that containers leave by, where not by the uplink's.

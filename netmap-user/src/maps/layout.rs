@@ -6,8 +6,8 @@ use aya::maps::{MapData, MapType};
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
-        Fragment, FragmentKey, Hop, IfIndex, Interface, Limits, Load, Network, NetworkKey, Payer, Rate, Rule,
-        RuleId, Settings, SharedKey, Slot, capacity, name,
+        Fragment, FragmentKey, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey, Payer,
+        Rate, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
     },
     nat::{self, Wish},
 };
@@ -86,7 +86,7 @@ impl Layout {
                 ..Self::sparse::<A, Load>(capacity::LOADS)
             },
             _ if name == names.ended => Self::sparse::<Payer<A>, u64>(capacity::ENDED),
-            _ if name == names.locals => Self::sparse::<A, IfIndex>(capacity::LOCALS),
+            _ if name == names.locals => Self::sparse::<A, Local>(capacity::LOCALS),
             _ if name == names.networks => Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS),
             _ if name == names.egress => Self::sparse::<EgressPlace, A>(capacity::EGRESS),
             _ if name == names.interfaces => Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES),

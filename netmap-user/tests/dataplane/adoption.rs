@@ -35,7 +35,7 @@ fn a_second_process_keeps_links_and_maps_and_exchanges_programs() {
             ]
         );
         let mut maps = Maps::open(&lab.pin_dir).unwrap();
-        maps.v4.locals.insert(Address(77), IfIndex(1)).unwrap();
+        maps.v4.locals.insert(Address(77), IfIndex(1).into()).unwrap();
         drop(dataplane);
         assert_eq!(attachments(&lab.pin_dir).unwrap(), first);
         assert_eq!(on_interface("up0"), [program_id(&first[0])]);
@@ -51,7 +51,7 @@ fn a_second_process_keeps_links_and_maps_and_exchanges_programs() {
         // Again, in the same process.
         assert_eq!(dataplane.attach(uplink, Role::Uplink).unwrap(), second);
         assert_eq!(dataplane.attachments().unwrap(), second);
-        assert_eq!(maps.v4.locals.get(&Address(77)).unwrap(), Some(IfIndex(1)));
+        assert_eq!(maps.v4.locals.get(&Address(77)).unwrap(), Some(IfIndex(1).into()));
     });
 }
 

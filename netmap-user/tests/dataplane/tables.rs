@@ -172,9 +172,15 @@ fn a_full_table_says_so() {
     Lab::run(|lab| {
         let _dataplane = lab.load();
         let mut maps = Maps::open(&lab.pin_dir).unwrap();
-        let desired = (1..=16_384).map(|number| (Address(number), IfIndex(1))).collect();
+        let desired = (1..=16_384)
+            .map(|number| (Address(number), IfIndex(1).into()))
+            .collect();
         maps.v4.locals.replace(&desired).unwrap();
-        let error = maps.v4.locals.insert(Address(20_000), IfIndex(1)).unwrap_err();
+        let error = maps
+            .v4
+            .locals
+            .insert(Address(20_000), IfIndex(1).into())
+            .unwrap_err();
         assert_eq!(error.to_string(), "the table LOCALS is full");
     });
 }
@@ -190,8 +196,9 @@ fn tables_are_brought_to_what_is_wanted() {
             removed,
         };
 
-        let first = BTreeMap::from([(Address(1), IfIndex(1)), (Address(2), IfIndex(2))]);
-        let second = BTreeMap::from([(Address(2), IfIndex(9)), (Address(3), IfIndex(3))]);
+        let local = |address, interface| (Address(address), IfIndex(interface).into());
+        let first = BTreeMap::from([local(1, 1), local(2, 2)]);
+        let second = BTreeMap::from([local(2, 9), local(3, 3)]);
         assert_eq!(maps.v4.locals.replace(&first).unwrap(), changes(2, 0, 0));
         assert_eq!(maps.v4.locals.replace(&second).unwrap(), changes(1, 1, 1));
         assert!(maps.v4.locals.replace(&second).unwrap().is_empty());

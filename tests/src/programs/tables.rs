@@ -9,8 +9,8 @@ use aya::{
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Count, Flow, FlowKey, Hook, NetworkKey, Port, Reason, Rule, RuleId, Settings,
-        SharedKey, capacity, name,
+        Address, AllowKey, Count, Flow, FlowKey, Hook, IfIndex, Local, NetworkKey, Port, Reason, Rule,
+        RuleId, Settings, SharedKey, capacity, name,
     },
     nat::{Env as _, Family, testing::World},
 };
@@ -128,9 +128,17 @@ impl Common {
 
 /// Interfaces, networks and addresses.
 fn surroundings<A: Family>(ebpf: &mut Ebpf, world: &World<A>) -> Result<()> {
-    let mut locals: Hash<A, u32> = take(ebpf, A::NAMES.locals)?;
+    let mut locals: Hash<A, Local> = take(ebpf, A::NAMES.locals)?;
     for address in &world.locals {
-        locals.insert(Raw(*address), Raw(1), 0)?;
+        let local = Local {
+            interface: IfIndex(1),
+            flags: if world.closed.contains(address) {
+                Local::CLOSED
+            } else {
+                0
+            },
+        };
+        locals.insert(Raw(*address), Raw(local), 0)?;
     }
     let mut interfaces: Hash<_, _> = take(ebpf, A::NAMES.interfaces)?;
     for (index, interface) in &world.interfaces {

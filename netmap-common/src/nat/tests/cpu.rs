@@ -250,6 +250,10 @@ impl Env for Cpu<'_> {
     fn is_local(&self, address: Address) -> bool {
         self.read(|world| world.is_local(address))
     }
+    fn is_closed(&self, address: Address) -> bool {
+        self.read(|world| world.is_closed(address))
+    }
+
     fn network(&self, address: Address) -> Option<Network<Address>> {
         self.read(|world| world.network(address))
     }

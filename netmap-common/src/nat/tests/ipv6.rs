@@ -84,6 +84,9 @@ mod ports;
 #[path = "properties.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod properties;
+#[path = "publish_on.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod publish_on;
 #[path = "published.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod published;

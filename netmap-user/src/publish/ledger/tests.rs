@@ -1,3 +1,5 @@
+mod properties;
+
 use netmap_common::maps::{Address, Address6};
 
 use super::*;

@@ -30,6 +30,7 @@ fn surround<A: Places>(world: &mut World<A>) {
     };
     world.limits.messages = u32::MAX;
     world.locals = vec![A::HOST, A::HOST2, A::HOST3, A::GATEWAY1, A::GATEWAY2, A::GATEWAY3];
+    world.closed = vec![A::HOST2];
     world.networks = networks();
     // The second bridge's containers leave by either; what the third's are to leave by is not there.
     world.egress = [(0, A::HOST2), (1, A::HOST3)]
@@ -42,7 +43,13 @@ fn surround<A: Places>(world: &mut World<A>) {
     ];
     world.interfaces = [
         (UP0, uplink(UP0, A::HOST)),
-        (UP1, uplink(UP1, A::HOST3)),
+        (
+            UP1,
+            Interface {
+                flags: Interface::<A>::CLOSED,
+                ..uplink(UP1, A::HOST3)
+            },
+        ),
         (UP2, uplink(UP2, A::ANY)),
         (BR1, behind(Role::Bridge, Way::Neigh, BR1, BR1, false)),
         (BR2, behind(Role::Bridge, Way::Neigh, BR2, BR2, false)),

@@ -20,6 +20,22 @@ fn a_link_local_client_of_a_published_port_is_the_hosts_business() {
 }
 
 #[test]
+fn the_proxy_does_not_serve_a_link_local_client_where_nothing_is_published() {
+    let mut host = Host::with_8080();
+    host.world.locals.push(at(link_local(0)));
+    host.world.closed = vec![at(h(0)), at(link_local(0))];
+    host.world.interfaces.get_mut(&UPLINK).unwrap().flags = Interface::<Address>::CLOSED;
+    let client = |port| socket(IpAddr::new(0xfe80, 0, 0, 0, 0, 0, 0, 8), port);
+    for (src, dst) in [(client(9), h(8_080)), (r(9), link_local(8_080))] {
+        host.refuses(UPLINK_IN, &tcp(SYN, src, dst), Reason::NotPublishedHere);
+        host.refuses(UPLINK_IN, &udp(src, dst), Reason::NotPublishedHere);
+    }
+    host.refuses(UPLINK_IN, &udp(client(9), h2(8_080)), Reason::LinkLocal);
+    host.refuses(UPLINK_IN, &udp(client(9), h(22)), Reason::LinkLocal);
+    host.refuses(C1B_PORT, &udp(client(9), h(8_080)), Reason::LinkLocal);
+}
+
+#[test]
 fn link_local_packets_of_containers_to_the_outside_open_nothing() {
     let host = Host::new();
     host.refuses(C1_PORT, &udp(link_local(40_000), r(53)), Reason::ForeignSource);
