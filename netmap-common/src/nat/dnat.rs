@@ -83,17 +83,15 @@ pub(super) fn check_source<E: Env>(
     arrival: &Interface<E::Ip>,
 ) -> Result<(), Reason> {
     let src = datagram.key.src;
-    let network = env.network(src);
-    let plausible = match hook {
-        Hook::UplinkIn => network.is_none() && !src.is_multicast_or_reserved() && !src.is_nobody(),
-        _ => network.is_some_and(|network| network.bridge == arrival.bridge),
+    let plausible = match (hook, env.network(src)) {
+        (Hook::UplinkIn, network) => network.is_none() && !src.is_multicast_or_reserved() && !src.is_nobody(),
+        (_, Some(network)) if network.is_internal() => return Err(Reason::InternalNetwork),
+        (_, network) => network.is_some_and(|network| network.bridge == arrival.bridge),
     };
-    if !plausible || env.is_local(src) {
-        return Err(Reason::SpoofedSource);
-    }
-    match network {
-        Some(network) if network.is_internal() => Err(Reason::InternalNetwork),
-        _ => Ok(()),
+    if plausible && !env.is_local(src) {
+        Ok(())
+    } else {
+        Err(Reason::SpoofedSource)
     }
 }
 

@@ -398,9 +398,11 @@ mod tests {
             r#","pin_dir":"/pins","attachments":[{"interface":"eth0","role":"uplink","hook":"ingress","mode":"tcx"}]"#,
             r#","uplinks":[{"interface":"eth0","ipv4":"198.51.100.1","ipv6":"2001:db8::1"},"#,
             r#"{"interface":"eth1","ipv4":"192.0.2.1","ipv6":null}]"#,
-            r#","bridges":[{"interface":"br0","nat":"edm","mappings":0,"direct":"trusted","egress":[],"egress_missing":[]},"#,
+            r#","bridges":[{"interface":"br0","nat":"edm","mappings":0,"direct":"trusted","egress":[],"egress_missing":[],"internal":false,"not_masqueraded":[]},"#,
             r#"{"interface":"br1","nat":"eim","mappings":3,"direct":"deny","egress":["198.51.100.7","198.51.100.8"],"#,
-            r#""egress_missing":["ipv6"]}]"#,
+            r#""egress_missing":["ipv6"],"internal":false,"not_masqueraded":[]},"#,
+            r#"{"interface":"br2","nat":"edm","mappings":0,"direct":"deny","egress":[],"egress_missing":[],"#,
+            r#""internal":true,"not_masqueraded":["ipv6"]}]"#,
             r#","xdp":[{"interface":"eth0","mode":"off","reason":null}]"#,
         )));
         let text = rendered(&status, false);

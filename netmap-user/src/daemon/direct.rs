@@ -173,6 +173,8 @@ mod tests {
 
     use super::*;
 
+    type Flags = Network<Address>;
+
     const UPLINK: IfIndex = IfIndex(2);
     const BR0: IfIndex = IfIndex(3);
     const BR1: IfIndex = IfIndex(4);
@@ -228,7 +230,6 @@ mod tests {
                 ..bridge("br1")
             },
         ];
-        type Flags = Network<Address>;
         assert_eq!(
             flags(&Direct::default(), &engine),
             [Flags::DIRECT, Flags::PLAIN, Flags::INTERNAL]

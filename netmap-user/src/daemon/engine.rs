@@ -244,11 +244,12 @@ fn bridge(interface: InterfaceName, v4: u32, v6: u32, trusted: &[InterfaceName])
 mod tests {
     use super::*;
 
+    type Flags = Network<Address>;
+
     #[test]
     fn what_a_former_daemon_managed_is_read_from_the_flags() {
         let name: InterfaceName = "br0".parse().unwrap();
         let trusted = ["eth0".parse().unwrap()];
-        type Flags = Network<Address>;
         let found = bridge(
             name.clone(),
             Flags::PLAIN | Flags::DIRECT,

@@ -332,7 +332,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_too_long_is_not_read_to_its_end() {
-        let long = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n[\"";
+        let long = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n\
+            [\"                                                                              ";
         let error = ask([PING, long]).await.unwrap_err().to_string();
         assert!(error.contains("longer than 64 bytes"), "{error}");
     }
@@ -340,7 +341,7 @@ mod tests {
     #[tokio::test]
     async fn an_engines_refusal_is_told_in_its_words_on_one_line() {
         let refusal =
-            "HTTP/1.1 400 Bad Request\r\nContent-Length: 31\r\n\r\n{\"message\":\"client\\nis too old\"}";
+            "HTTP/1.1 400 Bad Request\r\nContent-Length: 32\r\n\r\n{\"message\":\"client\\nis too old\"}";
         let error = ask([PING, refusal]).await.unwrap_err().to_string();
         assert!(error.ends_with("with 400: client is too old"), "{error}");
     }

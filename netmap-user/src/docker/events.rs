@@ -244,9 +244,9 @@ mod tests {
                     .as_bytes(),
                 )
                 .unwrap();
-            events.into_iter().for_each(|event| {
+            for event in events {
                 stale.take(event);
-            });
+            }
         }
         assert!(stale.all && stale.containers.len() == MANY);
     }

@@ -242,10 +242,8 @@ mod tests {
             let error = with_options(&format!(r#""com.docker.network.{option}":"{value}""#)).unwrap_err();
             assert!(error.contains("\"web\"") && error.contains(option), "{error}");
         }
-        let long = format!(
-            r#"{{"Id":"{}","Name":"x","Driver":"bridge"}}"#,
-            format!("x{}", "ö".repeat(40))
-        );
+        let id = format!("x{}", "ö".repeat(40));
+        let long = format!(r#"{{"Id":"{id}","Name":"x","Driver":"bridge"}}"#);
         assert!(bridge(&long).is_err());
     }
 }
