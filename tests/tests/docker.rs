@@ -217,7 +217,7 @@ fn a_client_that_keeps_sending_reaches_the_container_at_its_new_address() -> Res
     let (engine, remote) = (&stage.engine, &stage.lab.remote);
     let first = engine.serve("c1", &["-p", "8080:80/udp"], &["80"])?;
     let client = udp::Client::connected(remote, (HOST, 8080))?;
-    assert_eq!(client.ask("before")?.local.ip().to_canonical(), first.address()?);
+    assert_eq!(client.ask("before")?.client.ip().to_canonical(), REMOTE);
     engine.docker(&["stop", "--time", "0", "c1"])?;
     engine.idle("squatter", &[])?;
     engine.docker(&["start", "c1"])?;

@@ -15,7 +15,7 @@ use nix::{
 };
 
 use super::{image, tools::Tools};
-use crate::{Lab, Namespace, command, ground, namespace};
+use crate::{Lab, Namespace, command, ground, launcher, namespace, wait_for};
 
 /// How long dockerd may take to start, where everybody builds.
 const READY: Duration = Duration::from_secs(60);
@@ -151,9 +151,15 @@ impl Engine {
         self.end(Signal::SIGTERM)
     }
 
-    /// Kills dockerd, as an accident would.
+    /// Kills dockerd, as an accident would. Its containerd goes with it, which runs by itself on other hosts: a new dockerd
+    /// has to start one.
     pub fn kill(&mut self) -> Result<()> {
-        self.end(Signal::SIGKILL)
+        self.end(Signal::SIGKILL)?;
+        let named = self.folder.join("exec/containerd/containerd.pid");
+        let pid: u32 = fs::read_to_string(&named)?.trim().parse()?;
+        wait_for("containerd ends", || Ok(launcher::is_gone(pid).then_some(())))?;
+        // Nobody may look after a dead process here, and dockerd takes it for one that lives.
+        Ok(fs::remove_file(named)?)
     }
 
     /// What dockerd has written.
