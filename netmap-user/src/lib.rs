@@ -17,6 +17,8 @@
 //! - [`api`]: requests over the unix socket;
 //! - [`docker`]: a container engine's networks, containers and published ports;
 //! - [`daemon`]: ties them together;
+//! - [`install`]: Docker's settings, there and back;
+//! - [`doctor`]: what of a host does not fit;
 //! - [`cli`]: the commands.
 
 pub mod api;
@@ -25,9 +27,11 @@ pub mod cli;
 pub mod daemon;
 pub mod dataplane;
 pub mod docker;
+pub mod doctor;
 pub mod egress;
 pub mod expiry;
 pub mod host;
+pub mod install;
 pub mod mappings;
 pub mod maps;
 pub mod options;

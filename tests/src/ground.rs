@@ -1,7 +1,7 @@
 //! What a netmap stands on outside its network namespace: the BPF file system, a control group, and its own binary.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -112,10 +112,19 @@ pub(crate) fn end_cgroup(cgroup: &Path) {
     let _killed = fs::write(cgroup.join("cgroup.kill"), "1");
     let start = Instant::now();
     while start.elapsed() < DEADLINE {
-        let _removed = fs::remove_dir(cgroup.join(CLIENTS));
-        if fs::remove_dir(cgroup).is_ok() {
+        if remove_cgroup(cgroup).is_ok() {
             return;
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Removes a control group and those below it, where no process is left.
+pub(crate) fn remove_cgroup(cgroup: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(cgroup)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            remove_cgroup(&entry.path())?;
+        }
+    }
+    fs::remove_dir(cgroup)
 }

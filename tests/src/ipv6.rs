@@ -36,8 +36,6 @@ pub fn add(lab: &Lab) -> Result<()> {
     lab.host.batch(&format!(
         "addr add {HOST}/64 dev up0 nodad\n\
          addr add {HOST_LINK}/64 dev up0 nodad\n\
-         addr add {GATEWAY1}/64 dev br1 nodad\n\
-         addr add {GATEWAY2}/64 dev br2 nodad\n\
          route add default via {REMOTE} dev up0\n",
     ))?;
     // Deprecated: only who binds it sends from it.
@@ -53,6 +51,21 @@ pub fn add(lab: &Lab) -> Result<()> {
          route add fd00:1::/64 via {HOST}\n\
          route add fd00:2::/64 via {HOST}\n",
     ))?;
+    if !lab.options().bare {
+        add_containers(lab)?;
+    }
+    wait_for("the host routes to its containers", || {
+        let routes = lab.host.line("ip -6 route show table all")?;
+        let is_up = !routes.contains("linkdown") && !lab.host.line("ip -6 addr show")?.contains("tentative");
+        Ok(is_up.then_some(()))
+    })
+}
+
+fn add_containers(lab: &Lab) -> Result<()> {
+    lab.host.batch(&format!(
+        "addr add {GATEWAY1}/64 dev br1 nodad\n\
+         addr add {GATEWAY2}/64 dev br2 nodad\n",
+    ))?;
     for (container, address, gateway) in [
         (&lab.c1, C1, GATEWAY1),
         (&lab.c1b, C1B, GATEWAY1),
@@ -63,11 +76,7 @@ pub fn add(lab: &Lab) -> Result<()> {
              route add default via {gateway} dev eth0\n",
         ))?;
     }
-    wait_for("the host routes to its containers", || {
-        let routes = lab.host.line("ip -6 route show table all")?;
-        let is_up = !routes.contains("linkdown") && !lab.host.line("ip -6 addr show")?.contains("tentative");
-        Ok(is_up.then_some(()))
-    })
+    Ok(())
 }
 
 /// The link-local address and a port as processes of `namespace` name them, by their `interface`.

@@ -21,6 +21,7 @@
 //! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees;
 //! - [`refusals`]: its last row: what is dropped, and why;
 //! - [`tool`], [`iperf`]: what everybody has at hand, from `ping` to `nmap`;
+//! - [`docker`]: a real dockerd in such a host;
 //! - [`programs`]: the eBPF programs by themselves, without a binary and with nothing attached.
 //!
 //! `cargo xtask test NAME` runs the tests whose names contain NAME, `cargo xtask demo --keep` leaves a lab up to look at.
@@ -33,6 +34,7 @@ pub mod command;
 pub mod counters;
 pub mod daemon;
 pub mod dns;
+pub mod docker;
 pub mod engine;
 pub mod family;
 pub mod far;

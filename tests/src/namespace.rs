@@ -72,6 +72,26 @@ impl Namespace {
         })
     }
 
+    /// The namespace that the process `pid` lives in, for as long as it does; `name` is for messages only.
+    pub fn of_process(name: &str, pid: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: Path::new("/proc").join(pid.to_string()).join("ns/net"),
+            insider: None,
+            is_borrowed: true,
+        }
+    }
+
+    /// The same namespace under another value, which must not outlive `self`.
+    pub fn borrowed(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            insider: None,
+            is_borrowed: true,
+        }
+    }
+
     /// A client's socket, not bound to anything.
     pub fn socket(&self, domain: Domain, kind: Type) -> Result<Socket> {
         let made = match &self.insider {

@@ -64,6 +64,8 @@ pub struct Options {
     pub socket_hooks: bool,
     /// Every machine has an address of IPv6, too, and a scene's ports are published in both families.
     pub ipv6: bool,
+    /// The host has neither bridges nor containers; the lab's namespaces for these stay empty.
+    pub bare: bool,
 }
 
 impl Default for Options {
@@ -78,6 +80,7 @@ impl Default for Options {
             native_xdp: false,
             socket_hooks: true,
             ipv6: false,
+            bare: false,
         }
     }
 }
@@ -217,21 +220,14 @@ impl Lab {
     fn connect(&self) -> Result<()> {
         self.host.batch(&format!(
             "link add up0 address 02:00:00:00:50:02 type veth peer name eth0 netns {remote}\n\
-             link add br1 address 02:00:00:00:01:01 type bridge\n\
-             link add br2 address 02:00:00:00:02:01 type bridge\n\
              addr add {HOST}/24 brd + dev up0\n\
-             addr add {GATEWAY1}/24 brd + dev br1\n\
-             addr add {GATEWAY2}/24 brd + dev br2\n\
              link set up0 up\n\
-             link set br1 up\n\
-             link set br2 up\n\
-             {c1}{c1b}{c2}\
              route add default via {REMOTE} dev up0\n",
             remote = self.remote.name(),
-            c1 = port_lines("vc1", &self.c1, "br1"),
-            c1b = port_lines("vc1b", &self.c1b, "br1"),
-            c2 = port_lines("vc2", &self.c2, "br2"),
         ))?;
+        if !self.options.bare {
+            self.build_bridges()?;
+        }
         let second = if self.options.second_remote {
             format!("addr add {REMOTE2}/24 dev eth0\n")
         } else {
@@ -243,10 +239,25 @@ impl Lab {
              link set eth0 up\n\
              route add 172.30.0.0/16 via {HOST}\n",
         ))?;
+        self.settle("up0", &self.host, &self.remote)
+    }
+
+    fn build_bridges(&self) -> Result<()> {
+        self.host.batch(&format!(
+            "link add br1 address 02:00:00:00:01:01 type bridge\n\
+             link add br2 address 02:00:00:00:02:01 type bridge\n\
+             addr add {GATEWAY1}/24 brd + dev br1\n\
+             addr add {GATEWAY2}/24 brd + dev br2\n\
+             link set br1 up\n\
+             link set br2 up\n\
+             {c1}{c1b}{c2}",
+            c1 = port_lines("vc1", &self.c1, "br1"),
+            c1b = port_lines("vc1b", &self.c1b, "br1"),
+            c2 = port_lines("vc2", &self.c2, "br2"),
+        ))?;
         self.c1.batch(&container_lines(C1, GATEWAY1))?;
         self.c1b.batch(&container_lines(C1B, GATEWAY1))?;
         self.c2.batch(&container_lines(C2, GATEWAY2))?;
-        self.settle("up0", &self.host, &self.remote)?;
         for (port, container) in [("vc1", &self.c1), ("vc1b", &self.c1b), ("vc2", &self.c2)] {
             self.settle(port, &self.host, container)?;
             if self.options.native_xdp {

@@ -31,6 +31,11 @@ impl Server {
         let socket = namespace
             .try_run(|| UdpSocket::bind(address))
             .with_context(|| format!("cannot bind {address} in {}", namespace.name()))?;
+        Self::of(socket)
+    }
+
+    /// Answers what comes to `socket`.
+    pub fn of(socket: UdpSocket) -> Result<Self> {
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let stopping = Arc::new(AtomicBool::new(false));
         let (serving, stopping_there) = (socket.try_clone()?, Arc::clone(&stopping));

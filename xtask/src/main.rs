@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod demo;
+mod docker;
 mod fuzz;
 mod lint;
 mod object;

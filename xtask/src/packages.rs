@@ -18,7 +18,7 @@ pub(crate) struct Tool {
 }
 
 /// What tests and demo call, beside the Rust toolchain.
-pub(crate) const TOOLS: [Tool; 13] = [
+pub(crate) const TOOLS: [Tool; 14] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -84,6 +84,11 @@ pub(crate) const TOOLS: [Tool; 13] = [
         package: "nmap",
         reason: "finds out which ports are open",
     },
+    Tool {
+        program: "iptables-save",
+        package: "iptables",
+        reason: "is what Docker publishes ports with",
+    },
 ];
 
 /// What only the benchmarks call.
@@ -107,8 +112,42 @@ pub(crate) const FUZZ_TOOLS: [Tool; 1] = [Tool {
     reason: "compiles libFuzzer",
 }];
 
-/// Holds docker-proxy. It is only unpacked: once installed, it would run a daemon that changes the machine's network.
-pub(crate) const DOCKER: &str = "docker.io";
+/// A package that is only unpacked, and the files that are wanted of it.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    pub(crate) package: &'static str,
+    /// Paths in the package; a folder stands for the libraries in it, if it is there.
+    pub(crate) files: &'static [&'static str],
+}
+
+/// A real Docker, what its containers hold, and what machines without Docker may lack of its libraries. Never installed: it
+/// would run a daemon that changes the machine's network.
+pub(crate) const DOCKER: [Unpacked; 6] = [
+    Unpacked {
+        package: "docker.io",
+        files: &["usr/bin/docker", "usr/sbin/dockerd", "usr/sbin/docker-proxy"],
+    },
+    Unpacked {
+        package: "containerd",
+        files: &["usr/bin/containerd", "usr/bin/containerd-shim-runc-v2"],
+    },
+    Unpacked {
+        package: "runc",
+        files: &["usr/sbin/runc"],
+    },
+    Unpacked {
+        package: "busybox-static",
+        files: &["bin/busybox"],
+    },
+    Unpacked {
+        package: "libdevmapper1.02.1",
+        files: &["lib", "usr/lib"],
+    },
+    Unpacked {
+        package: "libseccomp2",
+        files: &["lib", "usr/lib"],
+    },
+];
 
 /// Debian's compiler for the eBPF target, and the source of `core` of the same version.
 pub(crate) const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use crate::{
+    docker,
     packages::{self, Apt, CLIPPY, COMPILER, TOOLS, Tool},
     toolchain::{self, Origin, Rustc, Toolchain},
 };
@@ -32,6 +33,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     {
         println!("setup: {program} ({package}) {reason}: there");
     }
+    println!(
+        "setup: Docker (only unpacked) is in {}",
+        docker::unpacked()?.display()
+    );
     println!("setup: all is there");
     Ok(())
 }

@@ -10,7 +10,7 @@ use anyhow::ensure;
 use crate::{
     bench,
     build::{self, cargo},
-    fuzz, lint, packages, setup,
+    docker, fuzz, lint, packages, setup,
     stages::Stages,
 };
 
@@ -28,9 +28,9 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
         let toolchain = setup::for_building()?;
         setup::for_running()?;
         println!("eBPF programs are built by {toolchain}");
-        Ok(toolchain)
+        Ok((toolchain, docker::unpacked()?))
     });
-    let Some(toolchain) = setup else {
+    let Some((toolchain, docker)) = setup else {
         return Ok(stages.close());
     };
 
@@ -64,7 +64,10 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
         }
         let mut tests = cargo("test");
         tests.args(["--package", "netmap-tests", "--no-fail-fast"]);
-        tests.env("NETMAP_BIN", netmap).env("NETMAP_OBJECT", object);
+        tests
+            .env("NETMAP_BIN", netmap)
+            .env("NETMAP_OBJECT", object)
+            .env("NETMAP_DOCKER", docker);
         tests.env("NETMAP_DOCKER_PROXY", docker_proxy);
         // Each test has namespaces of its own; more at a time than two would only starve each other of time.
         stages.test(

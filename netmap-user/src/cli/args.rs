@@ -94,6 +94,12 @@ pub enum Command {
     /// Tell what runs, what is attached and how full the tables are
     #[command(long_about = help::STATUS, after_help = help::STATUS_EXAMPLES)]
     Status(ListArgs),
+    /// Make Docker publish its ports by netmap, or by itself again
+    #[command(long_about = help::DOCKER, after_help = help::DOCKER_EXAMPLES)]
+    Docker(DockerArgs),
+    /// Look for what would break netmap on this host, and say what mends it
+    #[command(long_about = help::DOCTOR, after_help = help::DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Stop the daemon, detach everything and remove all pins
     #[command(long_about = help::DOWN, after_help = help::DOWN_EXAMPLES)]
     Down,
@@ -229,6 +235,75 @@ pub struct UnpublishArgs {
     /// Take back all that a file lists, or nothing: a SPEC a line; - reads from stdin
     #[arg(long, value_name = "FILE", conflicts_with = "published")]
     pub file: Option<PathBuf>,
+}
+
+/// `netmap docker`.
+#[derive(Args, Debug)]
+pub struct DockerArgs {
+    /// What to do with its settings.
+    #[command(subcommand)]
+    pub command: DockerCommand,
+}
+
+/// What can be done with Docker's settings.
+#[derive(Debug, Subcommand)]
+pub enum DockerCommand {
+    /// Write the settings by which Docker publishes by netmap; all others stay
+    Install(DockerWriteArgs),
+    /// Bring back the settings that were there before
+    Remove(DockerWriteArgs),
+    /// Tell what is set, what runs and what has to be restarted
+    Status(DockerStatusArgs),
+}
+
+/// Where Docker's settings are.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DockerPlaces {
+    /// Docker's settings [default: /etc/docker/daemon.json]
+    #[arg(long, value_name = "PATH")]
+    pub daemon_json: Option<PathBuf>,
+    /// netmap's docker-proxy [default: netmap-docker-proxy beside netmap]
+    #[arg(long, value_name = "PATH")]
+    pub proxy_path: Option<PathBuf>,
+    /// The folder of systemd's units [default: /etc/systemd/system, if it is there]
+    #[arg(long, value_name = "DIR")]
+    pub systemd_dir: Option<PathBuf>,
+}
+
+/// `netmap docker install` and `netmap docker remove`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DockerWriteArgs {
+    /// Where.
+    #[command(flatten)]
+    pub places: DockerPlaces,
+    /// Print what would be written, and write nothing
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// `netmap docker status`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DockerStatusArgs {
+    /// Where.
+    #[command(flatten)]
+    pub places: DockerPlaces,
+    /// Print JSON with stable keys
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `netmap doctor`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DoctorArgs {
+    /// Print JSON with stable keys
+    #[arg(long)]
+    pub json: bool,
+    /// Say nothing of this kind of finding; may be given several times
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub ignore: Vec<String>,
+    /// Docker's settings [default: /etc/docker/daemon.json]
+    #[arg(long, value_name = "PATH")]
+    pub daemon_json: Option<PathBuf>,
 }
 
 /// A listing without filters.

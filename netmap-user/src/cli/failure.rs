@@ -14,6 +14,8 @@ pub(super) enum Failure {
     Usage(anyhow::Error),
     /// It could not: exit status 1.
     Failed(anyhow::Error),
+    /// It was asked for faults and has told some: exit status 1, and no more words.
+    Found,
 }
 
 impl Failure {
@@ -29,6 +31,7 @@ impl Failure {
                 output::complain(sentence(error));
                 ExitCode::from(2)
             }
+            Self::Found => ExitCode::FAILURE,
             Self::Failed(error) if output::is_reader_gone(error) => ExitCode::SUCCESS,
             Self::Failed(error) => {
                 output::complain(sentence(error));

@@ -174,6 +174,34 @@ Examples:
   netmap status --json | jq '.bridges[] | [.interface, .mappings]'
   netmap status --json | jq '.uplinks[] | select(.ipv6 == null) | .interface'";
 
+pub(super) const DOCKER: &str = "\
+    Makes Docker publish its ports by netmap: sets iptables, ip6tables, userland-proxy and userland-proxy-path in \
+    daemon.json, and has systemd start netmap before Docker. Other settings keep their place and their text; what was \
+    there before is kept in daemon.json.before-netmap, and remove brings it back to the byte, or, where somebody has \
+    changed other settings since, netmap's own alone. Both do nothing the second time, and refuse to begin where dockerd \
+    would not start. dockerd reads its settings when it starts: both tell what to restart, and restart nothing.";
+
+pub(super) const DOCKER_EXAMPLES: &str = "\
+Examples:
+  netmap docker install --print       what would be written
+  netmap docker install && systemctl daemon-reload && systemctl restart docker
+  netmap docker status
+  netmap docker remove && systemctl daemon-reload && systemctl restart docker && netmap down";
+
+pub(super) const DOCTOR: &str = "\
+    Looks for what would break netmap on this host, or be broken beside it, and changes nothing. Each finding has a word \
+    of its own, what was found, what it means for traffic, and the command that mends it. Exit status: 0 nothing found, 1 \
+    something.\n\n\
+    Findings: daemon, kernel, program-in-front, xdp-in-front, no-endpoint, missing-interface; docker-settings, \
+    docker-restart, docker-proxy, docker-flag; docker-chains, docker-table, forward-drop, ufw, firewalld; ip-forward, \
+    ipv6-forwarding, route-localnet, rp-filter, br-netfilter. The keys of JSON: id, found, means, mend.";
+
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  netmap doctor
+  netmap doctor --ignore br-netfilter,ufw
+  netmap doctor --json | jq -r '.findings[].mend'";
+
 pub(super) const DOWN: &str = "\
     Stops the daemon if it runs, detaches every program and removes all pins and the socket. Published \
     ports are gone, and translated connections end. Where there is nothing to remove, that is no \

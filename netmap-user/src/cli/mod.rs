@@ -6,6 +6,8 @@
 pub mod args;
 pub(crate) mod batch;
 pub mod config;
+mod docker;
+mod doctor;
 mod down;
 mod failure;
 pub mod flows;
@@ -53,6 +55,8 @@ fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Flows(args) => flows::command(&args, &instance, out),
         Command::Stats(args) => stats::command(&args, &instance, out),
         Command::Status(args) => status::command(&args, &instance, out),
+        Command::Docker(args) => docker::command(args, &instance, out),
+        Command::Doctor(args) => doctor::command(&args, &instance, out),
         Command::Down => down::command(&instance, out),
     }
 }

@@ -121,6 +121,7 @@ mod tests {
             Ok(()) => (Ok(printed), asked),
             Err(Failure::Failed(error)) => (Err(error.to_string()), asked),
             Err(Failure::Usage(error)) => panic!("wrong usage: {error}"),
+            Err(Failure::Found) => panic!("nothing was looked for"),
         }
     }
 

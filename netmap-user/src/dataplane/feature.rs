@@ -41,7 +41,7 @@ pub(super) fn release() -> String {
 }
 
 /// The first thing that netmap needs and this kernel does not have.
-fn missing() -> Option<&'static str> {
+pub fn missing() -> Option<&'static str> {
     let helpers = [
         ("bpf_redirect_neigh", BpfHelper::BPF_FUNC_redirect_neigh),
         ("bpf_redirect_peer", BpfHelper::BPF_FUNC_redirect_peer),

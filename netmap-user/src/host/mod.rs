@@ -291,7 +291,11 @@ impl Host {
                 Change::Topology => true,
                 // Without an address that is verified, a bridge asks for none of IPv6.
                 Change::Port(bridge) | Change::Address(bridge) => {
-                    self.resolver.hurry(bridge, now);
+                    for (address, ask) in self.resolver.hurry(bridge, now) {
+                        if let Err(error) = self.handle.notify(resolve::forget(address, &ask)) {
+                            tracing::debug!(%address, %error, "cannot make the kernel ask anew");
+                        }
+                    }
                     true
                 }
                 Change::Neighbour(address) => self.wanted.contains(&address),

@@ -66,14 +66,21 @@ impl Resolver {
         }
     }
 
-    /// Something happened behind `bridge`: what was not found there may be there now.
-    pub(super) fn hurry(&mut self, bridge: IfIndex, now: Instant) {
-        for pending in self.pending.values_mut() {
+    /// Something happened behind `bridge`: what was not found there may be there now. Gives what had been asked for in vain:
+    /// while the kernel waits for an answer it does not ask anew, for a second, unless it forgets first ([`forget`]).
+    pub(super) fn hurry(&mut self, bridge: IfIndex, now: Instant) -> Vec<(IpAddr, Ask)> {
+        let mut in_vain = Vec::new();
+        for (address, pending) in &mut self.pending {
             if pending.ask.bridge == bridge && !pending.ask.known {
+                // Who has been asked waits for twice as long the next time.
+                if pending.wait > FIRST_WAIT {
+                    in_vain.push((*address, pending.ask));
+                }
                 pending.due = now;
                 pending.wait = FIRST_WAIT;
             }
         }
+        in_vain
     }
 
     /// When [`Self::due`] has something next.
@@ -108,16 +115,7 @@ impl Resolver {
 /// `... lladdr MAC nud probe` to verify a link-layer address. It is acknowledged, although nobody reads that: the
 /// connection sends one message whenever it is woken, so that without it of many questions all but one would wait.
 pub(super) fn question(address: IpAddr, ask: &Ask) -> NetlinkMessage<RouteNetlinkMessage> {
-    let mut neighbour = NeighbourMessage::default();
-    let (family, address) = match address {
-        IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
-        IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
-    };
-    neighbour.header.family = family;
-    neighbour.header.ifindex = ask.bridge.0;
-    neighbour
-        .attributes
-        .push(NeighbourAttribute::Destination(address));
+    let mut neighbour = neighbour(address, ask);
     match ask.verify {
         None => neighbour.header.flags = NeighbourFlags::Use,
         Some(mac) => {
@@ -129,6 +127,28 @@ pub(super) fn question(address: IpAddr, ask: &Ask) -> NetlinkMessage<RouteNetlin
     let mut message = NetlinkMessage::from(RouteNetlinkMessage::NewNeighbour(neighbour));
     message.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
     message
+}
+
+/// The message that ends a question to which no answer has come, as `ip neigh del ADDRESS dev BRIDGE` does.
+pub(super) fn forget(address: IpAddr, ask: &Ask) -> NetlinkMessage<RouteNetlinkMessage> {
+    let neighbour = neighbour(address, ask);
+    let mut message = NetlinkMessage::from(RouteNetlinkMessage::DelNeighbour(neighbour));
+    message.header.flags = NLM_F_REQUEST | NLM_F_ACK;
+    message
+}
+
+fn neighbour(address: IpAddr, ask: &Ask) -> NeighbourMessage {
+    let mut neighbour = NeighbourMessage::default();
+    let (family, address) = match address {
+        IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
+        IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
+    };
+    neighbour.header.family = family;
+    neighbour.header.ifindex = ask.bridge.0;
+    neighbour
+        .attributes
+        .push(NeighbourAttribute::Destination(address));
+    neighbour
 }
 
 #[cfg(test)]

@@ -34,6 +34,11 @@ impl Server {
         let listener = namespace
             .try_run(|| TcpListener::bind(address))
             .with_context(|| format!("cannot listen on {address} in {}", namespace.name()))?;
+        Self::of(listener)
+    }
+
+    /// Serves those who connect to `listener`.
+    pub fn of(listener: TcpListener) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let (accepting, shared_there) = (listener.try_clone()?, Arc::clone(&shared));
         let acceptor = thread::spawn(move || accept(&accepting, &shared_there));
