@@ -1,7 +1,7 @@
 //! `netmap doctor`: each fault is found, and gone once the command that it prints has run.
 
 use anyhow::{Context as _, Result};
-use netmap_tests::{Lab, Netmap, Scene, topology::C1};
+use netmap_tests::{Lab, Netmap, Scene, topology::C1, wait_for};
 use serde_json::Value;
 
 /// Findings of this kind, a file in place of Docker's settings.
@@ -88,7 +88,10 @@ fn netmaps_own_state_is_found() -> Result<()> {
     assert_eq!(findings(&scene.netmap, "docker-settings")?, Vec::<Value>::new());
     scene
         .netmap
-        .publish("9999:80", std::net::Ipv4Addr::new(10, 77, 0, 1))?;
+        .publish("9999:80", std::net::Ipv4Addr::new(172, 30, 1, 77))?;
+    wait_for("the container is missed", || {
+        Ok((!findings(&scene.netmap, "no-endpoint")?.is_empty()).then_some(()))
+    })?;
     is_found_and_mended(&scene.netmap, "no-endpoint")?;
     scene.netmap.publish("9998:80", C1)?;
     scene.netmap.stop()?;
@@ -100,7 +103,7 @@ fn netmaps_own_state_is_found() -> Result<()> {
 fn a_strict_reverse_path_filter_matters_where_there_are_two_uplinks() -> Result<()> {
     let lab = Lab::new()?;
     lab.host
-        .batch("link add up1 type dummy\naddr add 192.168.51.2/24 dev up1\nlink set up1 up")?;
+        .batch("link add up1 type veth peer name other1\nlink set other1 up\naddr add 192.168.51.2/24 dev up1\nlink set up1 up")?;
     let netmap = Netmap::start_with_more(&lab, &["--uplink", "up1"])?;
     lab.host.sysctl("ipv4/conf/all/rp_filter", "0")?;
     lab.host.sysctl("ipv4/conf/up0/rp_filter", "0")?;
