@@ -34,6 +34,12 @@ pub(crate) fn run(ctx: &TcContext, hook: Hook) -> i32 {
     translate::<Address>(ctx, frame, hook, Part::Whole)
 }
 
+/// Puts back what the daemon has held.
+#[inline(always)]
+pub(crate) fn resume(ctx: &TcContext) -> i32 {
+    Frame::new(ctx.as_ptr().cast()).resume()
+}
+
 /// A part of the same for what the first program has found to be IPv6.
 #[inline(always)]
 pub(crate) fn run_ipv6(ctx: &TcContext, hook: Hook, part: Part) -> i32 {
@@ -44,7 +50,13 @@ pub(crate) fn run_ipv6(ctx: &TcContext, hook: Hook, part: Part) -> i32 {
 fn translate<A: Tables>(ctx: &TcContext, mut frame: Frame, hook: Hook, part: Part) -> i32 {
     let length = datagram_length(&frame);
     let kernel = Kernel::<_, A>::new(frame.context());
-    match nat::process_part(&mut frame, &kernel, hook, part) {
+    let result = nat::process_part(&mut frame, &kernel, hook, part);
+    // What was held is as any other from here on.
+    let is_over = !matches!(result, Ok(Step::Next(_)));
+    if is_over && matches!(hook, Hook::UplinkIn | Hook::PortIn) && frame.is_done() {
+        frame.set_done(false);
+    }
+    match result {
         Ok(Step::Done(carried)) => {
             maps::count(hook, carried.reason, length);
             match carried.verdict {
@@ -79,6 +91,8 @@ fn leave(frame: &Frame, hook: Hook, reason: Reason) -> i32 {
     maps::count(hook, reason, datagram_length(frame));
     match reason.class() {
         Class::Dropped => DROP,
+        // The daemon has a copy.
+        Class::Carried if reason == Reason::FragmentHeld => DROP,
         Class::Passed | Class::Carried => NEXT,
     }
 }

@@ -60,6 +60,12 @@ fn bridge_in(ctx: TcContext) -> i32 {
     forward::run(&ctx, Hook::BridgeIn)
 }
 
+/// Not attached: the daemon runs it with a fragment that it has held, to put it back where it came from.
+#[classifier]
+fn resume(ctx: TcContext) -> i32 {
+    forward::resume(&ctx)
+}
+
 /// A program for one part of the data path at one hook, for IPv6.
 macro_rules! ipv6 {
     ($($hook:ident { $known:ident, $open:ident, $other:ident })+) => {$(

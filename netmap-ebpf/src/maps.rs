@@ -10,7 +10,8 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     btf_maps::{
-        Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, SkStorage, SockMap,
+        Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage,
+        SockMap,
     },
     helpers::generated::bpf_get_socket_cookie,
     macros::btf_map,
@@ -19,7 +20,7 @@ use aya_ebpf::{
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
-        Fragment, FragmentKey, Hook, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey,
+        Fragment, FragmentKey, Held, Hook, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey,
         Payer, PayerRole, Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity, tail,
     },
     nat::{Family, Here, Part, Rules, Wish, local::Host},
@@ -40,6 +41,7 @@ type Locals<A> = HashMap<A, Local, { capacity::LOCALS }, SPARSE>;
 type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }>;
 type Egress<A> = HashMap<EgressPlace, A, { capacity::EGRESS }, SPARSE>;
 type Interfaces<A> = HashMap<IfIndex, Interface<A>, { capacity::INTERFACES }, SPARSE>;
+type Owners<A> = HashMap<A, IfIndex, { capacity::OWNERS }, SPARSE>;
 type Endpoints<A> = HashMap<A, Endpoint<A>, { capacity::ENDPOINTS }, SPARSE>;
 type DetourStorage<A> = SkStorage<Detours<A>>;
 type Clients<A> = HashMap<Cookie, Detour<A>, { capacity::CLIENTS }, SPARSE>;
@@ -74,6 +76,8 @@ pub(crate) trait Tables: Family {
     const EGRESS: &'static Egress<Self>;
     /// [`netmap_common::maps::name::INTERFACES`].
     const INTERFACES: &'static Interfaces<Self>;
+    /// [`netmap_common::maps::name::OWNERS`].
+    const OWNERS: &'static Owners<Self>;
     /// [`netmap_common::maps::name::ENDPOINTS`].
     const ENDPOINTS: &'static Endpoints<Self>;
     /// [`netmap_common::maps::name::DETOURS`].
@@ -118,6 +122,8 @@ static EGRESS: Egress<Address> = Egress::new();
 #[btf_map]
 static INTERFACES: Interfaces<Address> = Interfaces::new();
 #[btf_map]
+static OWNERS: Owners<Address> = Owners::new();
+#[btf_map]
 static ENDPOINTS: Endpoints<Address> = Endpoints::new();
 #[btf_map]
 static DETOURS: DetourStorage<Address> = DetourStorage::new();
@@ -142,6 +148,7 @@ impl Tables for Address {
     const NETWORKS: &'static Networks<Self> = &NETWORKS;
     const EGRESS: &'static Egress<Self> = &EGRESS;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES;
+    const OWNERS: &'static Owners<Self> = &OWNERS;
     const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS;
     const DETOURS: &'static DetourStorage<Self> = &DETOURS;
     const CLIENTS: &'static Clients<Self> = &CLIENTS;
@@ -182,6 +189,8 @@ static EGRESS6: Egress<Address6> = Egress::new();
 #[btf_map]
 static INTERFACES6: Interfaces<Address6> = Interfaces::new();
 #[btf_map]
+static OWNERS6: Owners<Address6> = Owners::new();
+#[btf_map]
 static ENDPOINTS6: Endpoints<Address6> = Endpoints::new();
 #[btf_map]
 static DETOURS6: DetourStorage<Address6> = DetourStorage::new();
@@ -208,6 +217,7 @@ impl Tables for Address6 {
     const NETWORKS: &'static Networks<Self> = &NETWORKS6;
     const EGRESS: &'static Egress<Self> = &EGRESS6;
     const INTERFACES: &'static Interfaces<Self> = &INTERFACES6;
+    const OWNERS: &'static Owners<Self> = &OWNERS6;
     const ENDPOINTS: &'static Endpoints<Self> = &ENDPOINTS6;
     const DETOURS: &'static DetourStorage<Self> = &DETOURS6;
     const CLIENTS: &'static Clients<Self> = &CLIENTS6;
@@ -233,6 +243,10 @@ static LIMITS: Array<Limits, 1> = Array::new();
 static MESSAGES: PerCpuArray<Rate, 1> = PerCpuArray::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<Count, { capacity::COUNTERS }> = PerCpuArray::new();
+#[btf_map]
+static HELD: RingBuf<Held, { capacity::HELD }> = RingBuf::new();
+#[btf_map]
+static HOLDS: LruHashMap<IfIndex, Rate, { capacity::HOLDS }> = LruHashMap::new();
 #[btf_map]
 static PROBING: PerCpuArray<u32, 2> = PerCpuArray::new();
 #[btf_map]
@@ -387,6 +401,46 @@ pub(crate) fn may_tell(now: Seconds, most: u32) -> bool {
     // SAFETY: a per-CPU value that only this CPU's programs write.
     let rate = unsafe { &mut *rate };
     rate.admits(now, most)
+}
+
+/// Whether another fragment that came by this interface may be held in this second; if so, it counts.
+#[inline(always)]
+pub(crate) fn may_hold(arrival: IfIndex, now: Seconds) -> bool {
+    let most = limits().held_fragments;
+    if most == 0 {
+        return false;
+    }
+    if HOLDS.get_ptr(arrival).is_none() {
+        // Another CPU may have been faster.
+        let _there = HOLDS.insert(arrival, Rate::default(), u64::from(BPF_NOEXIST));
+    }
+    let Some(rate) = HOLDS.get_ptr_mut(arrival) else {
+        return false;
+    };
+    // SAFETY: the element lives as long as the program runs (RCU). CPUs that count at once may admit a few more.
+    let rate = unsafe { &mut *rate };
+    rate.admits(now, most)
+}
+
+/// Gives the daemon a frame of this length to hold, which `fill` writes to where it is told; false where there is no room.
+#[inline(always)]
+pub(crate) fn hand_over(arrival: IfIndex, length: u32, fill: impl FnOnce(*mut u8) -> bool) -> bool {
+    let Some(mut entry) = HELD.reserve(0) else {
+        return false;
+    };
+    let held = entry.as_mut_ptr();
+    // SAFETY: the place is reserved, and of this type's size.
+    unsafe { (&raw mut (*held).arrival).write(arrival) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*held).length).write(length) };
+    // SAFETY: as above.
+    let frame = unsafe { &raw mut (*held).frame };
+    if fill(frame.cast()) {
+        entry.submit(0);
+        return true;
+    }
+    entry.discard(0);
+    false
 }
 
 /// How many flows somebody has.

@@ -7,15 +7,15 @@ use core::{
 
 use aya_ebpf::{
     Global,
-    bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    bindings::{__sk_buff, BPF_F_INGRESS, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     helpers::generated::{
-        bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_adjust_room,
-        bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_pull_data,
+        bpf_clone_redirect, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer,
+        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_pull_data,
     },
 };
 use netmap_common::{
-    maps::{Address6, IfIndex},
-    nat::{Delta, Family as _, Header, L4Change, Packet, Reshape, Truncated},
+    maps::{Address6, HELD_BYTES, IfIndex, Seconds},
+    nat::{Delta, Family as _, Header, Hold, L4Change, Packet, Reshape, Truncated},
 };
 
 use crate::{maps, world::Context};
@@ -101,6 +101,17 @@ impl Frame {
         // SAFETY: takes numbers only.
         let verdict = unsafe { bpf_redirect(from.0, 0) };
         verdict as i32
+    }
+
+    /// Puts it where it came from before it was held: the mark says by which interface. As if it had just come, but for
+    /// the mark, which says that it was held.
+    #[inline(always)]
+    pub(crate) fn resume(&mut self) -> i32 {
+        let arrival = self.mark();
+        self.set_mark(MARK.load());
+        // SAFETY: the helper checks the interface. The frame itself is a test run's, and ends here.
+        let failed = unsafe { bpf_clone_redirect(self.skb, arrival, u64::from(BPF_F_INGRESS)) };
+        failed as i32
     }
 
     #[inline(always)]
@@ -209,6 +220,24 @@ impl Context for Tc {
     fn arrival(&self) -> IfIndex {
         // SAFETY: the kernel's verifier knows the context's fields and their size.
         IfIndex(unsafe { read_volatile(addr_of!((*self.0).ifindex)) })
+    }
+
+    #[inline(always)]
+    fn hold(&self, now: Seconds) -> Hold {
+        let frame = Frame::new(self.0);
+        if frame.is_done() {
+            return Hold::Back;
+        }
+        let length = frame.length();
+        if length == 0 || length > HELD_BYTES as u32 || !maps::may_hold(self.arrival(), now) {
+            return Hold::Full;
+        }
+        let is_held = maps::hand_over(self.arrival(), length, |place| {
+            // SAFETY: there is room for as much, and the helper checks that the frame has it.
+            let copied = unsafe { bpf_skb_load_bytes(self.0.cast(), 0, place.cast(), length) };
+            copied == 0
+        });
+        if is_held { Hold::Held } else { Hold::Full }
     }
 }
 

@@ -20,7 +20,7 @@ use netmap_common::{
         Local, Network, NetworkKey, Payer, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings,
         SharedKey, Slot, Way,
     },
-    nat::{Env, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
+    nat::{Env, Hold, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
 };
 
 use crate::maps::{self, Published, Tables};
@@ -35,6 +35,12 @@ pub(crate) trait Context {
 
     /// The interface whose hook runs.
     fn arrival(&self) -> IfIndex;
+
+    /// See [`Env::hold`].
+    #[inline(always)]
+    fn hold(&self, _now: Seconds) -> Hold {
+        Hold::Full
+    }
 
     /// See [`Env::sends`].
     #[inline(always)]
@@ -232,6 +238,11 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     }
 
     #[inline(always)]
+    fn hold(&self) -> Hold {
+        self.context.hold(self.now())
+    }
+
+    #[inline(always)]
     fn allows(&self, key: &AllowKey<A>) -> bool {
         A::ALLOW.get(&Key::new(32 + A::BITS, *key)).is_some()
     }
@@ -262,6 +273,12 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     #[inline(always)]
     fn interface(&self, index: IfIndex) -> Option<Interface<A>> {
         interface(index)
+    }
+
+    #[inline(always)]
+    fn owner(&self, address: A) -> Option<IfIndex> {
+        // SAFETY: copied before any other map call.
+        unsafe { A::OWNERS.get(address) }.copied()
     }
 
     #[inline(always)]

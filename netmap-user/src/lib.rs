@@ -36,6 +36,7 @@ pub mod mappings;
 pub mod maps;
 pub mod options;
 pub mod outlets;
+pub mod ownership;
 pub mod proxy;
 pub mod publish;
 pub mod spec;

@@ -8,7 +8,7 @@ use netmap_common::{
 };
 use serde::Deserialize;
 
-use crate::{egress::Egress, mappings::Mappings, outlets::Outlets};
+use crate::{egress::Egress, mappings::Mappings, outlets::Outlets, ownership::Ownership};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
@@ -73,6 +73,8 @@ pub struct RunOptions {
     pub docker: Option<PathBuf>,
     /// Where what is published is reached from outside.
     pub outlets: Outlets,
+    /// Behind which bridges containers may send from their own addresses only.
+    pub ownership: Ownership,
 }
 
 /// Who outside may go straight to containers' own addresses.
@@ -214,6 +216,7 @@ impl Default for RunOptions {
             direct: Direct::default(),
             docker: None,
             outlets: Outlets::default(),
+            ownership: Ownership::default(),
         }
     }
 }
@@ -250,6 +253,11 @@ pub enum OptionError {
     /// Neither an interface nor an address.
     #[error("{0:?} is no place to publish on; give an uplink, an address or a subnet of this host")]
     BadOutlet(String),
+    /// Neither on nor off.
+    #[error(
+        "{0:?} does not say whether containers are held to their own addresses; use on, off, or BRIDGE=off"
+    )]
+    BadOwnership(String),
     /// No class of flows.
     #[error(
         "{0:?} is no kind of flow; use {kinds}",

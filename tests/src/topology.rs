@@ -187,7 +187,7 @@ impl Lab {
         let container = Arc::new(Namespace::create(&format!("{}-{port}", self.name))?);
         self.host.batch(&port_lines(port, &container, bridge))?;
         container.batch(&container_lines(address, gateway))?;
-        self.settle(port, &container)?;
+        self.settle(port, &self.host, &container)?;
         Ok(container)
     }
 
@@ -213,7 +213,7 @@ impl Lab {
              route add {gateway}/{own} dev eth0\n\
              route add default via {gateway} dev eth0\n",
         ))?;
-        self.settle(port, &container)?;
+        self.settle(port, &self.host, &container)?;
         Ok(container)
     }
 
@@ -239,7 +239,7 @@ impl Lab {
              link set eth0 up\n\
              route add 172.30.0.0/16 via {HOST}\n",
         ))?;
-        self.settle("up0", &self.remote)
+        self.settle("up0", &self.host, &self.remote)
     }
 
     fn build_bridges(&self) -> Result<()> {
@@ -259,7 +259,7 @@ impl Lab {
         self.c1b.batch(&container_lines(C1B, GATEWAY1))?;
         self.c2.batch(&container_lines(C2, GATEWAY2))?;
         for (port, container) in [("vc1", &self.c1), ("vc1b", &self.c1b), ("vc2", &self.c2)] {
-            self.settle(port, container)?;
+            self.settle(port, &self.host, container)?;
             if self.options.native_xdp {
                 container.line("ethtool -K eth0 gro on")?;
             }
@@ -267,12 +267,12 @@ impl Lab {
         Ok(())
     }
 
-    /// Gives both ends of the veth `port` -- `peer`'s eth0 the lab's offloads.
-    fn settle(&self, port: &str, peer: &Namespace) -> Result<()> {
+    /// Gives both ends of the veth `port` of `owner` -- `peer`'s eth0 the lab's offloads.
+    pub(crate) fn settle(&self, port: &str, owner: &Namespace, peer: &Namespace) -> Result<()> {
         if self.options.offloads {
             return Ok(());
         }
-        for (namespace, interface) in [(&*self.host, port), (peer, "eth0")] {
+        for (namespace, interface) in [(owner, port), (peer, "eth0")] {
             namespace.line(&format!(
                 "ethtool -K {interface} rx off tx off sg off tso off gso off gro off"
             ))?;

@@ -5,7 +5,7 @@ use std::{net::SocketAddrV4, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use netmap_tests::{
-    Lab, Namespace, Netmap,
+    Lab, Namespace, Netmap, SILENCE,
     engine::{Engine, Mood},
     tcp,
     topology::{C1, C1B, C2, HOST, REMOTE},
@@ -24,17 +24,17 @@ struct Scene {
 
 impl Scene {
     fn new() -> Result<Self> {
-        Self::with(|engine| {
+        Self::with(|engine, _| {
             engine.put_network("front", "br1", &[], false);
             engine.start()
         })
     }
 
-    fn with(prepare: impl FnOnce(&mut Engine) -> Result<()>) -> Result<Self> {
+    fn with(prepare: impl FnOnce(&mut Engine, &Lab) -> Result<()>) -> Result<Self> {
         let lab = Lab::new()?;
         let socket = engine_socket(&lab);
         let mut engine = Engine::new(&socket);
-        prepare(&mut engine)?;
+        prepare(&mut engine, &lab)?;
         let docker = format!("--docker={}", socket.display());
         Ok(Self {
             netmap: Netmap::start_with(&lab, &["--uplink", "up0", &docker])?,
@@ -50,8 +50,11 @@ impl Scene {
     /// Waits until the remote machine sees a container under this address.
     fn wait_until_seen(&self, container: &Namespace, address: std::net::Ipv4Addr) -> Result<()> {
         wait_for(&format!("{} is seen as {address}", container.name()), || {
-            let seen = udp::request(container, OUTSIDE, "who am I")?.client.ip();
-            Ok((seen == address).then_some(()))
+            let client = udp::Client::connected(container, OUTSIDE)?;
+            client.send("who am I")?;
+            // What leaves while its network is taken over or let go has no answer.
+            let answer = client.receive(SILENCE)?;
+            Ok(answer.filter(|answer| answer.client.ip() == address).map(drop))
         })
     }
 }
@@ -89,14 +92,14 @@ fn networks_are_managed_as_they_come_and_go() -> Result<()> {
 #[test]
 fn an_internal_network_stays_inside_and_a_plain_one_keeps_its_addresses() -> Result<()> {
     let plain = [("bridge.enable_ip_masquerade", "false")];
-    let scene = Scene::with(|engine| {
+    let scene = Scene::with(|engine, _| {
         engine.put_network("inside", "br1", &[], true);
         engine.put_network("plain", "br2", &plain, false);
         engine.start()
     })?;
     let (answer, moved) = scene
         .netmap
-        .watch(|| tcp::connect(&scene.lab.c1, None, OUTSIDE, netmap_tests::SILENCE))?;
+        .watch(|| tcp::connect(&scene.lab.c1, None, OUTSIDE, SILENCE))?;
     ensure!(
         answer.is_err(),
         "an internal network's container reached the outside"
@@ -191,7 +194,7 @@ fn an_engine_that_talks_nonsense_changes_nothing_and_is_complained_about_once() 
 
 #[test]
 fn containers_are_called_by_their_names_while_the_daemon_runs() -> Result<()> {
-    let mut scene = Scene::with(|engine| {
+    let mut scene = Scene::with(|engine, _| {
         engine.put_network("front", "br1", &[], false);
         engine.put_container("web", "front", C1, &[]);
         engine.start()
@@ -263,7 +266,7 @@ fn what_containers_publish_follows_them_to_another_address_and_ends_with_them() 
     scene.engine.add_container("web", "front", C1B, &ports);
     wait_for("the client is answered by the new address", || {
         patient.send("during")?;
-        let answer = patient.receive(netmap_tests::SILENCE)?;
+        let answer = patient.receive(SILENCE)?;
         Ok(answer.filter(|answer| answer.local.ip() == C1B).map(drop))
     })?;
     ensure!(tcp::request(&lab.remote, host, "moved")?.local.ip() == C1B);
@@ -272,13 +275,13 @@ fn what_containers_publish_follows_them_to_another_address_and_ends_with_them() 
     wait_for("nothing is published", || {
         Ok(scene.netmap.ports()?.is_empty().then_some(()))
     })?;
-    ensure!(tcp::connect(&lab.remote, None, host, netmap_tests::SILENCE)?.is_err());
+    ensure!(tcp::connect(&lab.remote, None, host, SILENCE)?.is_err());
     Ok(())
 }
 
 #[test]
 fn what_an_engine_published_waits_for_its_word_and_the_operators_is_nobody_elses() -> Result<()> {
-    let mut scene = Scene::with(|engine| {
+    let mut scene = Scene::with(|engine, _| {
         engine.put_network("front", "br1", &[], false);
         engine.put_container(
             "web",
@@ -340,13 +343,13 @@ fn what_an_engine_published_waits_for_its_word_and_the_operators_is_nobody_elses
 
 #[test]
 fn a_networks_containers_leave_by_the_address_that_it_names() -> Result<()> {
-    let scene = Scene::with(|engine| {
+    let other = std::net::Ipv4Addr::new(192, 168, 50, 9);
+    let scene = Scene::with(|engine, lab| {
+        lab.host.batch(&format!("addr add {other}/32 dev up0\n"))?;
         engine.put_network("front", "br1", &[("host_ipv4", "192.168.50.9")], false);
         engine.put_network("back", "br2", &[], false);
         engine.start()
     })?;
-    let other = std::net::Ipv4Addr::new(192, 168, 50, 9);
-    scene.lab.host.batch(&format!("addr add {other}/32 dev up0\n"))?;
     scene.wait_until_seen(&scene.lab.c1, other)?;
     scene.wait_until_seen(&scene.lab.c2, HOST)?;
     scene.engine.put_network("front", "br1", &[], false);

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use etherparse::{IpNumber, Ipv4Header, Ipv6Header, PacketBuilder};
+use anyhow::{Context as _, Result, ensure};
 use netmap_tests::{
     DEADLINE, Family, Options, Place, Scene, ipv6,
+    pieces::{self, BR1, CONTENT6, UP0},
     ping::{Reply, ping},
     ping6::{self, Reply6},
     rows,
@@ -14,10 +14,6 @@ use netmap_tests::{
     udp,
     wire::Wire,
 };
-
-/// Link-layer addresses of up0 and br1 in every lab.
-const UP0: [u8; 6] = [2, 0, 0, 0, 0x50, 2];
-const BR1: [u8; 6] = [2, 0, 0, 0, 1, 1];
 
 const LARGE: usize = 30_000;
 
@@ -93,67 +89,6 @@ fn through_the_hosts_stack_too() -> Result<()> {
     Ok(())
 }
 
-/// Where the content begins in a frame of each family.
-const CONTENT4: usize = 14 + 20;
-const CONTENT6: usize = 14 + 40;
-
-/// A UDP datagram's frames, its content cut into two.
-fn pieces(
-    wire: &Wire,
-    gateway: [u8; 6],
-    from: SocketAddr,
-    to: SocketAddr,
-    payload: &str,
-) -> Result<[Vec<u8>; 2]> {
-    const CUT: usize = 512;
-    let frame = PacketBuilder::ethernet2(wire.mac(), gateway);
-    let (start, packet) = match (from.ip(), to.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => (CONTENT4, frame.ipv4(from.octets(), to.octets(), 64)),
-        (IpAddr::V6(from), IpAddr::V6(to)) => (CONTENT6, frame.ipv6(from.octets(), to.octets(), 64)),
-        _ => bail!("{from} and {to} are of two families"),
-    };
-    let mut whole = Vec::new();
-    packet
-        .udp(from.port(), to.port())
-        .write(&mut whole, payload.as_bytes())?;
-    let (headers, content) = whole.split_at(start);
-    let (first, second) = content.split_at(CUT);
-    let cut = if from.is_ipv4() { piece } else { piece6 };
-    Ok([cut(headers, 0, first, true)?, cut(headers, CUT, second, false)?])
-}
-
-/// A fragment with `content` from `offset` on; `more` are to come.
-fn piece(headers: &[u8], offset: usize, content: &[u8], more: bool) -> Result<Vec<u8>> {
-    let (ethernet, ip) = headers.split_at(14);
-    let (mut ip, _) = Ipv4Header::from_slice(ip)?;
-    ip.identification = 7;
-    ip.dont_fragment = false;
-    ip.more_fragments = more;
-    ip.fragment_offset = u16::try_from(offset / 8)?.try_into()?;
-    ip.set_payload_len(content.len())?;
-    ip.header_checksum = ip.calc_header_checksum();
-    let mut frame = ethernet.to_vec();
-    ip.write_raw(&mut frame)?;
-    frame.extend(content);
-    Ok(frame)
-}
-
-/// The same of IPv6.
-fn piece6(headers: &[u8], offset: usize, content: &[u8], more: bool) -> Result<Vec<u8>> {
-    let (ethernet, ip) = headers.split_at(14);
-    let (mut ip, _) = Ipv6Header::from_slice(ip)?;
-    let next = ip.next_header;
-    ip.next_header = IpNumber::IPV6_FRAGMENTATION_HEADER;
-    ip.payload_length = u16::try_from(8 + content.len())?;
-    let mut frame = ethernet.to_vec();
-    ip.write(&mut frame)?;
-    frame.extend([next.0, 0]);
-    frame.extend((u16::try_from(offset)? | u16::from(more)).to_be_bytes());
-    frame.extend(7_u32.to_be_bytes());
-    frame.extend(content);
-    Ok(frame)
-}
-
 /// The last of two pieces, moved to where the first has its ninth byte.
 fn over(last: &[u8], family: Family) -> Vec<u8> {
     let (at, offset) = match family {
@@ -175,7 +110,7 @@ fn containers_that_choose_the_same_identification_are_not_mixed_up() -> Result<(
             let from = family.at(place, 40_000);
             let payload = format!("from {from} ").repeat(60);
             let wire = Wire::open(namespace, "eth0")?;
-            let pieces = pieces(&wire, BR1, from, to, &payload)?;
+            let pieces = pieces::cut(&wire, 7, BR1, from, to, &payload)?;
             let client = udp::Client::connected_from(namespace, from, to)?;
             // The next hop is known, and the flow is there.
             client.ask("who am I?")?;
@@ -198,31 +133,6 @@ fn containers_that_choose_the_same_identification_are_not_mixed_up() -> Result<(
 }
 
 #[test]
-fn a_datagram_whose_last_piece_comes_first_gets_through_by_the_proxy() -> Result<()> {
-    let scene = scene(Options::default())?;
-    for family in Family::ALL {
-        let to = family.at(Place::Host, PUBLISHED);
-        let from = family.at(Place::Remote, 40_000);
-        let payload = "the last shall be first ".repeat(60);
-        let wire = Wire::open(&scene.lab.remote, "eth0")?;
-        let [first, last] = pieces(&wire, UP0, from, to, &payload)?;
-        let client = udp::Client::connected_from(&scene.lab.remote, from, to)?;
-        let (answer, moved) = scene.netmap.watch(|| {
-            wire.send(&last)?;
-            wire.send(&first)?;
-            client.receive(DEADLINE)
-        })?;
-        ensure!(
-            answer.is_some_and(|answer| answer.payload == payload),
-            "not what was sent by {family:?}"
-        );
-        moved.ensure_carried_by(&["socket proxied"])?;
-        ensure!(moved.packets("uplink-in fragment") == 2, "{moved}");
-    }
-    Ok(())
-}
-
-#[test]
 fn what_lies_over_the_first_piece_is_dropped() -> Result<()> {
     let scene = scene(Options::default())?;
     for family in Family::ALL {
@@ -230,7 +140,7 @@ fn what_lies_over_the_first_piece_is_dropped() -> Result<()> {
         let from = family.at(Place::Remote, 40_000);
         let payload = "over and over ".repeat(60);
         let wire = Wire::open(&scene.lab.remote, "eth0")?;
-        let [first, last] = pieces(&wire, UP0, from, to, &payload)?;
+        let [first, last] = pieces::cut(&wire, 7, UP0, from, to, &payload)?;
         let client = udp::Client::connected_from(&scene.lab.remote, from, to)?;
         let (answer, moved) = scene.netmap.watch(|| {
             wire.send(&first)?;

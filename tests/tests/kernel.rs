@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use netmap_common::{
     maps::{Address, Flow, FlowKey, Hook, IfIndex, Port, PortRange, Protocol, Reason},
     nat::testing::World,
@@ -193,7 +193,11 @@ fn race(
                 let turn = &turn;
                 scope.spawn(move || run_beside(programs, turn, count, |number| contender(number, cpu), cpu))
             })
-            .map(|thread| thread.join().unwrap())
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| bail!("a CPU's thread has panicked"))
+            })
     });
     let [one, other] = outcomes;
     Ok([one?, other?])

@@ -18,7 +18,7 @@ pub(crate) struct Tool {
 }
 
 /// What tests and demo call, beside the Rust toolchain.
-pub(crate) const TOOLS: [Tool; 9] = [
+pub(crate) const TOOLS: [Tool; 14] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -58,6 +58,31 @@ pub(crate) const TOOLS: [Tool; 9] = [
         program: "stun",
         package: "stun-client",
         reason: "tells what kind of NAT it is behind",
+    },
+    Tool {
+        program: "traceroute",
+        package: "traceroute",
+        reason: "lists the routers on the way",
+    },
+    Tool {
+        program: "mtr",
+        package: "mtr-tiny",
+        reason: "does so again and again",
+    },
+    Tool {
+        program: "dig",
+        package: "bind9-dnsutils",
+        reason: "asks for names over UDP and TCP",
+    },
+    Tool {
+        program: "iperf3",
+        package: "iperf3",
+        reason: "sends and receives as much as there is room for",
+    },
+    Tool {
+        program: "nmap",
+        package: "nmap",
+        reason: "finds out which ports are open",
     },
     Tool {
         program: "iptables-save",

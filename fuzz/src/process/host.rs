@@ -201,7 +201,7 @@ impl<A: Addresses> Host<A> {
             dst_port: port(ports / 4 % 4),
             end: u16::from_be_bytes([end_high, end]),
             protocol: kind,
-            pad: 0,
+            is_left: u8::from(end_high & 1 == 1),
             since: Seconds(1_000 + u32::from(since)),
         };
         self.world.fragments.borrow_mut().insert(key, fragment);

@@ -229,6 +229,16 @@ impl Choices {
             (C2, port(Way::Peer, C2, BRIDGE_2, address::GW2, flags(8))),
         ]
         .into();
+        if self.isolated & 32 != 0 {
+            world.owners = [(address::C1, C1), (address::C1B, C1B), (address::C2, C2)]
+                .map(|(address, port)| (A::of(address), port))
+                .into();
+            for port in [C1, C1B] {
+                if let Some(port) = world.interfaces.get_mut(&port) {
+                    port.flags |= Interface::<A>::KNOWN;
+                }
+            }
+        }
         world.endpoints = [
             (
                 A::of(address::C1),

@@ -59,7 +59,7 @@ pub struct Interface<A: Ip = Address> {
     pub role: u8,
     /// [`Way`] number by which packets reach what is behind it.
     pub way: u8,
-    /// [`Interface::ISOLATED`], [`Interface::TRUSTED`], [`Interface::CLOSED`].
+    /// [`Interface::ISOLATED`], [`Interface::TRUSTED`], [`Interface::CLOSED`], [`Interface::KNOWN`].
     pub flags: u8,
     /// Zero.
     pub pad: u8,
@@ -82,6 +82,8 @@ impl<A: Ip> Interface<A> {
     /// The uplink is one by which nobody reaches what is published (`--publish-on`), except at addresses that are open by
     /// themselves ([`Local::CLOSED`]).
     pub const CLOSED: u8 = 4;
+    /// The addresses behind the port are known (`OWNERS` has them): from others nobody there may send.
+    pub const KNOWN: u8 = 8;
 }
 
 /// An address of this host.

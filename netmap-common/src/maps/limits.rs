@@ -16,6 +16,8 @@ pub struct Limits {
     pub container_rate: u32,
     /// Flows at once that one outside address opens to published ports; 0 for any number.
     pub source_flows: u32,
+    /// Fragments a second and interface that are held until their first comes.
+    pub held_fragments: u32,
 }
 
 /// Whose share of the table a flow takes.

@@ -23,7 +23,7 @@ pub use endpoint::{
     EgressPlace, Endpoint, Hop, Interface, Local, Network, NetworkKey, NetworkPrefix, Role, Way,
 };
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
-pub use fragment::{Fragment, FragmentKey};
+pub use fragment::{Fragment, FragmentKey, HELD_BYTES, Held};
 pub use limits::{Limits, Load, Payer, Rate, Role as PayerRole};
 pub use reason::{Class, Count, Hook, Reason};
 pub use rule::{AllowKey, AllowPrefix, PortSlots, Rule, SharedKey, Slot};
@@ -44,6 +44,8 @@ pub mod program {
     pub const BRIDGE_IN: &str = "bridge_in";
     /// `sk_lookup` of the host's network namespace: published ports to the proxy.
     pub const STEER: &str = "steer";
+    /// Not attached: puts a frame back where it came from, for the daemon.
+    pub const RESUME: &str = "resume";
     /// `cgroup/bind4`: keeps the ports of published ranges from other programs.
     pub const HOLD: &str = "hold";
     /// `cgroup/bind6`: the same, also from IPv6 sockets that take IPv4 as well.
@@ -128,6 +130,10 @@ pub mod capacity {
     pub const FLOWS: usize = 262_144;
     /// Datagrams in pieces that are on their way at once; the oldest make room.
     pub const FRAGMENTS: usize = 16_384;
+    /// Bytes of fragments that the daemon has not taken yet: 256 of them.
+    pub const HELD: usize = 256 * 2_048;
+    /// Interfaces whose fragments are counted.
+    pub const HOLDS: usize = 4_096;
     /// Containers, and as many others, whose flows are counted; who has not opened one for longest makes room.
     pub const LOADS: usize = 16_384;
     /// Of both of these, what has ended.
@@ -142,6 +148,8 @@ pub mod capacity {
     pub const EGRESS: usize = EGRESS_PLACES as usize * NETWORKS;
     /// Interfaces with a hook.
     pub const INTERFACES: usize = 8_192;
+    /// Containers' addresses, as far as they are known.
+    pub const OWNERS: usize = 65_536;
     /// Published containers' addresses.
     pub const ENDPOINTS: usize = 65_536;
     /// Words of 64 ports, 1,024 a protocol, TCP then UDP.

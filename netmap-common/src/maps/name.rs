@@ -12,6 +12,10 @@ pub const ALLOW: &str = "ALLOW";
 pub const FLOWS: &str = "FLOWS";
 /// `LRU_HASH` from [`super::FragmentKey`] to [`super::Fragment`]: datagrams that come in pieces.
 pub const FRAGMENTS: &str = "FRAGMENTS";
+/// `RINGBUF` of [`super::Held`]: fragments that came before their first, for the daemon to hold.
+pub const HELD: &str = "HELD";
+/// `LRU_HASH` from [`super::IfIndex`] to [`super::Rate`]: how many of these came by each interface in this second.
+pub const HOLDS: &str = "HOLDS";
 /// `HASH` from an address to [`super::Local`]: every address of this host.
 pub const LOCALS: &str = "LOCALS";
 /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
@@ -20,6 +24,8 @@ pub const NETWORKS: &str = "NETWORKS";
 pub const EGRESS: &str = "EGRESS";
 /// `HASH` from [`super::IfIndex`] to [`super::Interface`]: every interface that carries a hook.
 pub const INTERFACES: &str = "INTERFACES";
+/// `HASH` from a container's address to [`super::IfIndex`]: the port by which alone it may be a source.
+pub const OWNERS: &str = "OWNERS";
 /// `HASH` from an address to [`super::Endpoint`]: how to reach a published container.
 pub const ENDPOINTS: &str = "ENDPOINTS";
 /// `SK_STORAGE` of [`super::Detours`]: which sockets of this host go straight to a container.
@@ -85,6 +91,8 @@ pub const EGRESS6: &str = "EGRESS6";
 pub const INTERFACES6: &str = "INTERFACES6";
 /// [`ENDPOINTS`] of IPv6.
 pub const ENDPOINTS6: &str = "ENDPOINTS6";
+/// [`OWNERS`] of IPv6.
+pub const OWNERS6: &str = "OWNERS6";
 /// [`DETOURS`] of IPv6.
 pub const DETOURS6: &str = "DETOURS6";
 /// [`CLIENTS`] of IPv6.
@@ -97,13 +105,15 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 47] = [
+pub const ALL: [&str; 51] = [
     SLOTS,
     SHARED,
     RULES,
     ALLOW,
     FLOWS,
     FRAGMENTS,
+    HELD,
+    HOLDS,
     CONTAINERS,
     SOURCES,
     ENDED,
@@ -111,6 +121,7 @@ pub const ALL: [&str; 47] = [
     NETWORKS,
     EGRESS,
     INTERFACES,
+    OWNERS,
     ENDPOINTS,
     RESERVED,
     SETTINGS,
@@ -139,6 +150,7 @@ pub const ALL: [&str; 47] = [
     NETWORKS6,
     EGRESS6,
     INTERFACES6,
+    OWNERS6,
     ENDPOINTS6,
     DETOURS6,
     CLIENTS6,
@@ -176,6 +188,8 @@ pub struct Names {
     pub egress: &'static str,
     /// [`INTERFACES`].
     pub interfaces: &'static str,
+    /// [`OWNERS`].
+    pub owners: &'static str,
     /// [`ENDPOINTS`].
     pub endpoints: &'static str,
     /// [`DETOURS`].
@@ -204,6 +218,7 @@ impl Names {
         networks: NETWORKS,
         egress: EGRESS,
         interfaces: INTERFACES,
+        owners: OWNERS,
         endpoints: ENDPOINTS,
         detours: DETOURS,
         clients: CLIENTS,
@@ -225,6 +240,7 @@ impl Names {
         networks: NETWORKS6,
         egress: EGRESS6,
         interfaces: INTERFACES6,
+        owners: OWNERS6,
         endpoints: ENDPOINTS6,
         detours: DETOURS6,
         clients: CLIENTS6,

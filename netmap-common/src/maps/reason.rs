@@ -99,6 +99,8 @@ reasons! {
     MappedIn = 20, "mapped-in";
     /// The container's answer to it.
     MappedReply = 21, "mapped-reply";
+    /// A fragment that came before its first: the daemon holds it and puts it back when the first is there.
+    FragmentHeld = 30, "fragment-held";
 
     /// Neither IPv4 nor IPv6.
     NotIp = 32, "not-ip";
@@ -196,6 +198,8 @@ reasons! {
     NoEgressAddress = 116, "no-egress-address";
     /// From a container of an internal network to somebody outside of it.
     InternalNetwork = 120, "internal-network";
+    /// A fragment from a container whose first did not come while it was held.
+    FragmentLate = 126, "fragment-late";
 }
 
 impl Reason {

@@ -83,15 +83,28 @@ pub(super) fn check_source<E: Env>(
     arrival: &Interface<E::Ip>,
 ) -> Result<(), Reason> {
     let src = datagram.key.src;
-    let plausible = match (hook, env.network(src)) {
-        (Hook::UplinkIn, network) => network.is_none() && !src.is_multicast_or_reserved() && !src.is_nobody(),
-        (_, Some(network)) if network.is_internal() => return Err(Reason::InternalNetwork),
-        (_, network) => network.is_some_and(|network| network.bridge == arrival.bridge),
-    };
-    if plausible && !env.is_local(src) {
-        Ok(())
-    } else {
-        Err(Reason::SpoofedSource)
+    // First, and each hook to its own end: LLVM would merge what follows, and keep a pointer and a number in one register.
+    if env.is_local(src) {
+        return Err(Reason::SpoofedSource);
+    }
+    let network = env.network(src);
+    if hook == Hook::UplinkIn {
+        let plausible = network.is_none() && !src.is_multicast_or_reserved() && !src.is_nobody();
+        return if plausible {
+            Ok(())
+        } else {
+            Err(Reason::SpoofedSource)
+        };
+    }
+    match network {
+        Some(network) if network.bridge == arrival.bridge => {
+            if network.is_internal() {
+                Err(Reason::InternalNetwork)
+            } else {
+                Ok(())
+            }
+        }
+        _ => Err(Reason::SpoofedSource),
     }
 }
 

@@ -28,6 +28,18 @@ impl<T> DerefMut for Here<T> {
     }
 }
 
+/// Whether a fragment waits for its first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// It does.
+    Held,
+    /// It has waited, and is back.
+    Back,
+    /// There is no room for it.
+    #[default]
+    Full,
+}
+
 /// Why an entry could not be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertError {
@@ -142,6 +154,9 @@ pub trait Env: Rules {
     /// Keeps that for the others, for as long as there is room.
     fn keep_fragment(&self, key: &FragmentKey<Self::Ip>, fragment: &Fragment);
 
+    /// Has the packet in hand, a fragment, come back when its first is there.
+    fn hold(&self) -> Hold;
+
     /// Whether a rule's allow-list has a prefix of this source.
     fn allows(&self, key: &AllowKey<Self::Ip>) -> bool;
 
@@ -159,6 +174,9 @@ pub trait Env: Rules {
 
     /// An interface with a hook.
     fn interface(&self, index: IfIndex) -> Option<Interface<Self::Ip>>;
+
+    /// The port by which alone this address may be a source, if it is known to be a container's.
+    fn owner(&self, address: Self::Ip) -> Option<IfIndex>;
 
     /// How to reach a published container.
     fn endpoint(&self, address: Self::Ip) -> Option<Endpoint<Self::Ip>>;

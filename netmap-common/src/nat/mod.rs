@@ -25,6 +25,7 @@ mod limits;
 pub mod local;
 mod mapping;
 mod message;
+mod owner;
 mod packet;
 mod parse;
 mod policy;
@@ -39,9 +40,10 @@ pub mod testing;
 mod tests;
 
 pub use checksum::Delta;
-pub use env::{Env, Here, HostSocket, InsertError, Route, Rules};
+pub use env::{Env, Here, Hold, HostSocket, InsertError, Route, Rules};
 pub use family::Family;
 pub use forward::{Carried, Verdict};
+pub use fragment::key_of as fragment_key;
 pub use lifetime::{Class as LifetimeClass, Lifetimes, state_name};
 pub use message::{Reshape, tell};
 pub use packet::{Header, L4Change, Packet, Truncated};
@@ -59,6 +61,20 @@ use crate::maps::{Class, FlowKey, Hook, Kind, Reason, Side};
 /// [`class`](Reason::class). [`Step::Next`] leaves it untouched as well, for the program that has the next part.
 #[inline(always)]
 pub fn process_part<P: Packet + ?Sized, E: Env>(
+    packet: &mut P,
+    env: &E,
+    hook: Hook,
+    part: Part,
+) -> Result<Step, Reason> {
+    let result = stages(packet, env, hook, part);
+    if result.is_err() && matches!(hook, Hook::UplinkIn | Hook::PortIn) && !packet.is_early() {
+        fragment::leave(packet, env);
+    }
+    result
+}
+
+#[inline(always)]
+fn stages<P: Packet + ?Sized, E: Env>(
     packet: &mut P,
     env: &E,
     hook: Hook,
@@ -183,6 +199,9 @@ fn open<'place, E: Env>(
     is_blank: bool,
     place: &'place mut FlowKey<E::Ip>,
 ) -> Result<Translation<'place, E::Ip>, Reason> {
+    if hook == Hook::PortIn {
+        owner::check(env, &datagram.key)?;
+    }
     let mut room = env.room()?;
     let wish = &mut *room;
     wish.begin(is_blank, &datagram.key);

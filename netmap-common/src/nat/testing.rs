@@ -4,8 +4,8 @@ use core::cell::{Cell, RefCell};
 use std::{collections::BTreeMap, vec::Vec};
 
 use super::{
-    Env, Family, Header, Here, HostSocket, InsertError, L4Change, Packet, Reshape, Route, Rules, Truncated,
-    Wish,
+    Env, Family, Header, Here, Hold, HostSocket, InsertError, L4Change, Packet, Reshape, Route, Rules,
+    Truncated, Wish,
 };
 use crate::maps::{
     Address, AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip,
@@ -32,6 +32,8 @@ pub struct World<A: Ip = Address> {
     pub flows: RefCell<BTreeMap<FlowKey<A>, Flow<A>>>,
     /// Datagrams that come in pieces.
     pub fragments: RefCell<BTreeMap<FragmentKey<A>, Fragment>>,
+    /// What becomes of fragments that come before their first.
+    pub hold: Cell<Hold>,
     /// How many flow entries fit; 0 for any number.
     pub flow_capacity: usize,
     /// What stands at each port.
@@ -52,6 +54,8 @@ pub struct World<A: Ip = Address> {
     pub egress: BTreeMap<EgressPlace, A>,
     /// Interfaces with hooks.
     pub interfaces: BTreeMap<IfIndex, Interface<A>>,
+    /// Containers' addresses, and the ports that they are behind.
+    pub owners: BTreeMap<A, IfIndex>,
     /// Published containers.
     pub endpoints: BTreeMap<A, Endpoint<A>>,
     /// Ports that are not for masquerading.
@@ -248,6 +252,10 @@ impl<A: Family> Env for World<A> {
         self.fragments.borrow_mut().insert(*key, *fragment);
     }
 
+    fn hold(&self) -> Hold {
+        self.hold.get()
+    }
+
     fn allows(&self, key: &AllowKey<A>) -> bool {
         let rule = RuleId(u32::from_be_bytes(key.rule));
         self.allow.iter().any(|(id, prefix, length)| {
@@ -284,6 +292,10 @@ impl<A: Family> Env for World<A> {
 
     fn interface(&self, index: IfIndex) -> Option<Interface<A>> {
         self.interfaces.get(&index).copied()
+    }
+
+    fn owner(&self, address: A) -> Option<IfIndex> {
+        self.owners.get(&address).copied()
     }
 
     fn endpoint(&self, address: A) -> Option<Endpoint<A>> {

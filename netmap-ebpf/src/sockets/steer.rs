@@ -4,7 +4,7 @@ use core::ptr::{addr_of, read_volatile};
 
 use aya_ebpf::programs::SkLookupContext;
 use netmap_common::{
-    maps::{Address, Hook, IfIndex, Interface, Port, Protocol, Reason, Role, socket},
+    maps::{Address, Hook, IfIndex, Interface, Local, Port, Protocol, Reason, Role, socket},
     nat::published,
 };
 
@@ -108,9 +108,9 @@ fn is_closed<A: Tables>((from, client): (IfIndex, A), address: A) -> bool {
     match world::interface::<A>(from) {
         Some(uplink) if uplink.role == Role::Uplink as u8 => {
             // An address so new that nobody has written it down yet is not open.
-            uplink.flags & Interface::<A>::CLOSED != 0 && local.is_none_or(|local| local.is_closed())
+            uplink.flags & Interface::<A>::CLOSED != 0 && local.is_none_or(Local::is_closed)
         }
         Some(_) => false,
-        None => local.is_some_and(|local| local.is_closed()),
+        None => local.is_some_and(Local::is_closed),
     }
 }

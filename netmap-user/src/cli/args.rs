@@ -18,6 +18,7 @@ use crate::{
         self, DEFAULT_ENGINE, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode,
     },
     outlets::Outlet,
+    ownership::OwnershipChoice,
     spec::{self, PublishSpec},
 };
 
@@ -74,7 +75,7 @@ impl Instance {
 pub enum Command {
     /// Attach to uplinks and bridges, and serve until stopped
     #[command(long_about = help::RUN, after_help = help::RUN_EXAMPLES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Publish ports of this host to a container
     #[command(long_about = help::PUBLISH, after_help = help::PUBLISH_EXAMPLES)]
     Publish(PublishArgs),
@@ -161,6 +162,10 @@ pub struct RunArgs {
     /// subnet, also where more is asked for; may be given several times [default: everywhere]
     #[arg(long = "publish-on", value_name = "IF|ADDRESS|CIDR", value_delimiter = ',')]
     pub publish_on: Vec<Outlet>,
+    /// Whether a container may send from its own addresses only: on or off, of one bridge or of all others; may be given
+    /// several times [default: on]
+    #[arg(long, value_name = "[BRIDGE=]on|off", value_delimiter = ',')]
+    pub own_addresses: Vec<OwnershipChoice>,
     /// How long flows of a kind may idle, in seconds; may be given several times. Kinds: tcp-established, tcp-transitory,
     /// tcp-opening-from-outside, udp-answered, udp-unanswered, udp-unanswered-from-outside, icmp-echo. Less than the RFCs
     /// want is refused

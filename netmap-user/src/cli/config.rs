@@ -17,6 +17,7 @@ use crate::options::{
     XdpMode,
 };
 use crate::outlets::Outlet;
+use crate::ownership::OwnershipChoice;
 
 /// What the file may say. Everything is optional, nothing else is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -67,6 +68,8 @@ pub struct Config {
     pub egress: Vec<EgressChoice>,
     /// Where what is published is reached from outside.
     pub publish_on: Vec<Outlet>,
+    /// Whether containers are held to their own addresses.
+    pub own_addresses: Vec<OwnershipChoice>,
 }
 
 /// Why a configuration file is refused.
@@ -135,6 +138,7 @@ impl Config {
                 trusted: or(args.trusted, self.trusted),
             },
             outlets: or(args.publish_on, self.publish_on).into(),
+            ownership: self.own_addresses.into_iter().chain(args.own_addresses).collect(),
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
             docker: args.docker.or(self.docker),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
@@ -235,6 +239,7 @@ mod tests {
         docker = "/run/other/docker.sock"
         egress = ["192.0.2.1", "br0=2001:db8::7"]
         publish_on = ["eth0", "203.0.113.5"]
+        own_addresses = ["br0=off"]
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -283,6 +288,7 @@ mod tests {
                 source_flows: Some(0),
             },
             outlets: vec!["eth0".parse().unwrap(), "203.0.113.5".parse().unwrap()].into(),
+            ownership: ["br0=off".parse().unwrap()].into_iter().collect(),
         };
         assert_eq!(options, expected);
     }
@@ -328,7 +334,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`, `docker`, `egress`, `publish_on`"
+             `max_source_flows`, `nat`, `docker`, `egress`, `publish_on`, `own_addresses`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),

@@ -49,8 +49,12 @@ pub(super) const RUN: &str = "\
     With --publish-on what is published, on 0.0.0.0 as well, is reached from outside by these uplinks and at these \
     addresses of the host only: an uplink stands for every address, an address for every uplink. The host's own \
     processes and the containers reach it everywhere. `netmap publish` says where a port stays closed.\n\n\
+    A container opens flows from its own addresses only, not in a neighbour's name: netmap asks the kernel for the \
+    addresses in the namespace behind each veth, and hears when they change. Of taps, and where it cannot know, only what \
+    is a known container's is kept from others. --own-addresses BRIDGE=off ends that, for containers that send for others \
+    in the bridge's subnet (a bridge or macvlan of their own).\n\n\
     The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
-    flow_entries, mark_bit, direct, trusted, publish_on, timeouts, max_flows, max_new_flows, max_source_flows, nat, docker and egress. Flags win over it. Where it says socket or pin_dir, the other commands need \
+    flow_entries, mark_bit, direct, trusted, publish_on, own_addresses, timeouts, max_flows, max_new_flows, max_source_flows, nat, docker and egress. Flags win over it. Where it says socket or pin_dir, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
 
 pub(super) const RUN_EXAMPLES: &str = "\

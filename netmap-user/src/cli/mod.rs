@@ -48,7 +48,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
     let instance = cli.instance;
     match cli.command {
-        Command::Run(args) => run::run(args, instance),
+        Command::Run(args) => run::run(*args, instance),
         Command::Publish(args) => publish::publish(args, &instance, out),
         Command::Unpublish(args) => publish::unpublish(&args, &instance, out),
         Command::Ports(args) => ports::command(&args, &instance, out),

@@ -46,23 +46,21 @@ impl Openings {
         let opening = |interface: &NamedInterface| {
             let said = direct.said_of(&interface.name);
             let mut bridges = engine.iter();
-            match bridges.find(|bridge| bridge.interface.as_str() == interface.name) {
-                Some(bridge) => Opening {
-                    is_internal: bridge.internal,
-                    v4: side(bridge, &bridge.v4, said),
-                    v6: side(bridge, &bridge.v6, said),
-                },
-                None => {
-                    let side = Side {
-                        mode: said.unwrap_or_default(),
-                        is_plain: false,
-                    };
-                    Opening {
-                        is_internal: false,
-                        v4: side,
-                        v6: side,
-                    }
-                }
+            let Some(bridge) = bridges.find(|bridge| bridge.interface.as_str() == interface.name) else {
+                let side = Side {
+                    mode: said.unwrap_or_default(),
+                    is_plain: false,
+                };
+                return Opening {
+                    is_internal: false,
+                    v4: side,
+                    v6: side,
+                };
+            };
+            Opening {
+                is_internal: bridge.internal,
+                v4: side(bridge, &bridge.v4, said),
+                v6: side(bridge, &bridge.v6, said),
             }
         };
         Self {
@@ -118,7 +116,7 @@ impl Openings {
 }
 
 impl Opening {
-    const fn side<A: Family>(&self) -> Side {
+    const fn side<A: Family>(self) -> Side {
         if A::BITS == 32 { self.v4 } else { self.v6 }
     }
 

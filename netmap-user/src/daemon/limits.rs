@@ -11,10 +11,23 @@ use crate::{
 /// who is refused needs but one.
 const MESSAGES: u32 = 100;
 
+/// Fragments a second and interface that are held until their first comes. Few networks change the order of packets, and
+/// what comes beyond this goes the way of those that cannot be held.
+const HELD_FRAGMENTS: u32 = 500;
+
 /// Writes the limits.
 pub(super) fn write(maps: &mut Maps, shares: Shares) -> Result<(), MapsError> {
     let limits = limits(maps.v4.flows.capacity()?, shares);
     maps.set_limits(limits)
+}
+
+/// Nobody is there who would hold fragments.
+pub(super) fn hold_none(maps: &mut Maps) -> Result<(), MapsError> {
+    let limits = maps.limits()?;
+    maps.set_limits(Limits {
+        held_fragments: 0,
+        ..limits
+    })
 }
 
 /// The limits for a table of so many entries, two a flow. So many that one container, or one client outside, never fills
@@ -26,6 +39,7 @@ fn limits(entries: u32, shares: Shares) -> Limits {
         container_flows: shares.container_flows.unwrap_or(flows / 2),
         container_rate: shares.container_rate.unwrap_or(0),
         source_flows: shares.source_flows.unwrap_or(flows / 4),
+        held_fragments: HELD_FRAGMENTS,
     }
 }
 

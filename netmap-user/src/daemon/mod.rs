@@ -8,6 +8,7 @@ mod closures;
 mod commands;
 mod direct;
 mod engine;
+mod fragments;
 mod limits;
 mod ports;
 mod shims;
@@ -37,7 +38,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::{engine::Followed, topology::Topology, xdp::Accelerator};
+use self::{engine::Followed, fragments::WaitingRoom, topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
@@ -128,6 +129,7 @@ struct Daemon {
     /// When the sweeper's rest is over.
     next_slice: Instant,
     purge: Purge,
+    waiting_room: WaitingRoom,
     started: Instant,
 }
 
@@ -170,12 +172,18 @@ impl Daemon {
                 request = receive(shims) => self.obey_shim(request),
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),
+                Ok(()) = self.waiting_room.ready() => self.waiting_room.serve(&self.maps, &self.dataplane),
                 _ = sweep.tick() => self.sweep_sockets(),
                 () = due(self.next_cut) => self.cut_collected(),
                 _ = refresh.tick() => self.refresh(),
                 () = signals.stop() => break,
             }
         }
+        if let Err(error) = limits::hold_none(&mut self.maps) {
+            warn!("fragments that come before their first are lost: {error}");
+        }
+        self.waiting_room.serve(&self.maps, &self.dataplane);
+        self.waiting_room.clear(&self.dataplane);
         // Nobody would hear when a container takes no frames from XDP any more: until then TC carries them.
         if let Err(error) = self.maps.redirects.replace(&BTreeSet::new()) {
             warn!("XDP goes on to send frames to containers: {error}");

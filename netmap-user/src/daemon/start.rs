@@ -9,7 +9,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
 use super::{
-    Daemon, SOCKET_MARK, down, engine::Followed, limits, ports, topology::Topology, xdp::Accelerator,
+    Daemon, SOCKET_MARK, down, engine::Followed, fragments::WaitingRoom, limits, ports, topology::Topology,
+    xdp::Accelerator,
 };
 use crate::{
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -30,6 +31,7 @@ impl Daemon {
             engine: options.docker.as_ref().map(|_| BTreeSet::new()),
             mappings: options.mappings.clone(),
             egress: options.egress.clone(),
+            ownership: options.ownership.clone(),
         };
         let host = Host::open(selection)
             .await
@@ -54,13 +56,14 @@ impl Daemon {
     }
 
     fn attach(
-        host: Host,
+        mut host: Host,
         engine: Followed,
         dataplane: Dataplane,
         options: &RunOptions,
     ) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
         let publisher = Publisher::adopt(&mut maps)?;
+        host.remember_owners(maps.v4.owners.all()?, maps.v6.owners.all()?);
         ports::write_settings(&mut maps, SOCKET_MARK, &options.mappings)?;
         limits::write(&mut maps, options.shares)?;
         ports::refresh(&mut maps, &publisher)?;
@@ -89,6 +92,7 @@ impl Daemon {
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
             next_slice: Instant::now(),
             purge: Purge::default(),
+            waiting_room: WaitingRoom::open(&options.pin_dir)?,
             started: Instant::now(),
         };
         if daemon.engine.is_wanted() {

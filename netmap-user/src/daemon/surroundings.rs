@@ -40,6 +40,8 @@ impl<A: Family> Surroundings<A> {
         // Before what names them.
         maps.egress.replace(&view.egress)?;
         maps.networks.replace(&openings.networks(&view.networks))?;
+        // Before a port is said to have no others.
+        maps.owners.replace(&view.owners)?;
         let mut interfaces = openings.interfaces(&view.interfaces);
         closures.mark(&mut interfaces);
         maps.interfaces.replace(&interfaces)?;

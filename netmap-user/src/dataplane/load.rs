@@ -43,7 +43,10 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
     let mut ebpf = load_maps(object, options, pins)?;
     let mut verdicts = verify::load(&mut ebpf);
     let needed = TcHook::ALL.iter().map(|hook| hook.program);
-    for program in needed.chain([program::STEER]).chain(tails::tc_programs()) {
+    for program in needed
+        .chain([program::STEER, program::RESUME])
+        .chain(tails::tc_programs())
+    {
         verdicts.of(program)?;
     }
     let mut unavailable = Unavailable::new();
@@ -63,6 +66,8 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
         pin(pins, hook.program, |path| program.pin(path))?;
     }
     tails::place_tc(&mut ebpf, pins)?;
+    let resume: &mut SchedClassifier = find(&mut ebpf, program::RESUME)?;
+    pin(pins, program::RESUME, |path| resume.pin(path))?;
     let steer: &mut SkLookup = find(&mut ebpf, program::STEER)?;
     pin(pins, program::STEER, |path| steer.pin(path))?;
     for hook in CgroupHook::ALL {

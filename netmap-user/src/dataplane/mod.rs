@@ -22,6 +22,7 @@ mod lock;
 mod namespace;
 mod object;
 mod programs;
+mod resume;
 mod sockets;
 mod tails;
 mod verify;
@@ -159,6 +160,16 @@ impl Dataplane {
     /// when the program could not be loaded.
     pub fn attach_xdp(&mut self, interface: IfIndex) -> Result<Attachment, DataplaneError> {
         xdp::attach(&self.pins, self.programs.xdp()?, interface)
+    }
+
+    /// Puts a frame back where it came from, by `arrival`, as if it had just come: the programs there know all the same that it
+    /// was held.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface any more, or the kernel takes no frame of this length.
+    pub fn resume(&self, arrival: IfIndex, frame: &[u8]) -> Result<(), DataplaneError> {
+        resume::resume(&self.programs.resume, arrival, frame)
     }
 
     /// Detaches native XDP from an interface, if it is attached.

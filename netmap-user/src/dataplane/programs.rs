@@ -18,6 +18,7 @@ use crate::maps::Pins;
 pub(super) struct Programs {
     classifiers: Vec<(&'static str, SchedClassifier)>,
     pub(super) steer: SkLookup,
+    pub(super) resume: SchedClassifier,
     /// Or why the kernel did not take it.
     xdp: Result<Xdp, String>,
     in_cgroup: Vec<(&'static CgroupHook, CgroupSockAddr)>,
@@ -63,6 +64,7 @@ impl Programs {
             classifiers.push((hook.program, program));
         }
         let steer = pins.program(program::STEER);
+        let resume = pins.program(program::RESUME);
         let xdp = if let Some(reason) = no_xdp {
             Err(reason)
         } else {
@@ -79,6 +81,7 @@ impl Programs {
         Ok(Self {
             classifiers,
             steer: SkLookup::from_pin(&steer).map_err(reading(&steer))?,
+            resume: SchedClassifier::from_pin(&resume).map_err(reading(&resume))?,
             xdp,
             in_cgroup,
             unavailable,
@@ -126,7 +129,7 @@ pub(super) fn stats(pins: &Pins) -> Result<Vec<ProgramStats>, DataplaneError> {
     let mut stats = Vec::new();
     let in_cgroup = CgroupHook::ALL.iter().map(|hook| hook.program);
     for name in hooks
-        .chain([program::UPLINK_XDP, program::STEER])
+        .chain([program::UPLINK_XDP, program::STEER, program::RESUME])
         .chain(in_cgroup)
     {
         if !pinned.iter().any(|pin| pin == name) {

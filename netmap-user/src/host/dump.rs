@@ -1,11 +1,11 @@
 //! Asks the kernel for everything at once.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use futures_util::StreamExt as _;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    address::AddressMessage,
+    address::{AddressAttribute, AddressMessage},
     link::{LinkAttribute, LinkExtentMask, LinkMessage},
     neighbour::NeighbourMessage,
     route::{RouteHeader, RouteMessage},
@@ -16,7 +16,12 @@ use rtnetlink::{
     packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
 };
 
-use super::{HostError, event::Event, family::HostFamily, snapshot::Snapshot};
+use super::{
+    HostError,
+    event::Event,
+    family::HostFamily,
+    snapshot::{Inhabitants, NamespaceId, Snapshot},
+};
 
 /// How often a dump is repeated that the kernel marks as inconsistent because something changed meanwhile. After that
 /// it is taken as it is: the events that are listened to already say what changed.
@@ -56,6 +61,34 @@ async fn family<A: HostFamily>(handle: &mut Handle, snapshot: &mut Snapshot) -> 
         take(snapshot, list(handle, what, &request).await?);
     }
     Ok(())
+}
+
+/// Who lives in another namespace.
+pub(super) async fn inhabitants(
+    handle: &mut Handle,
+    namespace: NamespaceId,
+) -> Result<Inhabitants, HostError> {
+    Ok(Inhabitants {
+        v4: addresses_in(handle, namespace).await?,
+        v6: addresses_in(handle, namespace).await?,
+    })
+}
+
+async fn addresses_in<A: HostFamily>(
+    handle: &mut Handle,
+    NamespaceId(namespace): NamespaceId,
+) -> Result<BTreeSet<A>, HostError> {
+    if A::IS_OPTIONAL && !Path::new(A::FORWARDING).exists() {
+        return Ok(BTreeSet::new());
+    }
+    let mut request = AddressMessage::default();
+    request.header.family = A::NUMBER;
+    request
+        .attributes
+        .push(AddressAttribute::TargetNetNsId(namespace));
+    let request = RouteNetlinkMessage::GetAddress(request);
+    let events = list(handle, "containers' addresses", &request).await?;
+    Ok(events.into_iter().filter_map(Event::into_address).collect())
 }
 
 fn take(snapshot: &mut Snapshot, events: Vec<Event>) {

@@ -18,7 +18,7 @@ use rtnetlink::packet_core::{NLM_F_REPLACE, Nla as _};
 use super::{
     addressing::{DefaultRoute, Hop, HostAddress, Neighbour, Standing},
     family::HostFamily,
-    snapshot::{Link, LinkKind, Mac, Peer, Station},
+    snapshot::{Link, LinkKind, Mac, NamespaceId, Peer, Station},
 };
 use crate::maps::{Family, Subnet as _};
 
@@ -91,6 +91,18 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The address that an interface has, if it says so and is of this family.
+    pub(super) fn into_address<A: HostFamily>(self) -> Option<A> {
+        let address = match self {
+            Self::V4(FamilyEvent::Address(_, own)) => IpAddr::from(own.address),
+            Self::V6(FamilyEvent::Address(_, own)) => IpAddr::from(own.address),
+            _ => return None,
+        };
+        A::from_ip(address)
+    }
+}
+
 impl<A: HostFamily> FamilyEvent<A> {
     fn from_message(message: &RouteNetlinkMessage, flags: u16) -> Option<Self> {
         match message {
@@ -153,6 +165,7 @@ fn link_of(message: &LinkMessage) -> Option<Link> {
     let mut mac = None;
     let mut isolated = false;
     let mut bus = None;
+    let mut namespace = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::Wireless(_) => return None,
@@ -161,7 +174,10 @@ fn link_of(message: &LinkMessage) -> Option<Link> {
             LinkAttribute::Address(value) => mac = mac_of(value),
             LinkAttribute::Link(index) if peer != Peer::Elsewhere => peer = Peer::Here(IfIndex(*index)),
             LinkAttribute::ParentDevBusName(value) => bus = Some(value.clone()),
-            LinkAttribute::LinkNetNsId(_) => peer = Peer::Elsewhere,
+            LinkAttribute::LinkNetNsId(number) => {
+                peer = Peer::Elsewhere;
+                namespace = Some(NamespaceId(*number)).filter(|_| *number >= 0);
+            }
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
                     match info {
@@ -200,6 +216,7 @@ fn link_of(message: &LinkMessage) -> Option<Link> {
         type_name,
         bus,
         vlan_of,
+        namespace: namespace.filter(|_| matches!(kind, LinkKind::Veth(_))),
     })
 }
 

@@ -1,9 +1,14 @@
 //! What differs between the families in what the kernel says and does.
 
+use std::collections::BTreeSet;
+
 use netlink_packet_route::AddressFamily;
 use netmap_common::maps::{Address, Address6};
 
-use super::addressing::{HostAddress, Standing};
+use super::{
+    addressing::{HostAddress, Standing},
+    snapshot::Inhabitants,
+};
 use crate::maps::Family;
 
 /// An address family of the host.
@@ -31,6 +36,9 @@ pub trait HostFamily: Family {
     /// Of addresses that are as good, the kernel takes one in the router's subnet.
     const PREFERS_ROUTERS_SUBNET: bool;
 
+    /// The addresses of this family.
+    fn of(inhabitants: &Inhabitants) -> &BTreeSet<Self>;
+
     /// How gladly the kernel takes an address as source towards somewhere far, the least first; `None` for never.
     fn source_rank(own: &HostAddress<Self>) -> Option<u8>;
 }
@@ -43,6 +51,10 @@ impl HostFamily for Address {
     const HAS_LINK_LOCAL_NETWORKS: bool = true;
     const ROUTES_ARE_HOPS: bool = false;
     const PREFERS_ROUTERS_SUBNET: bool = true;
+
+    fn of(inhabitants: &Inhabitants) -> &BTreeSet<Self> {
+        &inhabitants.v4
+    }
 
     fn source_rank(own: &HostAddress<Self>) -> Option<u8> {
         (own.global && !own.secondary).then_some(0)
@@ -57,6 +69,10 @@ impl HostFamily for Address6 {
     const HAS_LINK_LOCAL_NETWORKS: bool = false;
     const ROUTES_ARE_HOPS: bool = true;
     const PREFERS_ROUTERS_SUBNET: bool = false;
+
+    fn of(inhabitants: &Inhabitants) -> &BTreeSet<Self> {
+        &inhabitants.v6
+    }
 
     /// RFC 6724, 5: rules 3, 6 and 7. A temporary address is for hosts that do not want to be known again: a stable one
     /// keeps flows longer.

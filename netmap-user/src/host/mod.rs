@@ -5,10 +5,12 @@
 //! between them is in `family`.
 
 mod addressing;
+mod census;
 mod change;
 mod dump;
 mod event;
 mod family;
+mod owners;
 mod place;
 mod resolve;
 mod role;
@@ -38,12 +40,13 @@ use tokio::{task::JoinSet, time::Instant};
 pub use addressing::{Addressing, DefaultRoute, Hop, HostAddress, Neighbour, Standing};
 pub use place::Place;
 pub use role::Selection;
-pub use snapshot::{Link, LinkKind, Mac, Peer, Snapshot, Station};
+pub use snapshot::{Inhabitants, Link, LinkKind, Mac, NamespaceId, Peer, Snapshot, Station};
 pub use tables::FamilyView;
 pub use view::{NamedInterface, View};
 pub use wire::Wire;
 
 use self::{
+    census::{Answer, Census},
     change::Change,
     resolve::Resolver,
     takers::Takers,
@@ -90,6 +93,7 @@ pub struct Host {
     watch: Watch,
     /// None where the kernel does not tell of them.
     takers: Option<Takers>,
+    census: Census,
     handle: Handle,
     dumping: Option<Dumping>,
     resync_at: Option<Instant>,
@@ -112,6 +116,10 @@ impl Host {
             tracing::warn!("which containers take frames from XDP is not known: {error}");
             None
         });
+        let census = Census::open().unwrap_or_else(|error| {
+            tracing::warn!("containers' addresses are not known, so that they may send from others: {error}");
+            Census::default()
+        });
         let (handle, connection) = connect().map_err(HostError::Connect)?;
         let snapshot = dump::snapshot(handle.clone()).await?;
         let mut host = Self {
@@ -123,6 +131,7 @@ impl Host {
             resolver: Resolver::default(),
             watch,
             takers,
+            census,
             handle,
             dumping: None,
             resync_at: None,
@@ -130,6 +139,9 @@ impl Host {
             resyncs: 0,
             _connection: connection,
         };
+        host.refresh();
+        let answers = host.census.take_all(&host.handle).await;
+        host.learn(answers);
         host.refresh();
         Ok(host)
     }
@@ -186,6 +198,21 @@ impl Host {
         self.refresh();
     }
 
+    /// Who was found to own an address before, by a former daemon, and still has it, goes on to.
+    pub fn remember_owners(
+        &mut self,
+        v4: impl IntoIterator<Item = (Address, IfIndex)>,
+        v6: impl IntoIterator<Item = (Address6, IfIndex)>,
+    ) {
+        let View {
+            v4: view4, v6: view6, ..
+        } = &mut self.picture.view;
+        view4.owners = v4.into_iter().collect();
+        view6.owners = v6.into_iter().collect();
+        self.stale = true;
+        self.refresh();
+    }
+
     /// What the maps should hold now.
     pub fn view(&self) -> &View {
         &self.picture.view
@@ -214,8 +241,14 @@ impl Host {
             self.no_resync_before = Instant::now() + RESYNC_PAUSE;
             match dumped {
                 Ok(snapshot) => {
-                    let takers = std::mem::take(&mut self.snapshot.takers);
-                    self.snapshot = Snapshot { takers, ..snapshot };
+                    let Snapshot {
+                        takers, inhabitants, ..
+                    } = std::mem::take(&mut self.snapshot);
+                    self.snapshot = Snapshot {
+                        takers,
+                        inhabitants,
+                        ..snapshot
+                    };
                     self.stale = true;
                     self.resyncs += 1;
                 }
@@ -238,6 +271,7 @@ impl Host {
                 self.stale |= self.snapshot.takers != takers;
                 self.snapshot.takers = takers;
             }
+            answers = self.census.answers(&self.handle) => self.learn(answers),
             () = until(self.resolver.next()) => self.ask(),
             () = until(self.resync_at) => {
                 self.resync_at = None;
@@ -280,6 +314,18 @@ impl Host {
         }
     }
 
+    fn learn(&mut self, answers: Vec<Answer>) {
+        let known = &mut self.snapshot.inhabitants;
+        for (namespace, answer) in answers {
+            let differs = known.get(&namespace) != answer.as_ref();
+            match answer {
+                Some(inhabitants) => known.insert(namespace, inhabitants),
+                None => known.remove(&namespace),
+            };
+            self.stale |= differs;
+        }
+    }
+
     /// Brings the view up to date, and says whether it differs from before.
     fn refresh(&mut self) -> bool {
         if !self.stale {
@@ -288,6 +334,11 @@ impl Host {
         self.stale = false;
         let picture = view::picture(&self.snapshot, &self.selection, &self.wanted, &self.picture);
         self.resolver.follow(&picture.asks, Instant::now());
+        let homes = &picture.homes;
+        self.snapshot
+            .inhabitants
+            .retain(|namespace, _| homes.iter().any(|(_, home)| home == namespace));
+        self.census.follow(homes.clone());
         let differs = picture.view != self.picture.view;
         self.picture = picture;
         differs

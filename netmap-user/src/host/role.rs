@@ -11,6 +11,7 @@ use super::snapshot::{LinkKind, Snapshot};
 use crate::{
     egress::Egress,
     mappings::{Mapping, Mappings},
+    ownership::Ownership,
 };
 
 /// What the user wants netmap to work on.
@@ -27,6 +28,8 @@ pub struct Selection {
     pub mappings: Mappings,
     /// By which of this host's addresses they leave.
     pub egress: Egress,
+    /// Behind which of them containers may send from their own addresses only.
+    pub ownership: Ownership,
 }
 
 /// The interfaces that a selection names at the moment. No interface is both.
@@ -40,6 +43,8 @@ pub(super) struct Roles {
     pub(super) with_mappings: BTreeSet<IfIndex>,
     /// By which addresses their containers leave, where not by the uplink's.
     pub(super) egress: BTreeMap<IfIndex, Vec<IpAddr>>,
+    /// Those that hold their containers to their own addresses.
+    pub(super) holding: BTreeSet<IfIndex>,
     /// Names that were asked for and are not there.
     pub(super) missing: Vec<String>,
     /// What the user should know, a sentence each.
@@ -77,6 +82,8 @@ impl Roles {
         let egress = |bridge: &IfIndex| (*bridge, selection.egress.of(name(snapshot, *bridge)));
         let egress = roles.bridges.iter().map(egress);
         roles.egress = egress.filter(|(_, addresses)| !addresses.is_empty()).collect();
+        let is_holding = |bridge: &&IfIndex| selection.ownership.is_kept_behind(name(snapshot, **bridge));
+        roles.holding = roles.bridges.iter().filter(is_holding).copied().collect();
         for uplink in &roles.uplinks {
             let Some(link) = snapshot.links.get(uplink) else {
                 continue;

@@ -51,6 +51,20 @@ pub enum Peer {
     Elsewhere,
 }
 
+/// A network namespace, by the number that this one has for it (`IFLA_LINK_NETNSID`). A number that is free again is given
+/// to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespaceId(pub i32);
+
+/// The addresses in a namespace, on whatever interface, verified or not: the kernel takes any of them as a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inhabitants {
+    /// Of IPv4.
+    pub v4: BTreeSet<Address>,
+    /// Of IPv6.
+    pub v6: BTreeSet<Address6>,
+}
+
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -76,6 +90,8 @@ pub struct Link {
     pub bus: Option<String>,
     /// The interface that this VLAN is on.
     pub vlan_of: Option<IfIndex>,
+    /// Where the other end of a veth pair is, as far as the kernel has told.
+    pub namespace: Option<NamespaceId>,
 }
 
 /// Key of a bridge's forwarding table.
@@ -102,6 +118,8 @@ pub struct Snapshot {
     pub stations: BTreeMap<Station, IfIndex>,
     /// Devices that take frames from XDP.
     pub takers: BTreeSet<IfIndex>,
+    /// Who lives in the namespaces behind ports.
+    pub inhabitants: BTreeMap<NamespaceId, Inhabitants>,
 }
 
 impl Snapshot {

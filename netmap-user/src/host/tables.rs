@@ -25,6 +25,8 @@ pub struct FamilyView<A: Family> {
     pub egress: BTreeMap<EgressPlace, A>,
     /// Uplinks, managed bridges and the ports of those, also where they have no address of the family.
     pub interfaces: BTreeMap<IfIndex, Interface<A>>,
+    /// Containers' addresses, and the port that each is behind.
+    pub owners: BTreeMap<A, IfIndex>,
     /// How to reach published containers.
     pub endpoints: BTreeMap<A, Endpoint<A>>,
 }
@@ -65,6 +67,7 @@ pub(super) fn without_endpoints<A: HostFamily>(
         locals,
         networks: networks(addressing, roles),
         interfaces: values.collect(),
+        owners: BTreeMap::new(),
         endpoints: BTreeMap::new(),
     }
 }

@@ -10,9 +10,10 @@ use netmap_common::maps::{Address, Address6, Endpoint, IfIndex, Role, Way, capac
 use super::{
     addressing::Addressing,
     family::HostFamily,
+    owners,
     place::{self, Ask, Places},
     role::{self, Roles, Selection},
-    snapshot::Snapshot,
+    snapshot::{NamespaceId, Snapshot},
     tables::{self, FamilyView},
     wire::Wire,
 };
@@ -59,6 +60,8 @@ pub(super) struct Picture {
     pub(super) places: Places,
     /// What the kernel should find out.
     pub(super) asks: BTreeMap<IpAddr, Ask>,
+    /// The namespaces behind ports whose addresses matter.
+    pub(super) homes: BTreeSet<(IfIndex, NamespaceId)>,
 }
 
 /// The desired content of the maps; `last` remembers where published containers (`wanted`) were found, and what was an
@@ -71,8 +74,11 @@ pub(super) fn picture(
 ) -> Picture {
     let roles = Roles::of(snapshot, selection, &last.view.uplinks());
     let interfaces = interfaces(snapshot, &roles);
-    let v4 = tables::without_endpoints(snapshot, &snapshot.v4, &roles, &interfaces);
-    let v6 = tables::without_endpoints(snapshot, &snapshot.v6, &roles, &interfaces);
+    let mut v4 = tables::without_endpoints(snapshot, &snapshot.v4, &roles, &interfaces);
+    let mut v6 = tables::without_endpoints(snapshot, &snapshot.v6, &roles, &interfaces);
+    let homes = owners::homes(snapshot, &roles, &interfaces);
+    owners::settle(snapshot, &homes, &last.view.v4.owners, &mut v4);
+    owners::settle(snapshot, &homes, &last.view.v6.owners, &mut v6);
     let mut notes = roles.notes.clone();
     notes.extend(unfulfilled(snapshot, &roles, |address| match address {
         IpAddr::V4(address) => v4.locals.contains_key(&address.into()),
@@ -101,6 +107,7 @@ pub(super) fn picture(
         view,
         places: search.places,
         asks: search.asks,
+        homes,
     }
 }
 

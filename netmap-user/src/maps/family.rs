@@ -7,8 +7,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netmap_common::maps::{
-    Address, Address6, Cookie, Detour, EgressPlace, Endpoint, IfIndex, Interface, Ip, Local, RuleId,
-    SharedKey,
+    Address, Address6, Cookie, Detour, EgressPlace, Endpoint, Fragment, FragmentKey, IfIndex, Interface, Ip,
+    Local, RuleId, SharedKey,
 };
 
 use super::{Allow, DetourStorage, Flows, Loads, MapsError, Networks, Pins, Rules, Slots, Table};
@@ -143,6 +143,8 @@ pub struct FamilyMaps<A: Family> {
     pub allow: Allow<A>,
     /// What is being translated.
     pub flows: Flows<A>,
+    /// Datagrams that come in pieces.
+    pub fragments: Table<FragmentKey<A>, Fragment>,
     /// Whose flows these are, in numbers.
     pub loads: Loads<A>,
     /// This host's addresses, the interface that has each, and how it is reached.
@@ -153,6 +155,8 @@ pub struct FamilyMaps<A: Family> {
     pub egress: Table<EgressPlace, A>,
     /// Interfaces with a hook.
     pub interfaces: Table<IfIndex, Interface<A>>,
+    /// Containers' addresses, and the port that each is behind.
+    pub owners: Table<A, IfIndex>,
     /// How to reach each published container.
     pub endpoints: Table<A, Endpoint<A>>,
     /// Which sockets of this host go straight to a container.
@@ -170,11 +174,13 @@ impl<A: Family> FamilyMaps<A> {
             rules: Rules::open(pins)?,
             allow: Allow::open(pins)?,
             flows: Flows::open(pins)?,
+            fragments: Table::open_lru(pins, names.fragments)?,
             loads: Loads::open(pins)?,
             locals: Table::open(pins, names.locals)?,
             networks: Networks::open(pins)?,
             egress: Table::open(pins, names.egress)?,
             interfaces: Table::open(pins, names.interfaces)?,
+            owners: Table::open(pins, names.owners)?,
             endpoints: Table::open(pins, names.endpoints)?,
             detours: DetourStorage::open(pins, names.detours)?,
             clients: Table::open(pins, names.clients)?,

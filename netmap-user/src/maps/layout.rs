@@ -90,6 +90,7 @@ impl Layout {
             _ if name == names.networks => Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS),
             _ if name == names.egress => Self::sparse::<EgressPlace, A>(capacity::EGRESS),
             _ if name == names.interfaces => Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES),
+            _ if name == names.owners => Self::sparse::<A, IfIndex>(capacity::OWNERS),
             _ if name == names.endpoints => Self::sparse::<A, Endpoint<A>>(capacity::ENDPOINTS),
             _ if name == names.clients => Self::sparse::<Cookie, Detour<A>>(capacity::CLIENTS),
             _ if name == names.detours => Self::of_sockets::<Detours<A>>(),
@@ -112,6 +113,18 @@ impl Layout {
             name::RESERVED => Self::array::<u64>(capacity::RESERVED),
             name::SETTINGS => Self::array::<Settings>(1),
             name::LIMITS => Self::array::<Limits>(1),
+            name::HELD => Self {
+                kind: MapType::RingBuf,
+                key: 0,
+                value: 0,
+                entries: Entries::Exactly(capacity::HELD),
+                flags: 0,
+            },
+            name::HOLDS => Self {
+                kind: MapType::LruHash,
+                flags: 0,
+                ..Self::sparse::<IfIndex, Rate>(capacity::HOLDS)
+            },
             name::MESSAGES => Self {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<Rate>(1)

@@ -61,7 +61,7 @@ fn a_clsact_of_ours_stays_while_it_carries_other_filters() {
         let uplink = veth("up0");
         let mut dataplane = load(lab);
         dataplane.attach(uplink, Role::Uplink).unwrap();
-        let mut other = SchedClassifier::from_pin(lab.pin_dir.join("v3/programs/port_in")).unwrap();
+        let mut other = SchedClassifier::from_pin(lab.pin_dir.join("v4/programs/port_in")).unwrap();
         let options = TcAttachOptions::Netlink(NlOptions {
             priority: 7,
             ..NlOptions::default()

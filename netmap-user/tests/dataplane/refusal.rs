@@ -12,7 +12,7 @@ use super::lab::{Lab, tree};
 #[test]
 fn a_pinned_map_of_another_layout_is_refused_by_name() {
     Lab::run(|lab| {
-        let folder = lab.pin_dir.join("v3/maps");
+        let folder = lab.pin_dir.join("v4/maps");
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(name::RULES);
         HashMap::<_, u32, u32>::create(7, 0).unwrap().pin(&path).unwrap();

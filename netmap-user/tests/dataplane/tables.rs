@@ -29,6 +29,7 @@ fn everything_is_loaded_pinned_and_counted() {
             program::BRIDGE_IN,
             program::UPLINK_XDP,
             program::STEER,
+            program::RESUME,
             program::HOLD,
             program::HOLD6,
             program::GETPEERNAME4,
@@ -45,7 +46,7 @@ fn everything_is_loaded_pinned_and_counted() {
             assert!(stats.verified_instructions.unwrap() > 0, "{}", stats.name);
         }
         for map in name::ALL {
-            assert!(lab.pin_dir.join("v3/maps").join(map).exists(), "{map}");
+            assert!(lab.pin_dir.join("v4/maps").join(map).exists(), "{map}");
         }
         let maps = Maps::open(&lab.pin_dir).unwrap();
         let counters = maps.counters.all().unwrap();

@@ -26,6 +26,10 @@ fn lost_events_end_in_a_right_view() {
         lab.ip("h", "addr add 10.8.0.7/32 dev lo");
         let seven: Address = Ipv4Addr::new(10, 8, 0, 7).into();
         until(&mut host, "followed", |view| view.v4.locals.contains_key(&seven)).await;
+        until(&mut host, "asked the container", |view| {
+            !view.v4.owners.is_empty()
+        })
+        .await;
         let fresh = open().await;
         assert_eq!(host.view(), fresh.view());
         assert_eq!(host.snapshot().v4.addresses, fresh.snapshot().v4.addresses);
@@ -56,6 +60,10 @@ fn waiting_may_be_given_up_at_any_time() {
             }
         }
         assert!(host.resyncs() > 0);
+        until(&mut host, "asked the container", |view| {
+            !view.v4.owners.is_empty()
+        })
+        .await;
         assert_eq!(host.view(), open().await.view());
     });
 }

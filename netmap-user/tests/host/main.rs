@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod containers;
+mod egress;
 mod ipv6;
 mod lab;
 mod loss;
+mod owners;
 
 use std::{
     collections::BTreeSet,
@@ -80,6 +82,7 @@ fn the_first_view_shows_what_is_there() {
         let port = Interface {
             role: Role::Port as u8,
             way: Way::Peer as u8,
+            flags: Interface::<Address>::KNOWN,
             out: vc,
             bridge: br,
             address: GATEWAY.into(),
@@ -199,7 +202,9 @@ fn isolation_and_leaving_the_bridge_are_noticed() {
     let full = lab.full("h");
     lab.inside(async {
         let mut host = open().await;
-        let isolated = |view: &View, flag| value(view, "vc1").is_some_and(|port| port.flags == flag);
+        let isolated = |view: &View, flag| {
+            value(view, "vc1").is_some_and(|port| port.flags & Interface::ISOLATED == flag)
+        };
         lab.ip("h", "link set vc1 type bridge_slave isolated on");
         until(&mut host, "isolated", |view| isolated(view, Interface::ISOLATED)).await;
         let bridge = |value| {

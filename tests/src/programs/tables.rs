@@ -148,6 +148,10 @@ fn surroundings<A: Family>(ebpf: &mut Ebpf, world: &World<A>) -> Result<()> {
     for (place, address) in &world.egress {
         egress.insert(Raw(*place), Raw(*address), 0)?;
     }
+    let mut owners: Hash<_, _> = take(ebpf, A::NAMES.owners)?;
+    for (address, port) in &world.owners {
+        owners.insert(Raw(*address), Raw(*port), 0)?;
+    }
     let mut endpoints: Hash<_, _> = take(ebpf, A::NAMES.endpoints)?;
     for (address, endpoint) in &world.endpoints {
         endpoints.insert(Raw(*address), Raw(*endpoint), 0)?;

@@ -107,6 +107,8 @@ fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
         Reason::Vlan,
         // XDP's alone, and counted by TC under its own reason.
         Reason::LeftToTc,
+        // Nobody is there who would hold them.
+        Reason::FragmentHeld,
         // Nobody has a limit there: flows do not end as the daemon ends them.
         Reason::ContainerFull,
         Reason::ContainerTooFast,

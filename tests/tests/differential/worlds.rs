@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use netmap_common::{
     maps::{Address6, Class, Flow, FlowKey, Hook, Reason, Rule, RuleId, Seconds, Side},
     nat::{
-        self, Part, Step, Verdict,
+        self, Hold, Part, Step, Verdict,
         testing::{OffTheWire, World},
     },
 };
@@ -216,6 +216,8 @@ fn expect<A: Places>(scenery: &Scenery, host: &mut World<A>, arrival: &Arrival) 
     let Arrival { place, mark, frame } = arrival;
     let (hook, interface) = *place;
     scenery.surround(host, interface, frame);
+    host.hold
+        .set(if mark & MARK == 0 { Hold::Full } else { Hold::Back });
     host.redirects = (hook == Hook::UplinkXdp).then(scenery::reached_by_xdp);
     // A later second for every packet, so that the host build never skips its look at a twin. The kernel, whose
     // clock is real, does so rarely. That must make no difference.
@@ -253,6 +255,8 @@ fn on_the_host<A: Places>(world: &World<A>, hook: Hook, mark: u32, frame: &[u8])
         nat::process(frame.as_mut_slice(), world, hook)
     };
     let told = carried.is_err_and(Reason::is_told) && nat::tell(&mut frame, world, hook).is_ok();
+    let is_in = matches!(hook, Hook::UplinkIn | Hook::PortIn);
+    let mark = if is_in { mark & !MARK } else { mark };
     let (verdict, mark) = match carried {
         Err(_) if told => (REDIRECT, mark | MARK),
         Ok(carried) => match carried.verdict {

@@ -16,7 +16,7 @@ use crate::{
         AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
         Network, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
     },
-    nat::{Carried, Env, Here, HostSocket, InsertError, Route, Rules, Wish},
+    nat::{Carried, Env, Here, Hold, HostSocket, InsertError, Route, Rules, Wish},
 };
 
 /// Where a CPU stands.
@@ -244,6 +244,9 @@ impl Env for Cpu<'_> {
     fn keep_fragment(&self, key: &FragmentKey<Address>, fragment: &Fragment) {
         self.step(|world| world.keep_fragment(key, fragment));
     }
+    fn hold(&self) -> Hold {
+        self.read(Env::hold)
+    }
     fn allows(&self, key: &AllowKey<Address>) -> bool {
         self.read(|world| world.allows(key))
     }
@@ -262,6 +265,9 @@ impl Env for Cpu<'_> {
     }
     fn interface(&self, index: IfIndex) -> Option<Interface<Address>> {
         self.read(|world| world.interface(index))
+    }
+    fn owner(&self, address: Address) -> Option<IfIndex> {
+        self.read(|world| world.owner(address))
     }
     fn endpoint(&self, address: Address) -> Option<Endpoint<Address>> {
         self.read(|world| world.endpoint(address))

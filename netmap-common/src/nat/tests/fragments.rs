@@ -4,6 +4,7 @@ use super::{
     pieces::{Id, PIECE, part, whole},
     *,
 };
+use crate::nat::Hold;
 
 /// A datagram's frames, its content cut at these offsets (multiples of 8).
 fn cut(packet: &Sample, id: Id, cuts: &[usize]) -> Vec<Vec<u8>> {
@@ -54,6 +55,15 @@ fn send(host: &Host, place: Place, pieces: &[Vec<u8>], verdict: Verdict, reason:
 #[track_caller]
 fn send_one(host: &Host, piece: &[u8]) {
     assert_eq!(host.run(UPLINK_IN, piece).0.unwrap().verdict, C1_PEER);
+}
+
+/// It waits.
+#[track_caller]
+fn holds(host: &Host, place: Place, piece: &[u8]) {
+    host.world.hold.set(Hold::Held);
+    let (result, after) = host.run(place, piece);
+    assert_eq!(result, Err(Reason::FragmentHeld));
+    assert_eq!(after, piece);
 }
 
 fn large(packet: &Sample) -> Sample {
@@ -178,6 +188,68 @@ fn where_another_piece_comes_first_the_host_puts_all_together() {
         C1_PEER,
         Reason::PublishedIn,
     );
+}
+
+#[test]
+fn a_piece_that_comes_before_its_first_waits_for_it_and_follows() {
+    let host = Host::with_8080();
+    let outside = large(&udp(r(40_000), h(8_080)));
+    let neighbour = large(&udp(c1b(40_000), h(8_080)));
+    let egress = large(&udp(c1(40_000), r(53)));
+    for (place, question, verdict, reason) in [
+        (UPLINK_IN, &outside, C1_PEER, Reason::PublishedIn),
+        (C1B_PORT, &neighbour, C1_PEER, Reason::HairpinIn),
+        (C1_PORT, &egress, UPLINK_NEIGH, Reason::EgressOut),
+    ] {
+        let pieces = cut(question, 7, &[1_480, 2_960]);
+        holds(&host, place, &pieces[2]);
+        holds(&host, place, &pieces[1]);
+        host.world.hold.set(Hold::Back);
+        let (seen, _) = send(&host, place, &pieces, verdict, reason);
+        assert_eq!(seen.payload.len(), question.payload.len());
+    }
+}
+
+#[test]
+fn an_answer_whose_last_piece_comes_first_gets_through() {
+    let host = Host::new();
+    let (_, sent) = host.send(C1_PORT, &udp(c1(30_000), r(53)));
+    let answer = large(&udp(r(53), sent.src));
+    let pieces = cut(&answer, 7, &[1_480]);
+    holds(&host, UPLINK_IN, &pieces[1]);
+    host.world.hold.set(Hold::Back);
+    let (seen, _) = send(&host, UPLINK_IN, &pieces, C1_PEER, Reason::EgressReply);
+    assert_eq!(seen, answer.to(c1(30_000)).hop());
+}
+
+#[test]
+fn no_piece_waits_for_a_first_that_was_left_to_the_host() {
+    let host = Host::with_8080();
+    host.world.hold.set(Hold::Held);
+    for (place, question, reason) in [
+        (UPLINK_IN, udp(r(40_000), h(9_999)), Reason::ToHost),
+        (C1_PORT, udp(c1(40_000), h(9_999)), Reason::ToHost),
+        (C1_PORT, udp(c1(40_000), c1b(53)), Reason::OnLink),
+    ] {
+        let pieces = cut(&large(&question), 7, &[1_480]);
+        host.leaves_bytes(place, &pieces[0], reason);
+        host.leaves_bytes(place, &pieces[1], Reason::Fragment);
+    }
+    // Nor one that cannot be ours at all.
+    let transit = cut(&large(&udp(r(1), r(2))), 7, &[1_480]);
+    host.leaves_bytes(UPLINK_IN, &transit[1], Reason::Fragment);
+}
+
+#[test]
+fn a_piece_whose_first_never_comes_ends_where_it_can_do_no_good() {
+    let host = Host::with_8080();
+    host.world.hold.set(Hold::Back);
+    let pieces = cut(&large(&udp(c1(40_000), r(53))), 7, &[1_480]);
+    host.leaves_bytes(C1_PORT, &pieces[1], Reason::FragmentLate);
+    // The host waits longer for what may be its own.
+    let pieces = cut(&large(&udp(r(40_000), h(9_999))), 7, &[1_480]);
+    host.leaves_bytes(UPLINK_IN, &pieces[1], Reason::Fragment);
+    host.leaves_bytes(UPLINK_IN, &pieces[0], Reason::ToHost);
 }
 
 #[test]

@@ -72,6 +72,9 @@ mod own_address;
 #[path = "own_port.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod own_port;
+#[path = "owner.rs"]
+#[expect(clippy::duplicate_mod, reason = "a module of each family")]
+mod owner;
 #[path = "parts.rs"]
 #[expect(clippy::duplicate_mod, reason = "a module of each family")]
 mod parts;

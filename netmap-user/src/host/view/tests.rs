@@ -3,6 +3,7 @@
 mod egress;
 mod endpoints;
 mod ipv6;
+mod owners;
 
 use std::net::Ipv4Addr;
 
@@ -40,6 +41,7 @@ fn link(name: &str, kind: LinkKind, master: Option<IfIndex>) -> Link {
         type_name: None,
         bus: None,
         vlan_of: None,
+        namespace: None,
     }
 }
 

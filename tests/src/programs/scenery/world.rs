@@ -54,13 +54,14 @@ fn surround<A: Places>(world: &mut World<A>) {
         (BR1, behind(Role::Bridge, Way::Neigh, BR1, BR1, false)),
         (BR2, behind(Role::Bridge, Way::Neigh, BR2, BR2, false)),
         (BR3, behind(Role::Bridge, Way::Neigh, BR3, BR3, false)),
-        (VC1, behind(Role::Port, Way::Peer, VC1, BR1, false)),
-        (VC1B, behind(Role::Port, Way::Peer, VC1B, BR1, true)),
+        (VC1, known(behind(Role::Port, Way::Peer, VC1, BR1, false))),
+        (VC1B, known(behind(Role::Port, Way::Peer, VC1B, BR1, true))),
         (VC1C, behind(Role::Port, Way::Neigh, BR1, BR1, true)),
         (VC2, behind(Role::Port, Way::Neigh, BR2, BR2, false)),
         (VC3, behind(Role::Port, Way::Peer, VC3, BR3, false)),
     ]
     .into();
+    world.owners = [(A::C1, VC1), (A::C1B, VC1B), (A::C3, VC3)].into();
     world.endpoints = [
         (A::C1, endpoint(Way::Peer, VC1, BR1, false)),
         (A::C1B, endpoint(Way::Peer, VC1B, BR1, true)),
@@ -163,6 +164,14 @@ fn behind<A: Places>(role: Role, way: Way, out: IfIndex, bridge: IfIndex, isolat
         out,
         bridge,
         address: gateway(bridge),
+    }
+}
+
+/// The port's addresses are known; of one that is not marked so, those that it owns are others' no more.
+fn known<A: Places>(port: Interface<A>) -> Interface<A> {
+    Interface {
+        flags: port.flags | Interface::<A>::KNOWN,
+        ..port
     }
 }
 
