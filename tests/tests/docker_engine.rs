@@ -46,17 +46,17 @@ impl Scene {
             lab,
         })
     }
+}
 
-    /// Waits until the remote machine sees a container under this address.
-    fn wait_until_seen(&self, container: &Namespace, address: std::net::Ipv4Addr) -> Result<()> {
-        wait_for(&format!("{} is seen as {address}", container.name()), || {
-            let client = udp::Client::connected(container, OUTSIDE)?;
-            client.send("who am I")?;
-            // What leaves while its network is taken over or let go has no answer.
-            let answer = client.receive(SILENCE)?;
-            Ok(answer.filter(|answer| answer.client.ip() == address).map(drop))
-        })
-    }
+/// Waits until the remote machine sees a container under this address.
+fn wait_until_seen(container: &Namespace, address: std::net::Ipv4Addr) -> Result<()> {
+    wait_for(&format!("{} is seen as {address}", container.name()), || {
+        let client = udp::Client::connected(container, OUTSIDE)?;
+        client.send("who am I")?;
+        // What leaves while its network is taken over or let go has no answer.
+        let answer = client.receive(SILENCE)?;
+        Ok(answer.filter(|answer| answer.client.ip() == address).map(drop))
+    })
 }
 
 fn engine_socket(lab: &Lab) -> PathBuf {
@@ -71,20 +71,20 @@ fn networks_are_managed_as_they_come_and_go() -> Result<()> {
         "{}",
         scene.netmap.ready_line()
     );
-    scene.wait_until_seen(&scene.lab.c1, HOST)?;
+    wait_until_seen(&scene.lab.c1, HOST)?;
     // Nobody manages that bridge: the host routes, as it did before.
-    scene.wait_until_seen(&scene.lab.c2, C2)?;
+    wait_until_seen(&scene.lab.c2, C2)?;
 
     scene.engine.add_network("back", "br2");
-    scene.wait_until_seen(&scene.lab.c2, HOST)?;
+    wait_until_seen(&scene.lab.c2, HOST)?;
     scene.engine.remove_network("front");
-    scene.wait_until_seen(&scene.lab.c1, C1)?;
-    scene.wait_until_seen(&scene.lab.c2, HOST)?;
+    wait_until_seen(&scene.lab.c1, C1)?;
+    wait_until_seen(&scene.lab.c2, HOST)?;
 
     // One that the host does not have yet is waited for, and not missed.
     scene.engine.add_network("later", "br7");
     scene.engine.add_network("front", "br1");
-    scene.wait_until_seen(&scene.lab.c1, HOST)?;
+    wait_until_seen(&scene.lab.c1, HOST)?;
     ensure!(scene.netmap.json("status")?["missing_interfaces"] == serde_json::json!([]));
     Ok(())
 }
@@ -120,7 +120,7 @@ fn an_internal_network_stays_inside_and_a_plain_one_keeps_its_addresses() -> Res
         "uplink-in stack-egress-reply",
     ])?;
     // Answers come in; what nobody asked for does not.
-    let (_, moved) = scene
+    let ((), moved) = scene
         .netmap
         .watch(|| udp::Client::connected(&scene.lab.remote, SocketAddrV4::new(C2, 5353))?.send("unasked"))?;
     moved.ensure_dropped_by(&["uplink-in direct-access"])
@@ -137,7 +137,7 @@ fn connections_live_on_while_the_engine_and_netmap_come_and_go() -> Result<()> {
     client.ask("without an engine")?;
     scene.netmap.restart()?;
     ensure!(client.ask("a new netmap without an engine")?.client == seen);
-    scene.wait_until_seen(&scene.lab.c1, HOST)?;
+    wait_until_seen(&scene.lab.c1, HOST)?;
     scene.netmap.kill()?;
     scene.netmap.run()?;
     ensure!(client.ask("another")?.client == seen);
@@ -145,7 +145,7 @@ fn connections_live_on_while_the_engine_and_netmap_come_and_go() -> Result<()> {
     scene.engine.put_network("back", "br2", &[], false);
     scene.engine.start()?;
     // It is looked for again, and tells what came meanwhile.
-    scene.wait_until_seen(&scene.lab.c2, HOST)?;
+    wait_until_seen(&scene.lab.c2, HOST)?;
     ensure!(client.ask("with the engine again")?.client == seen);
 
     // Without a restart: the stream alone breaks.
@@ -157,7 +157,7 @@ fn connections_live_on_while_the_engine_and_netmap_come_and_go() -> Result<()> {
         Ok((scene.engine.listeners() == 1).then_some(()))
     })?;
     scene.engine.remove_network("back");
-    scene.wait_until_seen(&scene.lab.c2, C2)?;
+    wait_until_seen(&scene.lab.c2, C2)?;
     ensure!(client.ask("after all")?.client == seen);
     client.finish()
 }
@@ -176,18 +176,18 @@ fn an_engine_that_talks_nonsense_changes_nothing_and_is_complained_about_once() 
             Ok((scene.engine.asked().len() > before + 9).then_some(()))
         })?;
         ensure!(client.ask("during")?.client == seen);
-        scene.wait_until_seen(&scene.lab.c1, HOST)?;
+        wait_until_seen(&scene.lab.c1, HOST)?;
         let warnings = scene.netmap.log().matches("WARN").count() - warned;
         ensure!(warnings == 1, "{mood:?}: {warnings} warnings");
 
         scene.engine.be(Mood::Sane);
         scene.engine.put_network("back", "br2", &[], false);
-        scene.wait_until_seen(&scene.lab.c2, HOST)?;
+        wait_until_seen(&scene.lab.c2, HOST)?;
         wait_for("the events are listened to", || {
             Ok((scene.engine.listeners() == 1).then_some(()))
         })?;
         scene.engine.remove_network("back");
-        scene.wait_until_seen(&scene.lab.c2, C2)?;
+        wait_until_seen(&scene.lab.c2, C2)?;
     }
     client.finish()
 }
@@ -350,9 +350,9 @@ fn a_networks_containers_leave_by_the_address_that_it_names() -> Result<()> {
         engine.put_network("back", "br2", &[], false);
         engine.start()
     })?;
-    scene.wait_until_seen(&scene.lab.c1, other)?;
-    scene.wait_until_seen(&scene.lab.c2, HOST)?;
+    wait_until_seen(&scene.lab.c1, other)?;
+    wait_until_seen(&scene.lab.c2, HOST)?;
     scene.engine.put_network("front", "br1", &[], false);
     scene.engine.remove_network("back");
-    scene.wait_until_seen(&scene.lab.c1, HOST)
+    wait_until_seen(&scene.lab.c1, HOST)
 }
