@@ -83,6 +83,7 @@ impl Namespace {
     }
 
     /// The same namespace under another value, which must not outlive `self`.
+    #[must_use]
     pub fn borrowed(&self) -> Self {
         Self {
             name: self.name.clone(),

@@ -20,7 +20,7 @@ use crate::{Lab, Namespace, command, ground, launcher, namespace, wait_for};
 /// How long dockerd may take to start, where everybody builds.
 const READY: Duration = Duration::from_secs(60);
 /// How many seconds a `docker` command may take.
-const COMMAND_SECONDS: &str = "120";
+const COMMAND_SECONDS: &str = "600";
 /// Shims leave sockets in this folder, whatever containerd is told.
 const ANCHOR: &str =
     "mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd && echo ready && exec sleep 3600";
