@@ -12,7 +12,11 @@ const OWN: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 7);
 /// The place of the lab's bridge, and how many its subnet has.
 fn places(view: &View) -> (Vec<(u32, Address)>, u32) {
     let egress = view.v4.egress.iter();
-    let count = view.v4.networks.values().map(|network| network.egress_places());
+    let count = view
+        .v4
+        .networks
+        .values()
+        .map(netmap_common::maps::Network::egress_places);
     (
         egress
             .map(|(EgressPlace { number, .. }, address)| (*number, *address))

@@ -1,7 +1,7 @@
 use std::{
     fs::File,
     io::{IoSlice, Read as _, Write as _},
-    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _, unix::net::UnixStream as Proxy},
+    os::{fd::AsRawFd, unix::fs::PermissionsExt as _, unix::net::UnixStream as Proxy},
 };
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -72,7 +72,7 @@ async fn a_port_comes_with_its_socket_and_the_end_of_the_proxy_is_told() {
     let mut scene = Scene::new();
     let proxy = scene.proxy();
     let descriptors = [File::open("/dev/null").unwrap()];
-    let numbers = descriptors.each_ref().map(|file| file.as_raw_fd());
+    let numbers = descriptors.each_ref().map(AsRawFd::as_raw_fd);
     let bytes = request(Verb::Publish, true).encode();
     sendmsg::<()>(
         proxy.as_raw_fd(),
