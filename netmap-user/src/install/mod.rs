@@ -4,7 +4,7 @@
 //! - [`wanted`]: the keys that netmap needs, and what stands in its way;
 //! - [`file`](mod@file): a file that is replaced as a whole or not at all;
 //! - [`daemons`]: the dockerds that run, and what they were told on their command line;
-//! - [`unit`]: the drop-in by which systemd starts netmap first.
+//! - [`mod@unit`]: the drop-in by which systemd starts netmap first.
 
 pub mod daemons;
 pub mod document;
