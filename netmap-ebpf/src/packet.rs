@@ -2,6 +2,7 @@
 
 use core::{
     ffi::c_void,
+    hint::black_box,
     ptr::{addr_of, addr_of_mut, read_volatile, write_volatile},
 };
 
@@ -27,6 +28,9 @@ static MARK: Global<u32> = Global::new(1 << 27);
 
 /// `BPF_ADJ_ROOM_MAC` of `linux/bpf.h`: room between the headers of layers 2 and 3.
 const BPF_ADJ_ROOM_MAC: u32 = 1;
+
+/// Bytes of an Ethernet header: no frame is shorter.
+const ETHERNET: u32 = 14;
 
 /// `PACKET_HOST` of `linux/if_packet.h`.
 const PACKET_HOST: u32 = 0;
@@ -229,9 +233,11 @@ impl Context for Tc {
             return Hold::Back;
         }
         let length = frame.length();
-        if length == 0 || length > HELD_BYTES as u32 || !maps::may_hold(self.arrival(), now) {
+        if length > HELD_BYTES as u32 || !maps::may_hold(self.arrival(), now) {
             return Hold::Full;
         }
+        // Older verifiers (Linux 6.1) want to see right at the call that it is not nothing.
+        let length = black_box(length).max(ETHERNET);
         let is_held = maps::hand_over(self.arrival(), length, |place| {
             // SAFETY: there is room for as much, and the helper checks that the frame has it.
             let copied = unsafe { bpf_skb_load_bytes(self.0.cast(), 0, place.cast(), length) };
