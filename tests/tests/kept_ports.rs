@@ -287,8 +287,14 @@ fn status_says_how_each_bridge_is_kept() -> Result<()> {
     ensure!(
         status["bridges"]
             == serde_json::json!([
-                {"interface": "br1", "nat": "eim", "mappings": 1, "direct": "deny", "egress": [host], "egress_missing": []},
-                {"interface": "br2", "nat": "edm", "mappings": 0, "direct": "allow", "egress": [], "egress_missing": ["ipv6"]},
+                {
+                    "interface": "br1", "nat": "eim", "mappings": 1, "direct": "deny", "egress": [host],
+                    "egress_missing": [], "internal": false, "not_masqueraded": [],
+                },
+                {
+                    "interface": "br2", "nat": "edm", "mappings": 0, "direct": "allow", "egress": [],
+                    "egress_missing": ["ipv6"], "internal": false, "not_masqueraded": [],
+                },
             ]),
         "{status}"
     );

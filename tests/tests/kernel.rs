@@ -235,24 +235,26 @@ fn pin(cpu: usize) -> Result<()> {
 fn contender(number: usize, cpu: usize) -> Result<Contender> {
     let flow = u16::try_from(number / 3)?;
     let client = Port(1_031 + flow);
-    let (hook, key) = match number % 3 {
+    let (hook, arrival, key) = match number % 3 {
         0 => (
             Hook::PortIn,
+            VC1,
             FlowKey::new(Protocol::Tcp, C1, client, FAR, Port(80)),
         ),
         1 => (
             Hook::UplinkIn,
+            UP0,
             FlowKey::new(Protocol::Tcp, FAR, client, HOST, Port(8_080)),
         ),
         _ => {
-            let container = if cpu == 0 { C1 } else { C1B };
+            let (container, port) = if cpu == 0 { (C1, VC1) } else { (C1B, VC1B) };
             (
                 Hook::PortIn,
+                port,
                 FlowKey::new(Protocol::Udp, container, client, FAR, Port(53)),
             )
         }
     };
-    let arrival = if hook == Hook::PortIn { VC1 } else { UP0 };
     Ok((hook, arrival, Frame::new(key, flag::SYN).bytes()?))
 }
 
