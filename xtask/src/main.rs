@@ -12,6 +12,7 @@ mod setup;
 mod stages;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -40,6 +41,14 @@ enum Task {
     /// Runs everything that CI runs; ends with the line `N passed, N failed`
     Test {
         /// Run only tests whose names contain one of these, and no lint
+        names: Vec<String>,
+    },
+    /// Runs tests on another kernel, in a virtual machine; ends with the line `N passed, N failed`
+    Vm {
+        /// Which of Debian's kernels
+        #[arg(long, default_value = vm::DEFAULT_KERNEL)]
+        kernel: String,
+        /// Run these files of tests/tests instead of the usual choice
         names: Vec<String>,
     },
     /// Tries inputs without end on what must hold for all of them; see fuzz/
@@ -81,6 +90,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Build { release } => build::run(release)?,
         Task::Lint => lint::run()?,
         Task::Test { names } => return test::run(&names),
+        Task::Vm { kernel, names } => return vm::run(&kernel, &names),
         Task::Fuzz {
             target,
             seconds,

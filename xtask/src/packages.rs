@@ -105,6 +105,25 @@ pub(crate) const BENCH_TOOLS: [Tool; 2] = [
     },
 ];
 
+/// What only the virtual machine needs.
+pub(crate) const VM_TOOLS: [Tool; 3] = [
+    Tool {
+        program: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        reason: "is the machine",
+    },
+    Tool {
+        program: "busybox",
+        package: "busybox-static",
+        reason: "is what the guest starts with",
+    },
+    Tool {
+        program: "depmod",
+        package: "kmod",
+        reason: "finds the modules of the guest's kernel",
+    },
+];
+
 /// What only fuzzing calls.
 pub(crate) const FUZZ_TOOLS: [Tool; 1] = [Tool {
     program: "c++",
@@ -211,6 +230,17 @@ impl Apt {
             packages.join(" ")
         );
         Ok(())
+    }
+
+    /// The packages whose names begin so.
+    pub(crate) fn names(&mut self, beginning: &str) -> anyhow::Result<Vec<String>> {
+        self.refresh(beginning)?;
+        let output = Command::new("apt-cache")
+            .args(["pkgnames", beginning])
+            .output()
+            .context("cannot run apt-cache")?;
+        let names = String::from_utf8_lossy(&output.stdout);
+        Ok(names.lines().map(str::to_owned).collect())
     }
 
     /// Fetches a package's file into `folder` without installing it.
