@@ -101,7 +101,7 @@ fn newest(version: &str, packages: &[String]) -> Option<String> {
 
 fn fetch(apt: &mut Apt, package: &str, root: &Path) -> anyhow::Result<()> {
     // It has its name when it is whole.
-    let growing = root.with_extension("part");
+    let growing = root.with_file_name(format!("{package}.part"));
     if growing.exists() {
         fs::remove_dir_all(&growing)?;
     }
