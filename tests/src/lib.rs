@@ -59,7 +59,10 @@ pub mod topology;
 pub mod udp;
 pub mod wire;
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 pub use answer::Answer;
 pub use counters::{Counters, Moved};
@@ -77,16 +80,39 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 pub const SILENCE: Duration = Duration::from_millis(300);
 
 /// Asks `holds` until it says `Some`, or fails after [`DEADLINE`] with `what` did not happen.
-pub fn wait_for<T>(what: &str, mut holds: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+pub fn wait_for<T>(what: &str, holds: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    wait_within(DEADLINE, what, holds)
+}
+
+/// The same with another patience, for what happens by itself in its own time.
+pub fn wait_within<T>(
+    patience: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let start = Instant::now();
     loop {
         if let Some(found) = holds()? {
             return Ok(found);
         }
         anyhow::ensure!(
-            start.elapsed() < DEADLINE,
-            "within {DEADLINE:?} it did not happen that {what}"
+            start.elapsed() < patience,
+            "within {patience:?} it did not happen that {what}"
         );
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Binds, and for a moment again while the address is taken: a program that is just being started by another test of this
+/// process has a copy of every socket until it runs, also of one that was closed meanwhile.
+pub(crate) fn bind<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let start = Instant::now();
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && start.elapsed() < SILENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            bound => return bound,
+        }
     }
 }

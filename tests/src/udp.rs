@@ -29,7 +29,7 @@ impl Server {
     pub fn start(namespace: &Namespace, address: impl Into<SocketAddr>) -> Result<Self> {
         let address = address.into();
         let socket = namespace
-            .try_run(|| UdpSocket::bind(address))
+            .try_run(|| crate::bind(|| UdpSocket::bind(address)))
             .with_context(|| format!("cannot bind {address} in {}", namespace.name()))?;
         Self::of(socket)
     }
@@ -97,7 +97,7 @@ impl Client {
         let open = || {
             // Who connects without a bind leaves address and port to the kernel at once.
             if !connected || from != anywhere(to) {
-                socket.bind(&from.into())?;
+                crate::bind(|| socket.bind(&from.into()))?;
             }
             if connected {
                 socket.connect(&to.into())?;

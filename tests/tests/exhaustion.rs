@@ -3,7 +3,6 @@
 use std::{
     io::ErrorKind,
     net::SocketAddrV4,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -12,7 +11,7 @@ use etherparse::PacketBuilder;
 use netmap_tests::{
     DEADLINE, Lab, Namespace, Options, Scene, tcp,
     topology::{C1, C1B, HOST, REMOTE, REMOTE2},
-    udp,
+    udp, wait_within,
     wire::Wire,
 };
 
@@ -228,13 +227,5 @@ fn a_nearly_full_table_forgets_unanswered_flows_sooner_and_no_connection() -> Re
 }
 
 fn wait(patience: Duration, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
-    let end = Instant::now() + patience;
-    while !is_so()? {
-        ensure!(
-            Instant::now() < end,
-            "within {patience:?} it did not happen that {what}"
-        );
-        thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
+    wait_within(patience, what, || Ok(is_so()?.then_some(())))
 }

@@ -4,8 +4,6 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    thread,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,7 +13,7 @@ use netmap_common::maps::{Address, Address6, Flow, FlowKey, Ip, Kind, name};
 use netmap_tests::{
     DEADLINE, Family, Lab, Namespace, Netmap, Options, Place, Scene,
     scene::{SERVED, Transport},
-    tcp, udp, wait_for,
+    tcp, udp, wait_for, wait_within,
 };
 
 /// A source port that masquerading never takes, for one that it may take is kept where it can be, and looks independent.
@@ -203,12 +201,7 @@ fn a_connection_that_says_nothing_keeps_its_mapping() -> Result<()> {
 
 /// Waits for something that the sweeper does: it comes by every five seconds at most.
 fn patiently(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let end = Instant::now() + 4 * DEADLINE;
-    while !holds()? {
-        ensure!(Instant::now() < end, "it did not happen that {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
+    wait_within(4 * DEADLINE, what, || Ok(holds()?.then_some(())))
 }
 
 /// Makes a family's mappings and flows as old as if so many seconds had passed without a packet.

@@ -152,7 +152,7 @@ pub fn connect(
     let connect = || {
         if let Some(from) = from {
             socket.set_reuse_address(true)?;
-            socket.bind(&from.into())?;
+            crate::bind(|| socket.bind(&from.into()))?;
         }
         socket.connect_timeout(&to.into(), patience)?;
         socket.set_nonblocking(false)?;

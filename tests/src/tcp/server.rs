@@ -32,7 +32,7 @@ impl Server {
     pub fn start(namespace: &Namespace, address: impl Into<SocketAddr>) -> Result<Self> {
         let address = address.into();
         let listener = namespace
-            .try_run(|| TcpListener::bind(address))
+            .try_run(|| crate::bind(|| TcpListener::bind(address)))
             .with_context(|| format!("cannot listen on {address} in {}", namespace.name()))?;
         Self::of(listener)
     }
