@@ -21,11 +21,11 @@ impl Daemon {
         match command {
             Command::Publish(request, answer) => {
                 let result = self.publish(request).map_err(|error| refusal(&error));
-                drop(answer.send(result));
+                drop(answer.send(self.recorded(result)));
             }
             Command::Unpublish(request, answer) => {
                 let result = self.unpublish(&request).map_err(|error| refusal(&error));
-                drop(answer.send(result));
+                drop(answer.send(self.recorded(result)));
             }
             Command::Status(answer) => drop(answer.send(self.status())),
             Command::Names(answer) => drop(answer.send(self.names())),
