@@ -16,12 +16,14 @@ use crate::{
 };
 
 impl Daemon {
-    pub(super) fn obey(&mut self, command: Command) {
+    pub(super) async fn obey(&mut self, command: Command) {
         // Who has hung up does not wait for an answer.
         match command {
             Command::Publish(request, answer) => {
                 let result = self.publish(request).map_err(|error| refusal(&error));
-                drop(answer.send(self.recorded(result)));
+                let result = self.recorded(result);
+                self.find_sought().await;
+                drop(answer.send(result));
             }
             Command::Unpublish(request, answer) => {
                 let result = self.unpublish(&request).map_err(|error| refusal(&error));

@@ -95,6 +95,7 @@ impl Daemon {
             reservations,
             record,
             locals,
+            sought: BTreeSet::new(),
             stray_containers: BTreeSet::new(),
             next_cut: None,
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
