@@ -117,6 +117,47 @@ fn an_engine_without_userland_proxies_has_every_row() -> Result<()> {
     rules::ensure_none(&stage.lab.host)
 }
 
+/// What `netmap doctor` finds of this engine.
+fn found(stage: &Stage) -> Result<Vec<String>> {
+    let file = stage.engine.configuration().display().to_string();
+    let output = stage
+        .netmap()?
+        .cli(&["doctor", "--json", "--daemon-json", &file])?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let findings = report["findings"].as_array().context("no findings are told")?;
+    let ids = findings.iter().filter_map(|finding| finding["id"].as_str());
+    Ok(ids
+        .filter(|id| id.starts_with("docker"))
+        .map(str::to_owned)
+        .collect())
+}
+
+#[test]
+fn the_doctor_tells_when_an_engine_is_not_set_up_for_netmap() -> Result<()> {
+    let mut stage = Stage::new(Way::Netmap)?;
+    assert_eq!(found(&stage)?, Vec::<String>::new());
+    let file = stage.engine.configuration();
+    let written = fs::read_to_string(&file)?;
+    // Written after it has started.
+    fs::write(&file, &written)?;
+    assert_eq!(found(&stage)?, ["docker-restart"]);
+    let mut settings: serde_json::Value = serde_json::from_str(&written)?;
+    settings["iptables"] = true.into();
+    fs::write(&file, settings.to_string())?;
+    assert_eq!(found(&stage)?, ["docker-settings"]);
+    settings["iptables"] = false.into();
+    settings["userland-proxy-path"] = "/nonexistent/netmap-docker-proxy".into();
+    fs::write(&file, settings.to_string())?;
+    assert_eq!(found(&stage)?, ["docker-restart", "docker-proxy"]);
+    fs::write(&file, "{")?;
+    assert_eq!(found(&stage)?, ["docker-settings"]);
+    fs::write(&file, &written)?;
+    stage.engine.stop()?;
+    stage.engine.start()?;
+    assert_eq!(found(&stage)?, Vec::<String>::new());
+    Ok(())
+}
+
 /// What a client's kernel says when nobody listens.
 fn is_refused(client: &Namespace, to: (Ipv4Addr, u16)) -> Result<bool> {
     Ok(tcp::connect(client, None, to, SILENCE)?.is_err())
