@@ -35,7 +35,6 @@ const USUAL: &[Choice] = &[
         binary: (PRODUCT, "dataplane"),
         tests: &[
             "clsact::filters_are_exchanged_by_a_second_process_and_removed_with_their_clsact",
-            "tables::everything_is_loaded_pinned_and_counted",
             "xdp::its_link_is_kept_by_a_second_process_and_removed_by_down",
         ],
         ignored: false,
