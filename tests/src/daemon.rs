@@ -23,9 +23,9 @@ use serde_json::Value;
 use crate::{Counters, DEADLINE, Lab, Moved, Namespace, ground};
 
 /// How long the daemon may take to attach and say so.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
 /// How many seconds any other command may take.
-const COMMAND_SECONDS: &str = "30";
+const COMMAND_SECONDS: &str = "60";
 
 /// A netmap in the lab's host, with a socket, pins, a state directory and a control group of its own. Gone without a trace when dropped.
 #[derive(Debug)]

@@ -79,6 +79,14 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 /// How long a client waits for what must not come.
 pub const SILENCE: Duration = Duration::from_millis(300);
 
+/// How many packets or bytes a test sends that sends many: `usual`, or by `NETMAP_LESS=n` in the environment an n-th of it. A
+/// virtual machine without hardware for that takes ten times as long for each.
+pub fn many(usual: u64) -> u64 {
+    let less = std::env::var("NETMAP_LESS").ok();
+    let less = less.and_then(|less| less.parse().ok());
+    usual / less.unwrap_or(1).max(1)
+}
+
 /// Asks `holds` until it says `Some`, or fails after [`DEADLINE`] with `what` did not happen.
 pub fn wait_for<T>(what: &str, holds: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
     wait_within(DEADLINE, what, holds)

@@ -16,62 +16,70 @@ const PUBLISHED: SocketAddrV4 = SocketAddrV4::new(HOST, 8_080);
 
 #[test]
 fn the_data_plane_outlives_its_daemon() -> Result<()> {
-    for accident in [false, true] {
-        let mut scene = Scene::with(Options {
-            ipv6: true,
-            ..Options::default()
-        })?;
-        let before = scene.netmap.ports()?;
-        let mut clients = Vec::new();
-        for family in Family::ALL {
-            let at = family.at(Place::Host, scene::PUBLISHED);
-            let mut connection = tcp::Client::connect(&scene.lab.remote, at)?;
-            let session = udp::Client::connected(&scene.lab.remote, at)?;
-            let seen = (connection.ask("before")?.client, session.ask("before")?.client);
-            clients.push((connection, session, seen));
-        }
-        if accident {
-            scene.netmap.kill()?;
-        } else {
-            let status = scene.netmap.stop()?;
-            ensure!(status.success(), "SIGTERM ended it with {status}");
-        }
-        for (connection, session, seen) in &mut clients {
-            ensure!((connection.ask("without")?.client, session.ask("without")?.client) == *seen);
-        }
-        scene.netmap.settle()?;
-        // Without the proxy's row.
-        for row in ROWS.iter().chain(ROWS6) {
-            Transport::ALL
-                .iter()
-                .try_for_each(|transport| row.check(&scene, *transport))?;
-        }
-        ensure!(
-            scene.netmap.ports()? == before,
-            "read-only commands need no daemon"
-        );
-        scene.netmap.flows()?;
-        scene
-            .netmap
-            .refused(&["publish", "8081:80/tcp", "--to", "172.30.1.2"], 1)?;
+    outlive(false)
+}
 
-        scene.netmap.run()?;
-        ensure!(scene.netmap.ports()? == before);
-        for (mut connection, session, seen) in clients {
-            ensure!((connection.ask("after")?.client, session.ask("after")?.client) == seen);
-            connection.finish()?;
-        }
-        scene.netmap.settle()?;
-        rows::check_all(&scene)?;
-        scene.publish_c1("8081:80")?;
-        scene.netmap.unpublish("8080/tcp")?;
-        for family in Family::ALL {
-            let at = family.at(Place::Host, 8_081);
-            tcp::request(&scene.lab.remote, at, "published by the second daemon")?;
-            let at = family.at(Place::Host, scene::PUBLISHED);
-            let error = tcp::connect(&scene.lab.remote, None, at, SILENCE)?.err();
-            ensure!(error.map(|error| error.kind()) == Some(ErrorKind::ConnectionRefused));
-        }
+#[test]
+fn the_data_plane_outlives_its_daemon_by_accident() -> Result<()> {
+    outlive(true)
+}
+
+/// The daemon is stopped, or killed, and another one comes.
+fn outlive(accident: bool) -> Result<()> {
+    let mut scene = Scene::with(Options {
+        ipv6: true,
+        ..Options::default()
+    })?;
+    let before = scene.netmap.ports()?;
+    let mut clients = Vec::new();
+    for family in Family::ALL {
+        let at = family.at(Place::Host, scene::PUBLISHED);
+        let mut connection = tcp::Client::connect(&scene.lab.remote, at)?;
+        let session = udp::Client::connected(&scene.lab.remote, at)?;
+        let seen = (connection.ask("before")?.client, session.ask("before")?.client);
+        clients.push((connection, session, seen));
+    }
+    if accident {
+        scene.netmap.kill()?;
+    } else {
+        let status = scene.netmap.stop()?;
+        ensure!(status.success(), "SIGTERM ended it with {status}");
+    }
+    for (connection, session, seen) in &mut clients {
+        ensure!((connection.ask("without")?.client, session.ask("without")?.client) == *seen);
+    }
+    scene.netmap.settle()?;
+    // Without the proxy's row.
+    for row in ROWS.iter().chain(ROWS6) {
+        Transport::ALL
+            .iter()
+            .try_for_each(|transport| row.check(&scene, *transport))?;
+    }
+    ensure!(
+        scene.netmap.ports()? == before,
+        "read-only commands need no daemon"
+    );
+    scene.netmap.flows()?;
+    scene
+        .netmap
+        .refused(&["publish", "8081:80/tcp", "--to", "172.30.1.2"], 1)?;
+
+    scene.netmap.run()?;
+    ensure!(scene.netmap.ports()? == before);
+    for (mut connection, session, seen) in clients {
+        ensure!((connection.ask("after")?.client, session.ask("after")?.client) == seen);
+        connection.finish()?;
+    }
+    scene.netmap.settle()?;
+    rows::check_all(&scene)?;
+    scene.publish_c1("8081:80")?;
+    scene.netmap.unpublish("8080/tcp")?;
+    for family in Family::ALL {
+        let at = family.at(Place::Host, 8_081);
+        tcp::request(&scene.lab.remote, at, "published by the second daemon")?;
+        let at = family.at(Place::Host, scene::PUBLISHED);
+        let error = tcp::connect(&scene.lab.remote, None, at, SILENCE)?.err();
+        ensure!(error.map(|error| error.kind()) == Some(ErrorKind::ConnectionRefused));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -192,17 +193,53 @@ pub(crate) fn is_root() -> bool {
         .is_ok_and(|folder| folder.uid() == 0)
 }
 
+/// Where Debian keeps releases that its mirrors no longer have.
+const ARCHIVE: &str = "http://archive.debian.org/debian";
+
 /// The machine's package manager, whose lists are read anew once, and only when something is missing.
 #[derive(Default)]
 pub(crate) struct Apt {
     fresh: bool,
+    /// Instead of the machine's own sources and lists.
+    elsewhere: Vec<String>,
 }
 
 impl Apt {
+    /// The same for another release of Debian, with sources and lists in `folder`: the machine's own stay as they are.
+    pub(crate) fn of_release(codename: &str, folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder.join("lists/partial"))?;
+        fs::create_dir_all(folder.join("cache/archives/partial"))?;
+        let sources = folder.join("sources.list");
+        let keys = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
+        let places = [mirror(), ARCHIVE.to_owned()];
+        fs::write(
+            &sources,
+            places
+                .map(|place| format!("deb {keys} {place} {codename} main\n"))
+                .concat(),
+        )?;
+        let elsewhere = [
+            format!("Dir::Etc::SourceList={}", sources.display()),
+            "Dir::Etc::SourceParts=-".to_owned(),
+            format!("Dir::State::Lists={}", folder.join("lists").display()),
+            format!("Dir::Cache={}", folder.join("cache").display()),
+            // One of the two places has it; the other need not answer for long.
+            "Acquire::Retries=0".to_owned(),
+            "Acquire::http::Timeout=20".to_owned(),
+            // Its own user may not get to the folder.
+            "APT::Sandbox::User=root".to_owned(),
+        ];
+        Ok(Self {
+            fresh: false,
+            elsewhere: elsewhere.into(),
+        })
+    }
+
     /// Whether a package can be installed.
     pub(crate) fn offers(&mut self, package: &str) -> anyhow::Result<bool> {
         self.refresh(package)?;
-        let show = Command::new("apt-cache")
+        let show = self
+            .command("apt-cache")
             .args(["show", package])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -221,7 +258,8 @@ impl Apt {
             );
         }
         println!("setup: apt-get install {}", packages.join(" "));
-        let status = apt_get(&["install", "--yes", "--no-install-recommends"])
+        let status = self
+            .apt_get(&["install", "--yes", "--no-install-recommends"])
             .args(packages)
             .status()?;
         ensure!(
@@ -235,7 +273,8 @@ impl Apt {
     /// The packages whose names begin so.
     pub(crate) fn names(&mut self, beginning: &str) -> anyhow::Result<Vec<String>> {
         self.refresh(beginning)?;
-        let output = Command::new("apt-cache")
+        let output = self
+            .command("apt-cache")
             .args(["pkgnames", beginning])
             .output()
             .context("cannot run apt-cache")?;
@@ -247,7 +286,11 @@ impl Apt {
     pub(crate) fn download(&mut self, package: &str, folder: &Path) -> anyhow::Result<()> {
         self.refresh(package)?;
         println!("setup: apt-get download {package}");
-        let status = apt_get(&["download"]).arg(package).current_dir(folder).status()?;
+        let status = self
+            .apt_get(&["download"])
+            .arg(package)
+            .current_dir(folder)
+            .status()?;
         ensure!(status.success(), "apt-get could not fetch {package}");
         Ok(())
     }
@@ -265,21 +308,43 @@ impl Apt {
             "missing: {wanted}; run `cargo xtask setup` as root once to install it"
         );
         println!("setup: apt-get update, for {wanted}");
-        if !apt_get(&["update"]).status()?.success() {
+        if !self.apt_get(&["update"]).status()?.success() {
             println!("setup: apt-get update complained; going on with the lists that it could read");
         }
         self.fresh = true;
         Ok(())
     }
+
+    fn apt_get(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command("apt-get");
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null());
+        // Another installation that just runs is waited for.
+        command.args(["--quiet=2", "--option", "DPkg::Lock::Timeout=300"]);
+        command.args(arguments.iter().map(OsStr::new));
+        command
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        for option in &self.elsewhere {
+            command.args(["--option", option]);
+        }
+        command
+    }
 }
 
-fn apt_get(arguments: &[&str]) -> Command {
-    let mut command = Command::new("apt-get");
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null());
-    // Another installation that just runs is waited for.
-    command.args(["--quiet=2", "--option", "DPkg::Lock::Timeout=300"]);
-    command.args(arguments.iter().map(OsStr::new));
-    command
+/// Where this machine gets Debian's packages from.
+fn mirror() -> String {
+    const USUAL: &str = "http://deb.debian.org/debian";
+    let targets = Command::new("apt-get")
+        .args(["indextargets", "--format", "$(REPO_URI)"])
+        .args(["Created-By: Packages", "Origin: Debian", "Label: Debian"])
+        .output();
+    let listed = targets.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let first = listed
+        .ok()
+        .and_then(|listed| listed.lines().next().map(str::to_owned));
+    first.unwrap_or_else(|| USUAL.to_owned())
 }

@@ -12,6 +12,7 @@ use crate::{
     docker,
     packages::{self, Apt, CLIPPY, COMPILER, TOOLS, Tool},
     toolchain::{self, Origin, Rustc, Toolchain},
+    vm,
 };
 
 /// The release of bpf-linker that is installed.
@@ -37,6 +38,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "setup: Docker (only unpacked) is in {}",
         docker::unpacked()?.display()
     );
+    vm::fetch_all()?;
+    println!("setup: virtual machines for tests on other kernels: there");
     println!("setup: all is there");
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::{
     build::{self, cargo},
     docker, fuzz, lint, packages, setup,
     stages::Stages,
+    vm,
 };
 
 /// How long each fuzz target runs.
@@ -37,13 +38,10 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
     if names.is_empty() {
         stages.run("lint", || lint::check(&toolchain));
     }
-    let mut tests = cargo("test");
-    tests.args(["--workspace", "--no-fail-fast"]);
-    tests.args(["--exclude", "netmap-tests"]);
-    for package in lint::EBPF_PACKAGES {
-        tests.args(["--exclude", package]);
-    }
-    stages.test("unit and property tests", filtered(&mut tests, names, &[]));
+    stages.test(
+        "unit and property tests",
+        filtered(unit_tests().arg("--no-fail-fast"), names, &[]),
+    );
 
     if names.is_empty() {
         for target in fuzz::Target::ALL {
@@ -62,11 +60,11 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
         if names.is_empty() {
             stages.run("smoke of the benchmarks", || bench::smoke(&netmap));
         }
-        let mut tests = cargo("test");
-        tests.args(["--package", "netmap-tests", "--no-fail-fast"]);
+        let mut tests = integration_tests();
         tests
-            .env("NETMAP_BIN", netmap)
-            .env("NETMAP_OBJECT", object)
+            .arg("--no-fail-fast")
+            .env("NETMAP_BIN", &netmap)
+            .env("NETMAP_OBJECT", &object)
             .env("NETMAP_DOCKER", docker);
         tests.env("NETMAP_DOCKER_PROXY", docker_proxy);
         // Each test has namespaces of its own; more at a time than two would only starve each other of time.
@@ -74,8 +72,28 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
             "integration tests",
             filtered(&mut tests, names, &["--test-threads", "2"]),
         );
+        if names.is_empty() {
+            vm::stages(&mut stages, &netmap, &object);
+        }
     }
     Ok(stages.close())
+}
+
+/// `cargo test` of all that runs on the host, but the integration tests.
+pub(crate) fn unit_tests() -> Command {
+    let mut tests = cargo("test");
+    tests.args(["--workspace", "--exclude", "netmap-tests"]);
+    for package in lint::EBPF_PACKAGES {
+        tests.args(["--exclude", package]);
+    }
+    tests
+}
+
+/// `cargo test` of these.
+pub(crate) fn integration_tests() -> Command {
+    let mut tests = cargo("test");
+    tests.args(["--package", "netmap-tests"]);
+    tests
 }
 
 fn filtered<'a>(command: &'a mut Command, names: &[String], arguments: &[&str]) -> &'a mut Command {

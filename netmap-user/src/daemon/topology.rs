@@ -65,12 +65,16 @@ impl Topology {
 
     /// Applies a view: first what programs look up, then the programs, so that an interface's first packet finds all.
     /// Says whether flows may have lost their way, which [`Topology::is_gone4`] and [`Topology::is_gone6`] tell from then on.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be written, and when the kernel has nothing that the programs could be attached by.
     pub(super) fn follow(
         &mut self,
         view: &View,
         maps: &mut Maps,
         dataplane: &mut Dataplane,
-    ) -> Result<bool, MapsError> {
+    ) -> Result<bool, DataplaneError> {
         self.openings = Openings::of(&self.direct, &self.engine, &view.interfaces);
         let closures = Closures::of(&self.outlets, &view.interfaces);
         let is_closed_elsewhere = !self.closures.are_as(&closures);
@@ -80,7 +84,7 @@ impl Topology {
         maps.v4.endpoints.replace(&view.v4.endpoints)?;
         maps.v6.endpoints.replace(&view.v6.endpoints)?;
         for (index, interface) in &view.interfaces {
-            if self.attached.get(index) != Some(&interface.role) && attach(dataplane, *index, interface) {
+            if self.attached.get(index) != Some(&interface.role) && attach(dataplane, *index, interface)? {
                 self.attached.insert(*index, interface.role);
             }
         }
@@ -195,7 +199,11 @@ fn names(interfaces: &BTreeMap<IfIndex, NamedInterface>, role: Role) -> String {
 }
 
 /// Says whether it is attached.
-fn attach(dataplane: &mut Dataplane, index: IfIndex, interface: &NamedInterface) -> bool {
+fn attach(
+    dataplane: &mut Dataplane,
+    index: IfIndex,
+    interface: &NamedInterface,
+) -> Result<bool, DataplaneError> {
     match dataplane.attach(index, interface.role) {
         Ok(attachments) => {
             let others = attachments.into_iter().flat_map(|attachment| attachment.in_front);
@@ -205,16 +213,18 @@ fn attach(dataplane: &mut Dataplane, index: IfIndex, interface: &NamedInterface)
                     interface.name
                 );
             }
-            true
+            Ok(true)
         }
         // Gone again already: its event is on the way.
-        Err(DataplaneError::Missing { .. }) => false,
+        Err(DataplaneError::Missing { .. }) => Ok(false),
+        // No other interface will fare better, nor this one later.
+        Err(error @ DataplaneError::Kernel { .. }) => Err(error),
         Err(error) => {
             warn!(
                 "{} is left to the host's own stack until it can be attached: {error}",
                 interface.name
             );
-            false
+            Ok(false)
         }
     }
 }

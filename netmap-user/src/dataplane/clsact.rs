@@ -14,6 +14,7 @@ use netmap_common::maps::IfIndex;
 use super::{
     Attachment, DataplaneError, Mode, Place, bpffs,
     error::program_error,
+    feature::{CLSACT, FILTERS, lack},
     hook::{TcHook, interface_name},
 };
 use crate::{maps::Pins, sys::qdisc};
@@ -51,8 +52,13 @@ pub(super) fn attach(
     if mark.exists() && exchange(program, &name, hook).map_err(refused)? {
         return Ok(attachment);
     }
+    let added = add_qdisc(&name).map_err(|error| match error.raw_os_error() {
+        // The kernel knows no such queueing discipline, and has no module with it.
+        Some(libc::ENOENT) => lack(CLSACT),
+        _ => refused(error),
+    })?;
     bpffs::make_dir(&folder)?;
-    if add_qdisc(&name).map_err(refused)? {
+    if added {
         bpffs::make_dir(&folder.join(QDISC))?;
     }
     // Before the filter itself: a note too many is found out, one too few is not.
@@ -61,11 +67,14 @@ pub(super) fn attach(
         Ok(()) => Ok(attachment),
         Err(error) => {
             bpffs::remove_dir(&mark)?;
+            tidy(pins, interface, hook)?;
             Err(match error.raw_os_error() {
                 Some(libc::EEXIST) => DataplaneError::Occupied {
                     interface: name,
                     preference: PREFERENCE,
                 },
+                // No such kind of filter.
+                Some(libc::ENOENT) => lack(FILTERS),
                 _ => refused(error),
             })
         }
@@ -74,8 +83,7 @@ pub(super) fn attach(
 
 /// Removes our filter, and with the last one the clsact, if it is ours and carries nobody else's.
 pub(super) fn detach(pins: &Pins, interface: IfIndex, hook: &TcHook) -> Result<(), DataplaneError> {
-    let folder = folder(pins, interface);
-    let mark = folder.join(hook.program);
+    let mark = folder(pins, interface).join(hook.program);
     if !mark.exists() {
         return Ok(());
     }
@@ -85,6 +93,12 @@ pub(super) fn detach(pins: &Pins, interface: IfIndex, hook: &TcHook) -> Result<(
         Err(error) => return Err(error),
     }
     bpffs::remove_dir(&mark)?;
+    tidy(pins, interface, hook)
+}
+
+/// After a filter of ours has gone, or never came: without another of ours, the clsact goes as well.
+fn tidy(pins: &Pins, interface: IfIndex, hook: &TcHook) -> Result<(), DataplaneError> {
+    let folder = folder(pins, interface);
     let others = bpffs::names(&folder)?;
     if others.iter().any(|name| name != QDISC) {
         return Ok(());

@@ -11,6 +11,7 @@ use aya::{
 };
 use netmap_common::maps::IfIndex;
 
+use super::Feature;
 use crate::maps::MapsError;
 
 /// Why something could not be loaded, attached or removed.
@@ -80,12 +81,12 @@ pub enum DataplaneError {
     #[error("loading and attaching BPF programs needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
     Denied,
     /// The kernel is too old, or was built without something.
-    #[error("this kernel ({release}) lacks {feature}; netmap needs Linux 5.17 or later (tested on 6.18)")]
+    #[error("this kernel ({release}) lacks {feature}; netmap is tested from Linux 6.1 on")]
     Kernel {
         /// Its version.
         release: String,
         /// What is missing.
-        feature: &'static str,
+        feature: Feature,
     },
     /// The verifier refuses a program.
     #[error("this kernel ({release}) refuses the program {program}: {reason}")]

@@ -1,6 +1,6 @@
 //! Why this kernel does not take a program, in words that help.
 
-use std::io;
+use std::{fmt, io};
 
 use aya::{
     programs::{ProgramError, ProgramType},
@@ -9,7 +9,86 @@ use aya::{
 
 use super::DataplaneError;
 
-/// Turns a failed load into the sentence that explains it best: no rights, a missing feature, or the verifier's words.
+/// Something of the kernel that netmap cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feature {
+    name: &'static str,
+    /// The first Linux that has it.
+    since: &'static str,
+}
+
+/// As in "this kernel lacks ...".
+impl fmt::Display for Feature {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, since } = self;
+        write!(formatter, "{name}, which Linux {since} has")
+    }
+}
+
+/// What filters stand on where there is no tcx.
+pub(super) const CLSACT: Feature = Feature {
+    name: "the queueing discipline clsact (CONFIG_NET_SCH_INGRESS) and, in its place, tcx",
+    since: "6.6",
+};
+
+/// The filters themselves.
+pub(super) const FILTERS: Feature = Feature {
+    name: "filters by BPF programs (CONFIG_NET_CLS_BPF) and, in their place, tcx",
+    since: "6.6",
+};
+
+/// The latest first: whoever has that has them all.
+const HELPERS: [(Feature, BpfHelper); 6] = [
+    (
+        Feature {
+            name: "the BPF helper bpf_loop",
+            since: "5.17",
+        },
+        BpfHelper::BPF_FUNC_loop,
+    ),
+    (
+        Feature {
+            name: "the BPF helper bpf_check_mtu",
+            since: "5.12",
+        },
+        BpfHelper::BPF_FUNC_check_mtu,
+    ),
+    (
+        Feature {
+            name: "the BPF helper bpf_redirect_peer",
+            since: "5.10",
+        },
+        BpfHelper::BPF_FUNC_redirect_peer,
+    ),
+    (
+        Feature {
+            name: "the BPF helper bpf_redirect_neigh",
+            since: "5.10",
+        },
+        BpfHelper::BPF_FUNC_redirect_neigh,
+    ),
+    (
+        Feature {
+            name: "the BPF helper bpf_skc_lookup_tcp",
+            since: "5.2",
+        },
+        BpfHelper::BPF_FUNC_skc_lookup_tcp,
+    ),
+    (
+        Feature {
+            name: "the BPF helper bpf_fib_lookup",
+            since: "4.18",
+        },
+        BpfHelper::BPF_FUNC_fib_lookup,
+    ),
+];
+
+const SK_LOOKUP: Feature = Feature {
+    name: "BPF programs for socket lookup (sk_lookup)",
+    since: "5.9",
+};
+
+/// Turns a failed load into the sentence that explains it best: no rights, or the verifier's words.
 pub(super) fn explain(program: &'static str, error: ProgramError) -> DataplaneError {
     let (source, log) = match error {
         ProgramError::LoadError {
@@ -21,12 +100,6 @@ pub(super) fn explain(program: &'static str, error: ProgramError) -> DataplaneEr
     if source.raw_os_error() == Some(libc::EPERM) {
         return DataplaneError::Denied;
     }
-    if let Some(feature) = missing() {
-        return DataplaneError::Kernel {
-            release: release(),
-            feature,
-        };
-    }
     DataplaneError::Refused {
         release: release(),
         program,
@@ -34,33 +107,34 @@ pub(super) fn explain(program: &'static str, error: ProgramError) -> DataplaneEr
     }
 }
 
+/// That this kernel does not have it.
+pub(super) fn lack(feature: Feature) -> DataplaneError {
+    DataplaneError::Kernel {
+        release: release(),
+        feature,
+    }
+}
+
 /// The kernel's version.
-pub(super) fn release() -> String {
+fn release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_or_else(|_| "unknown".to_owned(), |release| release.trim().to_owned())
 }
 
-/// The first thing that netmap needs and this kernel does not have.
-pub fn missing() -> Option<&'static str> {
-    let helpers = [
-        ("bpf_redirect_neigh", BpfHelper::BPF_FUNC_redirect_neigh),
-        ("bpf_redirect_peer", BpfHelper::BPF_FUNC_redirect_peer),
-        ("bpf_check_mtu", BpfHelper::BPF_FUNC_check_mtu),
-        ("bpf_fib_lookup", BpfHelper::BPF_FUNC_fib_lookup),
-        ("bpf_skc_lookup_tcp", BpfHelper::BPF_FUNC_skc_lookup_tcp),
-        ("bpf_loop", BpfHelper::BPF_FUNC_loop),
-    ];
+/// What netmap needs and this kernel does not have; of several things the one that came last.
+pub fn missing() -> Option<Feature> {
     // A probe that fails says nothing.
-    for (name, helper) in helpers {
-        if matches!(
+    let lacks = |helper| {
+        matches!(
             is_helper_supported(ProgramType::SchedClassifier, helper),
             Ok(false)
-        ) {
-            return Some(name);
-        }
+        )
+    };
+    if let Some((feature, _)) = HELPERS.into_iter().find(|(_, helper)| lacks(*helper)) {
+        return Some(feature);
     }
     let sk_lookup = is_program_supported(ProgramType::SkLookup);
-    matches!(sk_lookup, Ok(false)).then_some("programs for socket lookup (sk_lookup)")
+    matches!(sk_lookup, Ok(false)).then_some(SK_LOOKUP)
 }
 
 /// The error, and the line of the verifier's log that says why: the last but its statistics.

@@ -13,6 +13,7 @@ use netmap_common::maps::{name, program, tail};
 use super::{
     DataplaneError, LoadOptions, bpffs,
     cgroup::CgroupHook,
+    feature,
     hook::TcHook,
     layout,
     lock::Lock,
@@ -27,6 +28,10 @@ use crate::maps::{Entries, Layout, MapsError, Pins};
 
 /// Finds or makes the place of the pins, and locks it.
 pub(super) fn prepare(options: &LoadOptions) -> Result<(Pins, Lock), DataplaneError> {
+    // Asked first: the verifier would take its time to say less.
+    if let Some(feature) = feature::missing() {
+        return Err(feature::lack(feature));
+    }
     let pin_dir = bpffs::ensure(&options.pin_dir)?;
     let lock = Lock::make(&pin_dir)?;
     let pins = Pins::new(&pin_dir);

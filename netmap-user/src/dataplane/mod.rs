@@ -52,7 +52,7 @@ use crate::maps::Pins;
 pub use attachment::{Attachment, Mode, Place, attachments};
 pub use down::{Removed, down};
 pub use error::DataplaneError;
-pub use feature::missing as missing_feature;
+pub use feature::{Feature, missing as missing_feature};
 pub use hook::{Direction, interface_name};
 pub use programs::{ProgramStats, program_stats};
 pub use sockets::CURRENT_NETNS;

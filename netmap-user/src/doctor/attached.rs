@@ -77,8 +77,8 @@ fn kernel() -> Option<Finding> {
     let feature = dataplane::missing_feature()?;
     Some(Finding {
         id: "kernel",
-        found: format!("this kernel has no {feature}"),
-        means: "netmap needs Linux 6.1 or later, and does not start without it",
+        found: format!("this kernel lacks {feature}"),
+        means: "netmap does not start without it; it is tested from Linux 6.1 on",
         mend: "apt-get install linux-image-amd64 && reboot".to_owned(),
     })
 }

@@ -9,8 +9,8 @@ use aya::{
 };
 use netmap_common::{
     maps::{
-        Address, AllowKey, Count, Flow, FlowKey, Hook, IfIndex, Local, NetworkKey, Port, Reason, Rule,
-        RuleId, Settings, SharedKey, capacity, name,
+        Address, AllowKey, Count, Flow, FlowKey, Fragment, FragmentKey, Hook, IfIndex, Local, NetworkKey,
+        Port, Reason, Rule, RuleId, Settings, SharedKey, capacity, name,
     },
     nat::{Env as _, Family, testing::World},
 };
@@ -31,6 +31,7 @@ type Cells<V> = Array<MapData, Raw<V>>;
 pub struct Tables<A: Family = Address> {
     flows: Hash<FlowKey<A>, Flow<A>>,
     rules: Cells<Rule<A>>,
+    fragments: Hash<FragmentKey<A>, Fragment>,
 }
 
 /// The maps that both families have.
@@ -47,6 +48,7 @@ impl<A: Family> Tables<A> {
         let mut tables = Self {
             flows: take(ebpf, A::NAMES.flows)?,
             rules: take(ebpf, A::NAMES.rules)?,
+            fragments: take(ebpf, A::NAMES.fragments)?,
         };
         for (id, rule) in &*world.rules.borrow() {
             tables.set_rule(*id, *rule)?;
@@ -80,6 +82,15 @@ impl<A: Family> Tables<A> {
     pub fn clear_flows(&mut self) -> Result<()> {
         for key in self.flows()?.keys() {
             self.remove_flow(key)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the ports that the first pieces of datagrams had.
+    pub fn forget_fragments(&mut self) -> Result<()> {
+        let keys: Vec<_> = self.fragments.keys().collect::<Result<_, _>>()?;
+        for key in keys {
+            self.fragments.remove(&key)?;
         }
         Ok(())
     }

@@ -14,7 +14,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use netmap_common::maps::{Class, Reason};
-use netmap_tests::programs::{Family, scenery::Scenery};
+use netmap_tests::{
+    many,
+    programs::{Family, scenery::Scenery},
+};
 use proptest::{
     strategy::{Strategy as _, ValueTree as _},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
@@ -24,7 +27,7 @@ use step::Step;
 use worlds::Worlds;
 
 /// Half of them of IPv6.
-const PACKETS: usize = 100_000;
+const PACKETS: u64 = 100_000;
 /// After so many packets flows expire or lose a half, and a rule is published or taken away.
 const ROUND: usize = 1_000;
 /// Room for flow entries of a family: odd, so that the table can be full between a flow's two entries, and soon full.
@@ -44,7 +47,8 @@ fn agree(scenery: &Scenery, seed: u64) -> Result<()> {
     let mut runner = TestRunner::new_with_rng(Config::default(), rng(seed));
     let steps = Step::any();
     let mut records = [Vec::new(), Vec::new()];
-    for number in 0..PACKETS {
+    let packets = many(PACKETS);
+    for number in 0..usize::try_from(packets)? {
         let step = steps
             .new_tree(&mut runner)
             .map_err(|why| anyhow!("{why}"))?
@@ -66,6 +70,7 @@ fn agree(scenery: &Scenery, seed: u64) -> Result<()> {
             worlds
                 .compare()
                 .with_context(|| format!("after packet {number}"))?;
+            worlds.forget_fragments()?;
             change(&mut worlds, number / ROUND)?;
         }
     }
@@ -76,10 +81,15 @@ fn agree(scenery: &Scenery, seed: u64) -> Result<()> {
             sum
         });
     ensure!(
-        worlds.left() > 1_000,
+        worlds.left() > packets / 100,
         "XDP left only {} packets to TC",
         worlds.left()
     );
+    ensure_many_carried(&counted)?;
+    if packets < PACKETS {
+        // What happens to one of thousands need not have happened.
+        return Ok(());
+    }
     ensure_all_seen(&counted)
 }
 
@@ -95,7 +105,7 @@ fn change(worlds: &mut Worlds<'_>, round: usize) -> Result<()> {
     Ok(())
 }
 
-/// The packets were worth the name: many were carried, and every reason was given that one packet can get.
+/// Every reason was given that one packet can get.
 fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
     const NEVER: &[Reason] = &[
         // Of the socket hooks.
@@ -137,6 +147,11 @@ fn ensure_all_seen(counted: &BTreeMap<Reason, u64>) -> Result<()> {
         expected.difference(&seen).collect::<Vec<_>>(),
         seen.difference(&expected).collect::<Vec<_>>()
     );
+    Ok(())
+}
+
+/// The packets were worth the name.
+fn ensure_many_carried(counted: &BTreeMap<Reason, u64>) -> Result<()> {
     let total: u64 = counted.values().sum();
     let carried: u64 = counted
         .iter()

@@ -121,6 +121,15 @@ impl<'scenery> Worlds<'scenery> {
         expire(&mut self.kernel.tables6, &self.host6, one_in)
     }
 
+    /// Forgets every datagram of which pieces have come: the kernel's clock is real, and to it they grow too old for others
+    /// on a machine that is slow enough.
+    pub(crate) fn forget_fragments(&mut self) -> Result<()> {
+        self.host.fragments.get_mut().clear();
+        self.host6.fragments.get_mut().clear();
+        self.kernel.tables.forget_fragments()?;
+        self.kernel.tables6.forget_fragments()
+    }
+
     /// Removes one half of every `one_in`th flow. The other half was last seen so long ago that both builds look for
     /// its twin at the next packet.
     pub(crate) fn halve(&mut self, one_in: usize, keep_reply: bool) -> Result<()> {

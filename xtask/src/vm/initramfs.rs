@@ -58,9 +58,8 @@ fn script(modules: &str, kernel: &Kernel) -> String {
          $b mount -t tmpfs memory /memory\n\
          $b mkdir /memory/upper /memory/work\n\
          $b mount -t overlay -o lowerdir=/host,upperdir=/memory/upper,workdir=/memory/work root /new\n\
-         $b mkdir -p /new/proc /new/sys /new/dev /new/tmp /new/run /new/lib/modules\n\
+         $b mkdir -p /new/proc /new/sys /new/dev /new/run /new/lib/modules\n\
          $b mount --bind /host{own_modules} /new/lib/modules\n\
-         $b mount -t tmpfs tmp /new/tmp\n\
          $b mount -t tmpfs run /new/run\n\
          for folder in proc sys dev; do $b mount --move /$folder /new/$folder; done\n\
          read -r line < /new/proc/cmdline\n\

@@ -10,6 +10,9 @@ use anyhow::{Context as _, ensure};
 
 use crate::{build::succeed, packages::Apt};
 
+/// Kernels of releases before this machine's, and these.
+const OLDER: [(&str, &str); 1] = [("5.10", "bullseye")];
+
 /// A kernel and its modules.
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -19,19 +22,18 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// The newest kernel of this version (`6.1`) that the machine's package sources have.
+    /// A kernel of this version (`6.1`): the one that is in `folder`, or the newest that Debian has, which is there then.
     pub(crate) fn unpacked(version: &str, folder: &Path) -> anyhow::Result<Self> {
         ensure!(
             version.split('.').all(|part| part.parse::<u32>().is_ok()),
             "{version:?} is no version of a kernel; give one like 6.1"
         );
-        let mut apt = Apt::default();
-        let package = newest(version, &apt.names(&format!("linux-image-{version}"))?)
-            .with_context(|| format!("this machine's apt sources have no kernel {version}"))?;
+        fs::create_dir_all(folder)?;
+        let package = match newest(version, &fetched(folder)?) {
+            Some(package) => package,
+            None => fetch(version, folder)?,
+        };
         let root = folder.join(&package);
-        if !root.is_dir() {
-            fetch(&mut apt, &package, &root)?;
-        }
         let release = fs::read_dir(root.join("lib/modules"))?
             .flatten()
             .next()
@@ -83,14 +85,20 @@ impl Kernel {
     }
 }
 
+/// The kernels in this folder, by the names of their packages.
+fn fetched(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let names = fs::read_dir(folder)?.flatten();
+    Ok(names
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect())
+}
+
 /// Of `linux-image-6.1.0-9-amd64` and its like the last; none of those for special purposes.
 fn newest(version: &str, packages: &[String]) -> Option<String> {
     let number = |package: &&String| {
         let rest = package.strip_prefix("linux-image-")?.strip_prefix(version)?;
-        let (patch, flavour) = rest.split_once('-')?;
-        let is_patch = patch.is_empty() || patch.strip_prefix('.')?.parse::<u32>().is_ok();
-        let number = flavour.strip_suffix("-amd64")?.parse::<u32>().ok()?;
-        is_patch.then_some(number)
+        let (patch, build) = rest.strip_prefix('.')?.strip_suffix("-amd64")?.split_once('-')?;
+        Some((patch.parse::<u32>().ok()?, build.parse::<u32>().ok()?))
     };
     let newest = packages
         .iter()
@@ -99,7 +107,23 @@ fn newest(version: &str, packages: &[String]) -> Option<String> {
     newest.cloned()
 }
 
-fn fetch(apt: &mut Apt, package: &str, root: &Path) -> anyhow::Result<()> {
+/// Fetches and unpacks the newest; the name of its package, which is its folder's in `folder`.
+fn fetch(version: &str, folder: &Path) -> anyhow::Result<String> {
+    let older = OLDER.iter().find(|(kernel, _)| *kernel == version);
+    let (mut apt, place) = match older {
+        Some((_, release)) => (
+            Apt::of_release(release, &folder.join(release))?,
+            format!("Debian's release {release}"),
+        ),
+        None => (Apt::default(), "this machine's apt sources".to_owned()),
+    };
+    let package = newest(version, &apt.names(&format!("linux-image-{version}"))?)
+        .with_context(|| format!("{place} has no kernel {version}, or cannot be reached"))?;
+    unpack(&mut apt, &package, &folder.join(&package))?;
+    Ok(package)
+}
+
+fn unpack(apt: &mut Apt, package: &str, root: &Path) -> anyhow::Result<()> {
     // It has its name when it is whole.
     let growing = root.with_file_name(format!("{package}.part"));
     if growing.exists() {
@@ -137,6 +161,8 @@ mod tests {
             "linux-image-6.1.0-50-cloud-amd64",
             "linux-image-6.1.0-50-rt-amd64",
             "linux-image-6.1.0-50-amd64-unsigned",
+            "linux-image-6.1.0-51-amd64.part",
+            "linux-image-6.1-amd64",
             "linux-image-6.12.0-60-amd64",
         ]
         .map(str::to_owned);
