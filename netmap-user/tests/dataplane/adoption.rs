@@ -5,7 +5,7 @@ use netmap_common::maps::{Address, IfIndex, Role, program};
 use netmap_user::daemon::down;
 use netmap_user::{
     dataplane::{Attachment, CURRENT_NETNS, Dataplane, DataplaneError, Mode, Removed, attachments},
-    maps::Maps,
+    maps::{Maps, Pins},
 };
 
 use super::lab::{Lab, index, sh, tree, veth};
@@ -109,7 +109,7 @@ fn a_program_in_front_of_ours_is_named() {
         let mut dataplane = lab.load();
         let ours = dataplane.attach(uplink, Role::Uplink).unwrap();
         assert!(ours[0].in_front.is_empty());
-        let mut other = SchedClassifier::from_pin(lab.pin_dir.join("v4/programs/port_in")).unwrap();
+        let mut other = SchedClassifier::from_pin(Pins::new(&lab.pin_dir).program("port_in")).unwrap();
         let first = TcAttachOptions::TcxOrder(LinkOrder::first());
         other
             .attach_with_options("up0", TcAttachType::Ingress, first)

@@ -11,7 +11,7 @@ use netmap_common::maps::{
     Address, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface, Network, Port, PortSlots, Protocol, Reason,
     Rule, RuleId, Settings, SharedKey, Slot, name, program, socket,
 };
-use netmap_user::maps::{Changes, Maps};
+use netmap_user::maps::{Changes, Maps, Pins};
 
 use super::lab::Lab;
 
@@ -46,7 +46,7 @@ fn everything_is_loaded_pinned_and_counted() {
             assert!(stats.verified_instructions.unwrap() > 0, "{}", stats.name);
         }
         for map in name::ALL {
-            assert!(lab.pin_dir.join("v4/maps").join(map).exists(), "{map}");
+            assert!(Pins::new(&lab.pin_dir).map(map).exists(), "{map}");
         }
         let maps = Maps::open(&lab.pin_dir).unwrap();
         let counters = maps.counters.all().unwrap();
