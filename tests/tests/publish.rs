@@ -66,6 +66,25 @@ fn one_port_of_several_addresses_leads_to_several_containers() -> Result<()> {
     Ok(())
 }
 
+/// Until the kernel has found a container, the proxy serves its clients: who publishes waits for that.
+#[test]
+fn the_first_client_of_a_container_that_the_host_has_forgotten_is_seen_as_itself() -> Result<()> {
+    let mut scene = Scene::new()?;
+    scene.serve(&scene.lab.c2.clone(), SocketAddrV4::new(C2, 80))?;
+    for round in 0..20 {
+        scene.lab.host.line("ip neigh flush dev br2")?;
+        scene.netmap.publish("8081:80/tcp", C2)?;
+        let at = SocketAddrV4::new(HOST, 8_081);
+        let answer = tcp::request(&scene.lab.remote, at, "at once")?;
+        ensure!(
+            (answer.client.ip(), answer.local.ip()) == (REMOTE.into(), C2.into()),
+            "round {round}: {answer:?}"
+        );
+        scene.netmap.unpublish("8081/tcp")?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_rule_for_one_address_serves_no_other() -> Result<()> {
     let scene = Scene::new()?;

@@ -16,11 +16,12 @@ use crate::{
 };
 
 impl Daemon {
-    pub(super) fn obey(&mut self, command: Command) {
+    pub(super) async fn obey(&mut self, command: Command) {
         // Who has hung up does not wait for an answer.
         match command {
             Command::Publish(request, answer) => {
                 let result = self.publish(request).map_err(|error| refusal(&error));
+                self.find_sought().await;
                 drop(answer.send(result));
             }
             Command::Unpublish(request, answer) => {

@@ -34,7 +34,7 @@ use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
-    time::{MissedTickBehavior, interval, sleep_until},
+    time::{MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tracing::{debug, info, warn};
 
@@ -44,7 +44,7 @@ use crate::{
     dataplane::{self, Dataplane, DataplaneError, Removed},
     docker::{Claims, Door, ShimRequest},
     expiry::{Gone, Purge, Slice, Sweeper, Swept},
-    host::Host,
+    host::{Host, HostError},
     maps::{self, Maps},
     options::RunOptions,
     proxy::{Mark, Proxy, Reservations},
@@ -58,6 +58,9 @@ const SOCKET_MARK: Mark = Mark(0x6e6d_0001);
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often the host's own ports are looked at.
 const REFRESH: Duration = Duration::from_secs(10);
+/// How long who publishes waits for a container that was never looked for before: until it is found, the proxy serves its
+/// clients, and it does not see their addresses. It may not be up yet.
+const SOUGHT_FOR: Duration = Duration::from_millis(50);
 
 /// Attaches, serves the API until SIGTERM or SIGINT, and leaves the data plane up.
 ///
@@ -86,6 +89,7 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
         }));
         let (requests, mut shims) = mpsc::channel(64);
         let door = tokio::spawn(door.serve(requests));
+        daemon.find_sought().await;
         daemon.announce(options);
         daemon.serve(inbox, &mut shims, &mut signals).await;
         drop(stop);
@@ -125,6 +129,8 @@ struct Daemon {
     reservations: Reservations,
     /// Addresses of this host, for the proxy.
     locals: Arc<ArcSwap<BTreeSet<IpAddr>>>,
+    /// Containers that are looked for since the command in hand.
+    sought: BTreeSet<IpAddr>,
     /// Containers to which a published port led until a moment ago.
     stray_containers: BTreeSet<IpAddr>,
     /// When the connections that lead to those by rules of the engine's are ended.
@@ -167,13 +173,10 @@ impl Daemon {
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                changed = self.host.changed() => {
-                    let followed = changed.map_err(Into::into).and_then(|()| self.follow_host());
-                    followed.unwrap_or_else(|error| warn!("the host cannot be followed, trying again: {error:#}"));
-                }
-                command = receive(&mut inbox) => self.obey(command),
+                changed = self.host.changed() => self.take_host(changed),
+                command = receive(&mut inbox) => self.obey(command).await,
                 picture = self.engine.changed() => self.take_engine(&picture),
-                request = receive(shims) => self.obey_shim(request),
+                request = receive(shims) => self.obey_shim(request).await,
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),
                 Ok(()) = self.waiting_room.ready() => self.waiting_room.serve(&self.maps, &self.dataplane),
@@ -246,8 +249,35 @@ impl Daemon {
 
     /// Has the containers of all rules looked for; says whether they are others than before.
     fn want(&mut self) -> bool {
-        let targets = self.publisher.bindings().map(|binding| binding.target);
-        self.host.want(targets.collect())
+        let targets: BTreeSet<IpAddr> = self.publisher.bindings().map(|binding| binding.target).collect();
+        self.sought.extend(targets.difference(self.host.wanted()));
+        self.host.want(targets)
+    }
+
+    /// Waits for the containers that are looked for since the command in hand, each once: one that does not answer does not
+    /// hold up whoever publishes its other ports.
+    async fn find_sought(&mut self) {
+        let sought = std::mem::take(&mut self.sought);
+        let found = async {
+            while self
+                .host
+                .view()
+                .unresolved
+                .iter()
+                .any(|address| sought.contains(address))
+            {
+                let changed = self.host.changed().await;
+                self.take_host(changed);
+            }
+        };
+        if !sought.is_empty() && timeout(SOUGHT_FOR, found).await.is_err() {
+            debug!("published before its container was found: {sought:?}");
+        }
+    }
+
+    fn take_host(&mut self, changed: Result<(), HostError>) {
+        let followed = changed.map_err(Into::into).and_then(|()| self.follow_host());
+        followed.unwrap_or_else(|error| warn!("the host cannot be followed, trying again: {error:#}"));
     }
 
     fn follow_host(&mut self) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use super::Daemon;
 use crate::docker::{Claimant, ShimRequest, binding_of};
 
 impl Daemon {
-    pub(super) fn obey_shim(&mut self, request: ShimRequest) {
+    pub(super) async fn obey_shim(&mut self, request: ShimRequest) {
         // Who has hung up does not wait for an answer.
         match request {
             ShimRequest::Publish {
@@ -19,6 +19,7 @@ impl Daemon {
                 answer,
             } => {
                 let claimed = self.claim(Claimant::Shim(shim), &binding, socket);
+                self.find_sought().await;
                 if let Err(error) = &claimed {
                     warn!("docker's {binding} is refused: {error:#}");
                 }

@@ -87,6 +87,7 @@ impl Daemon {
             proxy,
             reservations,
             locals,
+            sought: BTreeSet::new(),
             stray_containers: BTreeSet::new(),
             next_cut: None,
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),

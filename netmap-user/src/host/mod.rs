@@ -172,6 +172,11 @@ impl Host {
         true
     }
 
+    /// The addresses of [`Self::want`].
+    pub fn wanted(&self) -> &BTreeSet<IpAddr> {
+        &self.wanted
+    }
+
     /// Bridges that a container engine has: managed from now on, and others that it had no longer.
     pub fn set_engine_bridges(&mut self, bridges: BTreeSet<String>) {
         let bridges = Some(bridges);
