@@ -15,6 +15,7 @@
 //! - [`publish`]: turns bindings into map entries;
 //! - [`expiry`]: ends idle flows;
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
+//! - [`state`]: what outlives a reboot;
 //! - [`api`]: requests over the unix socket;
 //! - [`docker`]: a container engine's networks, containers and published ports;
 //! - [`daemon`]: ties them together;
@@ -42,6 +43,7 @@ pub mod proxy;
 pub mod publish;
 pub mod sandbox;
 pub mod spec;
+pub mod state;
 pub mod sys;
 #[cfg(feature = "testing")]
 pub mod testing;

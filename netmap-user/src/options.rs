@@ -19,6 +19,9 @@ pub const DEFAULT_SHIM_SOCKET: &str = netmap_docker_proxy::DEFAULT_SOCKET;
 /// Where programs and maps are pinned unless told otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/netmap";
 
+/// Where what outlives a reboot is kept unless told otherwise.
+pub const DEFAULT_STATE: &str = "/var/lib/netmap";
+
 /// Where a container engine listens unless told otherwise.
 pub const DEFAULT_ENGINE: &str = "/var/run/docker.sock";
 
@@ -48,6 +51,8 @@ pub struct RunOptions {
     pub shim_socket: Option<PathBuf>,
     /// Where programs and maps are pinned, a folder of a bpffs.
     pub pin_dir: PathBuf,
+    /// Where what outlives a reboot is kept, a directory.
+    pub state: PathBuf,
     /// The cgroup whose processes go straight to containers and may not bind published ports; none for the root of the
     /// cgroup2 hierarchy.
     pub cgroup: Option<PathBuf>,
@@ -205,6 +210,7 @@ impl Default for RunOptions {
             socket: DEFAULT_SOCKET.into(),
             shim_socket: None,
             pin_dir: DEFAULT_PIN_DIR.into(),
+            state: DEFAULT_STATE.into(),
             cgroup: None,
             socket_hooks: true,
             flow_entries: None,

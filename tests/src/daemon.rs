@@ -27,13 +27,14 @@ const READY: Duration = Duration::from_secs(60);
 /// How many seconds any other command may take.
 const COMMAND_SECONDS: &str = "30";
 
-/// A netmap in the lab's host, with a socket, pins and a control group of its own. Gone without a trace when dropped.
+/// A netmap in the lab's host, with a socket, pins, a state directory and a control group of its own. Gone without a trace when dropped.
 #[derive(Debug)]
 pub struct Netmap {
     host: Arc<Namespace>,
     binary: PathBuf,
     socket: PathBuf,
     pins: PathBuf,
+    state: PathBuf,
     cgroup: PathBuf,
     arguments: Vec<String>,
     nobody: Option<Nobody>,
@@ -99,6 +100,7 @@ impl Netmap {
             binary,
             socket: std::env::temp_dir().join(format!("netmap-{name}.sock")),
             pins,
+            state: std::env::temp_dir().join(format!("netmap-{name}-state")),
             cgroup,
             arguments: Vec::new(),
             nobody,
@@ -190,6 +192,11 @@ impl Netmap {
         &self.pins
     }
 
+    /// Its state directory.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// Its socket.
     pub fn socket(&self) -> &Path {
         &self.socket
@@ -228,7 +235,8 @@ impl Netmap {
     fn with_instance(&self, mut command: Command) -> Command {
         command
             .env("NETMAP_SOCKET", &self.socket)
-            .env("NETMAP_PIN_DIR", &self.pins);
+            .env("NETMAP_PIN_DIR", &self.pins)
+            .env("NETMAP_STATE", &self.state);
         command
     }
 
@@ -382,6 +390,7 @@ impl Drop for Netmap {
         }
         // What is left now is a fault, which a test of `netmap down` reports; the next test must not meet it.
         let _removed = fs::remove_dir_all(&self.pins);
+        let _removed = fs::remove_dir_all(&self.state);
         let _removed = fs::remove_file(&self.socket);
         let _removed = fs::remove_file(self.shim_socket());
         let _removed = fs::remove_dir_all(self.shim_socket().with_extension("unpublished"));

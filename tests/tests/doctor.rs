@@ -36,7 +36,8 @@ fn is_found_and_mended(netmap: &Netmap, id: &str) -> Result<()> {
         .args(["-ec", mend])
         .env("PATH", format!("{netmap_folder}:/usr/sbin:/usr/bin:/sbin:/bin"))
         .env("NETMAP_SOCKET", netmap.socket())
-        .env("NETMAP_PIN_DIR", netmap.pins());
+        .env("NETMAP_PIN_DIR", netmap.pins())
+        .env("NETMAP_STATE", netmap.state());
     netmap_tests::command::run(&mut shell)?;
     assert_eq!(findings(netmap, id)?, Vec::<Value>::new(), "after `{mend}`");
     Ok(())

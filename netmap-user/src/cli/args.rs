@@ -15,7 +15,8 @@ use crate::{
     egress::EgressChoice,
     mappings::MappingChoice,
     options::{
-        self, DEFAULT_ENGINE, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DirectRule, InterfaceName, Timeout, XdpMode,
+        self, DEFAULT_ENGINE, DEFAULT_PIN_DIR, DEFAULT_SOCKET, DEFAULT_STATE, DirectRule, InterfaceName,
+        Timeout, XdpMode,
     },
     outlets::Outlet,
     ownership::OwnershipChoice,
@@ -56,6 +57,15 @@ pub struct Instance {
         hide_env_values = true
     )]
     pub pin_dir: Option<PathBuf>,
+    /// Where what outlives a reboot is kept, a directory [default: /var/lib/netmap]
+    #[arg(
+        long,
+        value_name = "DIR",
+        global = true,
+        env = "NETMAP_STATE",
+        hide_env_values = true
+    )]
+    pub state: Option<PathBuf>,
 }
 
 impl Instance {
@@ -67,6 +77,11 @@ impl Instance {
     /// The folder of the pins.
     pub fn pin_dir(&self) -> &Path {
         self.pin_dir.as_deref().unwrap_or(Path::new(DEFAULT_PIN_DIR))
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &Path {
+        self.state.as_deref().unwrap_or(Path::new(DEFAULT_STATE))
     }
 }
 
@@ -102,7 +117,7 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Stop the daemon, detach everything and remove all pins
     #[command(long_about = help::DOWN, after_help = help::DOWN_EXAMPLES)]
-    Down,
+    Down(DownArgs),
 }
 
 /// `netmap run`. A flag wins over the configuration file.
@@ -304,6 +319,14 @@ pub struct DoctorArgs {
     /// Docker's settings [default: /etc/docker/daemon.json]
     #[arg(long, value_name = "PATH")]
     pub daemon_json: Option<PathBuf>,
+}
+
+/// `netmap down`.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct DownArgs {
+    /// Leave what is published in the state directory: the next `netmap run` publishes it again
+    #[arg(long)]
+    pub keep_published: bool,
 }
 
 /// A listing without filters.

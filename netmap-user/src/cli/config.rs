@@ -36,6 +36,8 @@ pub struct Config {
     pub shim_socket: Option<PathBuf>,
     /// Where programs and maps are pinned.
     pub pin_dir: Option<PathBuf>,
+    /// Where what outlives a reboot is kept.
+    pub state: Option<PathBuf>,
     /// The cgroup whose processes go straight to containers and may not bind published ports.
     pub cgroup: Option<PathBuf>,
     /// Whether they go straight to containers.
@@ -129,6 +131,7 @@ impl Config {
             socket: instance.socket.or(self.socket).unwrap_or(default.socket),
             shim_socket: args.shim_socket.or(self.shim_socket),
             pin_dir: instance.pin_dir.or(self.pin_dir).unwrap_or(default.pin_dir),
+            state: instance.state.or(self.state).unwrap_or(default.state),
             cgroup: args.cgroup.or(self.cgroup).or(default.cgroup),
             socket_hooks: !args.no_socket_hooks && self.socket_hooks.unwrap_or(default.socket_hooks),
             flow_entries: args.flow_entries.or(self.flow_entries),
@@ -225,6 +228,7 @@ mod tests {
         socket = "/run/x.sock"
         shim_socket = "/run/x-shim.sock"
         pin_dir = "/sys/fs/bpf/x"
+        state = "/var/lib/x"
         cgroup = "/sys/fs/cgroup/x"
         socket_hooks = false
         flow_entries = 1000
@@ -249,6 +253,7 @@ mod tests {
     const NO_INSTANCE: Instance = Instance {
         socket: None,
         pin_dir: None,
+        state: None,
     };
 
     #[test]
@@ -261,6 +266,7 @@ mod tests {
             socket: "/run/x.sock".into(),
             shim_socket: Some("/run/x-shim.sock".into()),
             pin_dir: "/sys/fs/bpf/x".into(),
+            state: "/var/lib/x".into(),
             cgroup: Some("/sys/fs/cgroup/x".into()),
             socket_hooks: false,
             flow_entries: Some(1000),
@@ -315,7 +321,7 @@ mod tests {
         };
         let instance = Instance {
             socket: Some("/flag.sock".into()),
-            pin_dir: None,
+            ..NO_INSTANCE
         };
         let options = read(WHOLE).unwrap().overridden(args, instance);
         assert_eq!(options.uplinks, names(&["wan"]));
@@ -333,7 +339,7 @@ mod tests {
         assert_eq!(
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
-             `socket`, `shim_socket`, `pin_dir`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
+             `socket`, `shim_socket`, `pin_dir`, `state`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
              `max_source_flows`, `nat`, `docker`, `egress`, `publish_on`, `own_addresses`"
         );
         assert_eq!(

@@ -19,7 +19,11 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{args::Instance, failure::Failure, privilege, publish};
+use super::{
+    args::{DownArgs, Instance},
+    failure::Failure,
+    privilege, publish,
+};
 use crate::{
     api::{
         client::{Client, ClientError},
@@ -27,14 +31,15 @@ use crate::{
     },
     daemon,
     dataplane::DataplaneError,
-    options::{DEFAULT_SOCKET, shim_socket_beside},
+    options::{DEFAULT_SOCKET, DEFAULT_STATE, shim_socket_beside},
+    state,
 };
 
 /// How long a daemon may take to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Leaves nothing behind; also where there is nothing.
-pub(super) fn command(instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
+pub(super) fn command(args: DownArgs, instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
     privilege::check("down")?;
     let stopped = stop(instance.socket())?;
     let removed = daemon::down(instance.pin_dir()).map_err(|errors| together(&errors))?;
@@ -44,6 +49,7 @@ pub(super) fn command(instance: &Instance, out: &mut impl Write) -> Result<(), F
     // Nothing is left that they could speak of.
     let _none = fs::remove_dir_all(note::folder(&shim_socket));
     remove_default_folder(instance.socket());
+    let forgotten = !args.keep_published && forget(instance.state())?;
     if let Some(pid) = stopped {
         writeln!(out, "stopped the daemon, pid {pid}")?;
     }
@@ -57,7 +63,24 @@ pub(super) fn command(instance: &Instance, out: &mut impl Write) -> Result<(), F
             "detached {attachments} programs and removed the pins in {pin_dir}"
         )?;
     }
+    if forgotten {
+        writeln!(
+            out,
+            "forgot what was published, in {}",
+            instance.state().display()
+        )?;
+    }
     Ok(())
+}
+
+/// Removes the record of what was published, and the directory that `netmap run` makes for it.
+fn forget(folder: &Path) -> anyhow::Result<bool> {
+    let forgotten = state::forget(folder)?;
+    if folder == Path::new(DEFAULT_STATE) {
+        // It is not there, or something is kept in it: both are as good.
+        let _kept = fs::remove_dir(folder);
+    }
+    Ok(forgotten)
 }
 
 /// The folder that `netmap run` makes for its socket goes with it; a folder that the user chose stays.

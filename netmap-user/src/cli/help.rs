@@ -27,7 +27,7 @@ pub(super) const RUN: &str = "\
     Attaches to the uplinks and to every port of the bridges, also to ports that appear later, and \
     serves the API until it is stopped. Prints one line when it is attached and ready. Stopping it \
     leaves everything attached: translated traffic goes on, and the next `netmap run` takes over without \
-    losing a packet.\n\n\
+    losing a packet. After a reboot it publishes again what the operator had published, from the state directory.\n\n\
     Native XDP drops what would be dropped anyway, and carries what goes to a container on this host, before \
     the kernel makes a packet of the frame. It gains much where a flood is dropped, nothing towards containers, and only at \
     network cards: on a veth or a virtual machine's uplink it costs bulk TCP its segmentation offload. So auto takes it \
@@ -53,8 +53,8 @@ pub(super) const RUN: &str = "\
     addresses in the namespace behind each veth, and hears when they change. Of taps, and where it cannot know, only what \
     is a known container's is kept from others. --own-addresses BRIDGE=off ends that, for containers that send for others \
     in the bridge's subnet (a bridge or macvlan of their own).\n\n\
-    The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, cgroup, socket_hooks, \
-    flow_entries, mark_bit, direct, trusted, publish_on, own_addresses, timeouts, max_flows, max_new_flows, max_source_flows, nat, docker and egress. Flags win over it. Where it says socket or pin_dir, the other commands need \
+    The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, state, cgroup, socket_hooks, \
+    flow_entries, mark_bit, direct, trusted, publish_on, own_addresses, timeouts, max_flows, max_new_flows, max_source_flows, nat, docker and egress. Flags win over it. Where it says socket, pin_dir or state, the other commands need \
     the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
 
 pub(super) const RUN_EXAMPLES: &str = "\
@@ -204,10 +204,11 @@ Examples:
 
 pub(super) const DOWN: &str = "\
     Stops the daemon if it runs, detaches every program and removes all pins and the socket. Published \
-    ports are gone, and translated connections end. Where there is nothing to remove, that is no \
-    failure.";
+    ports are gone, also from the state directory, and translated connections end. With --keep-published the next \
+    `netmap run` publishes again what the operator had published. Where there is nothing to remove, that is no failure.";
 
 pub(super) const DOWN_EXAMPLES: &str = "\
 Examples:
   netmap down
+  netmap down --keep-published     before another version that cannot take the tables over
   netmap down --pin-dir /sys/fs/bpf/netmap-test";

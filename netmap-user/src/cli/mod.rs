@@ -57,6 +57,6 @@ fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Status(args) => status::command(&args, &instance, out),
         Command::Docker(args) => docker::command(args, &instance, out),
         Command::Doctor(args) => doctor::command(&args, &instance, out),
-        Command::Down => down::command(&instance, out),
+        Command::Down(args) => down::command(args, &instance, out),
     }
 }

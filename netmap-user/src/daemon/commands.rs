@@ -21,12 +21,13 @@ impl Daemon {
         match command {
             Command::Publish(request, answer) => {
                 let result = self.publish(request).map_err(|error| refusal(&error));
+                let result = self.recorded(result);
                 self.find_sought().await;
                 drop(answer.send(result));
             }
             Command::Unpublish(request, answer) => {
                 let result = self.unpublish(&request).map_err(|error| refusal(&error));
-                drop(answer.send(result));
+                drop(answer.send(self.recorded(result)));
             }
             Command::Status(answer) => drop(answer.send(self.status())),
             Command::Names(answer) => drop(answer.send(self.names())),

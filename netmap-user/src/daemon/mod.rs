@@ -11,6 +11,7 @@ mod engine;
 mod fragments;
 mod limits;
 mod ports;
+mod record;
 mod shims;
 mod sockets;
 mod start;
@@ -38,7 +39,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::{engine::Followed, fragments::WaitingRoom, topology::Topology, xdp::Accelerator};
+use self::{engine::Followed, fragments::WaitingRoom, record::Record, topology::Topology, xdp::Accelerator};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
@@ -127,6 +128,7 @@ struct Daemon {
     claims: Claims,
     proxy: Proxy,
     reservations: Reservations,
+    record: Record,
     /// Addresses of this host, for the proxy.
     locals: Arc<ArcSwap<BTreeSet<IpAddr>>>,
     /// Containers that are looked for since the command in hand.
@@ -242,6 +244,9 @@ impl Daemon {
 
     /// What nobody tells of: the host's own ports. And what went wrong last time.
     fn refresh(&mut self) {
+        if self.record.is_behind() {
+            self.record_again();
+        }
         let refreshed = ports::refresh(&mut self.maps, &self.publisher).and_then(|()| self.follow_host());
         refreshed
             .unwrap_or_else(|error| warn!("tables cannot be brought up to date, trying again: {error:#}"));

@@ -9,8 +9,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
 use super::{
-    Daemon, SOCKET_MARK, down, engine::Followed, fragments::WaitingRoom, limits, ports, topology::Topology,
-    xdp::Accelerator,
+    Daemon, SOCKET_MARK, down, engine::Followed, fragments::WaitingRoom, limits, ports, record::Record,
+    topology::Topology, xdp::Accelerator,
 };
 use crate::{
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -62,7 +62,14 @@ impl Daemon {
         options: &RunOptions,
     ) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
-        let publisher = Publisher::adopt(&mut maps)?;
+        let mut publisher = Publisher::adopt(&mut maps)?;
+        let mut record = Record::new(options.state.clone());
+        let is_restored = dataplane.is_restored();
+        record.restore(&mut publisher, &mut maps, is_restored);
+        if !is_restored {
+            // From now on the pins say what is published, whatever becomes of this process.
+            dataplane.set_restored()?;
+        }
         host.remember_owners(maps.v4.owners.all()?, maps.v6.owners.all()?);
         ports::write_settings(&mut maps, SOCKET_MARK, &options.mappings)?;
         limits::write(&mut maps, options.shares)?;
@@ -86,6 +93,7 @@ impl Daemon {
             claims: Claims::default(),
             proxy,
             reservations,
+            record,
             locals,
             sought: BTreeSet::new(),
             stray_containers: BTreeSet::new(),
@@ -100,6 +108,7 @@ impl Daemon {
             let bridges = daemon.engine.bridges(&daemon.host, &daemon.maps)?;
             daemon.manage(bridges);
         }
+        daemon.record_again();
         daemon.hold_adopted()?;
         daemon.read_notes(&options.shim_socket());
         daemon.want();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{DataplaneError, bpffs, clsact, links, lock::Lock, namespace};
+use super::{DataplaneError, bpffs, clsact, layout, links, lock::Lock, namespace, restored, seal};
 use crate::maps::Pins;
 
 /// What was removed.
@@ -45,6 +45,11 @@ pub fn down(pin_dir: &Path, before: impl FnOnce()) -> Result<Removed, Vec<Datapl
         before();
     }
     down.everything();
+    // What another version left, which this one can remove and not use.
+    for pins in down.note(layout::others(&down.pins)).unwrap_or_default() {
+        down.pins = pins;
+        down.everything();
+    }
     if down.errors.is_empty() {
         Ok(down.removed)
     } else {
@@ -78,6 +83,10 @@ impl Down {
         self.removed.programs += self.each(&self.pins.programs(), bpffs::remove_file);
         self.removed.maps += self.each(&self.pins.maps(), bpffs::remove_file);
         let result = namespace::forget(&self.pins);
+        self.note(result);
+        let result = seal::break_all(&self.pins);
+        self.note(result);
+        let result = restored::forget(&self.pins);
         self.note(result);
         if self.errors.is_empty() {
             let result = bpffs::remove_dir(self.pins.root());

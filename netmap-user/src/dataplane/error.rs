@@ -25,6 +25,18 @@ pub enum DataplaneError {
         .0.display()
     )]
     OtherNamespace(PathBuf),
+    /// The pins are another version's.
+    #[error(
+        "the tables in {} are another version's (layout {found}, and this netmap has {ours}), which cannot be taken over: \
+         `netmap down --keep-published` removes them with all flows, and the next start publishes again what is recorded",
+        pin_dir.display(), ours = crate::maps::Pins::LAYOUT
+    )]
+    OtherLayout {
+        /// Below which folder.
+        pin_dir: PathBuf,
+        /// Their layout.
+        found: String,
+    },
     /// Filters that only their own namespace can reach.
     #[error(
         "filters of another network namespace are left on {interfaces} interfaces; run `netmap down` there as well"

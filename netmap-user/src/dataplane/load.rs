@@ -14,9 +14,11 @@ use super::{
     DataplaneError, LoadOptions, bpffs,
     cgroup::CgroupHook,
     hook::TcHook,
+    layout,
     lock::Lock,
     namespace,
     programs::{Programs, Unavailable},
+    seal::{self, Seal},
     tails, verify,
 };
 use crate::maps::{Entries, Layout, MapsError, Pins};
@@ -27,13 +29,15 @@ pub(super) fn prepare(options: &LoadOptions) -> Result<(Pins, Lock), DataplaneEr
     let lock = Lock::make(&pin_dir)?;
     let pins = Pins::new(&pin_dir);
     bpffs::close(pins.base())?;
+    layout::check(&pins)?;
     bpffs::make_dir(pins.root())?;
     bpffs::close(pins.root())?;
     namespace::claim(&pins)?;
     Ok((pins, lock))
 }
 
-/// Loads every program with the pinned maps or new ones, and pins it in place of its former version.
+/// Loads every program with the pinned maps or new ones, and pins it in place of its former version. Programs that are pinned
+/// already, just as they would be now, are taken over instead.
 pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<Programs, DataplaneError> {
     for folder in [pins.maps(), pins.programs(), pins.links(), pins.clsact()] {
         bpffs::make_dir(&folder)?;
@@ -42,6 +46,16 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
         .flow_entries
         .map_or(Entries::Any, |entries| Entries::Exactly(entries as usize));
     check_pinned_maps(pins, flows)?;
+    let seal = Seal::new(object, options);
+    if seal.fits(pins) {
+        match Programs::open(pins, Unavailable::new(), None) {
+            Ok(programs) => {
+                tracing::debug!("the programs that are pinned are this version's");
+                return Ok(programs);
+            }
+            Err(error) => tracing::debug!("loading the programs anew: {error}"),
+        }
+    }
     let mut ebpf = load_maps(object, options, pins)?;
     let mut verdicts = verify::load(&mut ebpf);
     let needed = TcHook::ALL.iter().map(|hook| hook.program);
@@ -63,6 +77,7 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
         .find_map(|program| verdicts.of(program).err())
         .map(|error| error.to_string());
     // All are loaded: from here on the new ones take the old ones' places.
+    seal::break_all(pins)?;
     for hook in TcHook::ALL {
         let program: &mut SchedClassifier = find(&mut ebpf, hook.program)?;
         pin(pins, hook.program, |path| program.pin(path))?;
@@ -89,6 +104,7 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
     }
     // The pins keep the programs; aya would keep the object's bytes as well.
     drop(ebpf);
+    seal.set(pins)?;
     Programs::open(pins, unavailable, no_xdp)
 }
 

@@ -2,8 +2,8 @@
 //!
 //! What is loaded outlives the process: maps, programs and links are pinned below `--pin-dir`, and dropping a
 //! [`Dataplane`] leaves all of it at work. The next one finds the maps again (after a check that they are what it takes
-//! them for), and exchanges the programs in the links, so that no packet passes by untreated. [`down`] takes everything
-//! away.
+//! them for), and exchanges the programs in the links, so that no packet passes by untreated; those that were loaded from
+//! the same object it takes over as well. [`down`] takes everything away.
 //!
 //! Links are tcx links where the kernel has them (Linux 6.6), else filters on a clsact. Those cannot be pinned: they stay
 //! until somebody removes them, and empty folders beside the pins remember which are ours.
@@ -16,13 +16,16 @@ mod down;
 mod error;
 mod feature;
 mod hook;
+mod layout;
 mod links;
 mod load;
 mod lock;
 mod namespace;
 mod object;
 mod programs;
+mod restored;
 mod resume;
+mod seal;
 mod sockets;
 mod tails;
 mod verify;
@@ -85,8 +88,8 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Loads every program, with the maps that are pinned or with new ones, and removes what a former data plane left
-    /// of interfaces that are gone.
+    /// Loads every program, with the maps that are pinned or with new ones, or takes over those that were loaded so, and
+    /// removes what a former data plane left of interfaces that are gone.
     ///
     /// # Errors
     ///
@@ -119,6 +122,21 @@ impl Dataplane {
     /// Whether the maps of a former data plane were found and taken over.
     pub fn adopted(&self) -> bool {
         self.adopted
+    }
+
+    /// Whether the rules in the maps are all that is to be published: what was recorded of a former kernel's is among them
+    /// ([`Dataplane::set_restored`]).
+    pub fn is_restored(&self) -> bool {
+        restored::is_noted(&self.pins)
+    }
+
+    /// Writes down beside the pins that it is so.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel refuses.
+    pub fn set_restored(&self) -> Result<(), DataplaneError> {
+        restored::note(&self.pins)
     }
 
     /// Attaches what `role` wants to an interface, or exchanges the programs of what is attached. Programs of another

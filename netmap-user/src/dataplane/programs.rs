@@ -122,16 +122,20 @@ impl Programs {
     }
 }
 
+/// Every program that gets a pin, in the order of the hooks.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let at_interfaces = TcHook::ALL.iter().map(|hook| hook.program);
+    let in_cgroup = CgroupHook::ALL.iter().map(|hook| hook.program);
+    at_interfaces
+        .chain([program::UPLINK_XDP, program::STEER, program::RESUME])
+        .chain(in_cgroup)
+}
+
 /// The pinned programs, in the order of the hooks.
 pub(super) fn stats(pins: &Pins) -> Result<Vec<ProgramStats>, DataplaneError> {
     let pinned = bpffs::names(&pins.programs())?;
-    let hooks = TcHook::ALL.iter().map(|hook| hook.program);
     let mut stats = Vec::new();
-    let in_cgroup = CgroupHook::ALL.iter().map(|hook| hook.program);
-    for name in hooks
-        .chain([program::UPLINK_XDP, program::STEER, program::RESUME])
-        .chain(in_cgroup)
-    {
+    for name in names() {
         if !pinned.iter().any(|pin| pin == name) {
             continue;
         }

@@ -19,6 +19,15 @@ pub(super) fn tc_programs() -> impl Iterator<Item = &'static str> {
     tc().map(|(_, _, program)| program)
 }
 
+/// Every place in the tables that a part is in: which table, and where.
+pub(super) fn slots() -> impl Iterator<Item = (&'static str, u32)> {
+    let in_tc = tc().map(|(hook, part, _)| (name::TAILS, tail::index(hook, part)));
+    let in_xdp = (1..)
+        .zip(tail::XDP)
+        .map(|(part, _)| (name::TAILS_XDP, tail::index(Hook::UplinkXdp, part)));
+    in_tc.chain(in_xdp)
+}
+
 /// Puts the parts for TC into the pinned table.
 pub(super) fn place_tc(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), DataplaneError> {
     let mut table = open(pins, name::TAILS)?;

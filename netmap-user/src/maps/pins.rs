@@ -24,6 +24,20 @@ impl Pins {
         }
     }
 
+    /// The pins of another layout, of which nothing is known but how the folders are called.
+    pub fn of_layout(pin_dir: &Path, layout: &str) -> Self {
+        Self {
+            base: pin_dir.to_owned(),
+            root: pin_dir.join(layout),
+        }
+    }
+
+    /// The layout, as in `v4`.
+    pub fn layout(&self) -> String {
+        let name = self.root.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// The folder that `--pin-dir` names.
     pub fn base(&self) -> &Path {
         &self.base

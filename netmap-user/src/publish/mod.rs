@@ -124,6 +124,12 @@ impl Publisher {
         })
     }
 
+    /// The bindings of the operator's.
+    pub fn of_operator(&self) -> impl Iterator<Item = &Binding> {
+        let owned = self.v4.owned().chain(self.v6.owned());
+        owned.filter_map(|(binding, owner)| (owner == Owner::Operator).then_some(binding))
+    }
+
     /// Whether all of them could be published now, one beside the other.
     ///
     /// # Errors

@@ -1,7 +1,10 @@
 //! What is attached outlives the process, and the next one takes it over.
 
-use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, tc::TcAttachOptions};
-use netmap_common::maps::{Address, IfIndex, Role, program};
+use aya::{
+    maps::{Map, MapData, ProgramArray},
+    programs::{LinkOrder, SchedClassifier, TcAttachType, tc::TcAttachOptions},
+};
+use netmap_common::maps::{Address, Hook, IfIndex, Role, program, tail};
 use netmap_user::daemon::down;
 use netmap_user::{
     dataplane::{Attachment, CURRENT_NETNS, Dataplane, DataplaneError, Mode, Removed, attachments},
@@ -11,7 +14,7 @@ use netmap_user::{
 use super::lab::{Lab, index, sh, tree, veth};
 
 #[test]
-fn a_second_process_keeps_links_and_maps_and_exchanges_programs() {
+fn another_version_keeps_links_and_maps_and_exchanges_programs() {
     Lab::run(|lab| {
         let uplink = veth("up0");
         let mut dataplane = lab.load();
@@ -40,7 +43,7 @@ fn a_second_process_keeps_links_and_maps_and_exchanges_programs() {
         assert_eq!(attachments(&lab.pin_dir).unwrap(), first);
         assert_eq!(on_interface("up0"), [program_id(&first[0])]);
 
-        let mut dataplane = lab.load();
+        let mut dataplane = lab.load_another();
         assert!(dataplane.adopted());
         let second = dataplane.attach(uplink, Role::Uplink).unwrap();
         for (before, after) in first.iter().zip(&second) {
@@ -52,6 +55,76 @@ fn a_second_process_keeps_links_and_maps_and_exchanges_programs() {
         assert_eq!(dataplane.attach(uplink, Role::Uplink).unwrap(), second);
         assert_eq!(dataplane.attachments().unwrap(), second);
         assert_eq!(maps.v4.locals.get(&Address(77)).unwrap(), Some(IfIndex(1).into()));
+    });
+}
+
+#[test]
+fn the_same_version_takes_the_running_programs_over() {
+    Lab::run(|lab| {
+        let uplink = veth("up0");
+        let mut dataplane = lab.load();
+        let attached = dataplane.attach(uplink, Role::Uplink).unwrap();
+        let loaded = dataplane.programs().unwrap();
+        drop(dataplane);
+
+        let mut dataplane = lab.load();
+        assert!(dataplane.adopted());
+        assert_eq!(dataplane.programs().unwrap(), loaded);
+        assert_eq!(dataplane.attach(uplink, Role::Uplink).unwrap(), attached);
+        // What was killed between loading and attaching is made good.
+        drop(dataplane);
+        drop(lab.load_another());
+        assert_eq!(attachments(&lab.pin_dir).unwrap(), attached);
+        let mut dataplane = lab.load_another();
+        let exchanged = dataplane.attach(uplink, Role::Uplink).unwrap();
+        for (before, after) in attached.iter().zip(&exchanged) {
+            assert_eq!(link_id(before), link_id(after));
+            assert_ne!(program_id(before), program_id(after));
+        }
+    });
+}
+
+#[test]
+fn programs_that_somebody_has_meddled_with_are_loaded_anew() {
+    type Meddle = fn(&Lab);
+    let meddlers: [(&str, Meddle); 4] = [
+        ("the seal is gone, as after a death half-way", |lab| {
+            sh(&format!("rmdir {}/v4/loaded-*", lab.pin_dir.display()));
+        }),
+        ("a program is another", |lab| {
+            sh(&format!(
+                "cd {}/v4/programs && rm uplink_in && mv bridge_in uplink_in && rm port_in",
+                lab.pin_dir.display()
+            ));
+        }),
+        ("a map is missing", |lab| {
+            sh(&format!("rm {}/v4/maps/LIMITS", lab.pin_dir.display()));
+        }),
+        ("a table of jumps has a gap", |lab| {
+            let tails = MapData::from_pin(Pins::new(&lab.pin_dir).map("TAILS")).unwrap();
+            let mut tails = ProgramArray::try_from(Map::ProgramArray(tails)).unwrap();
+            let index = tail::index(Hook::UplinkIn, 1);
+            tails.clear_index(&index).unwrap();
+        }),
+    ];
+    Lab::run(move |lab| {
+        let mut loaded = lab.load().programs().unwrap();
+        for (what, meddle) in meddlers {
+            meddle(lab);
+            let again = lab.load().programs().unwrap();
+            assert_eq!(again.len(), loaded.len(), "{what}");
+            let is_new = again
+                .iter()
+                .zip(&loaded)
+                .all(|(again, before)| again.id != before.id);
+            assert!(is_new, "{what}: {again:?}");
+            assert_eq!(
+                lab.load().programs().unwrap(),
+                again,
+                "{what}, and then nothing more"
+            );
+            loaded = again;
+        }
     });
 }
 
@@ -132,7 +205,7 @@ fn socket_hooks_keep_their_links_and_move_when_asked_to() {
         assert_eq!((steer.place.hook(), hooks), ("sk_lookup", ["bind4", "bind6"]));
         drop(dataplane);
 
-        let mut dataplane = lab.load();
+        let mut dataplane = lab.load_another();
         let steer_again = dataplane.attach_steer(CURRENT_NETNS.as_ref()).unwrap();
         let hold_again = holds(&mut dataplane, &cgroups[0]);
         assert_eq!(link_id(&steer), link_id(&steer_again));
@@ -179,7 +252,7 @@ fn detours_are_attached_together_and_keep_their_links() {
         assert_eq!(dataplane.attachments().unwrap(), attached);
         drop(dataplane);
 
-        let mut dataplane = lab.load();
+        let mut dataplane = lab.load_another();
         let again = dataplane.attach_detours(cgroup.0.as_ref()).unwrap();
         for (before, after) in attached.iter().zip(&again) {
             assert_eq!(link_id(before), link_id(after));

@@ -29,6 +29,15 @@ fn filters_are_exchanged_by_a_second_process_and_removed_with_their_clsact() {
 
         let mut dataplane = load(lab);
         assert_eq!(dataplane.attach(uplink, Role::Uplink).unwrap(), found);
+        assert_eq!(filters("ingress"), before, "the program was taken over");
+        drop(dataplane);
+
+        let mut dataplane = Dataplane::load(&LoadOptions {
+            mark: 0x200,
+            ..options(lab)
+        })
+        .unwrap();
+        assert_eq!(dataplane.attach(uplink, Role::Uplink).unwrap(), found);
         let after = filters("ingress");
         assert_eq!(after.len(), 1);
         assert_ne!(before, after, "the filter runs another program");
@@ -143,11 +152,14 @@ fn another_namespace_neither_runs_on_the_pins_nor_forgets_filters_out_of_reach()
 }
 
 fn load(lab: &Lab) -> Dataplane {
-    Dataplane::load(&LoadOptions {
+    Dataplane::load(&options(lab)).unwrap()
+}
+
+fn options(lab: &Lab) -> LoadOptions {
+    LoadOptions {
         force_clsact: true,
         ..lab.options()
-    })
-    .unwrap()
+    }
 }
 
 /// The BPF filters of `up0`, a line each as tc(8) shows them.

@@ -40,6 +40,15 @@ impl Lab {
     pub(crate) fn load(&self) -> Dataplane {
         Dataplane::load(&self.options()).unwrap()
     }
+
+    /// With programs that differ from those of [`Lab::load`], by the mark that is written into them.
+    pub(crate) fn load_another(&self) -> Dataplane {
+        let options = LoadOptions {
+            mark: 0x200,
+            ..self.options()
+        };
+        Dataplane::load(&options).unwrap()
+    }
 }
 
 impl Drop for Lab {

@@ -28,7 +28,7 @@ fn its_link_is_kept_by_a_second_process_and_removed_by_down() {
             ("up0".to_owned(), "uplink", "xdp")
         );
         drop(dataplane);
-        let mut dataplane = lab.load();
+        let mut dataplane = lab.load_another();
         let second = dataplane.attach_xdp(uplink).unwrap();
         let (first, second) = (link_and_program(&first), link_and_program(&second));
         assert_eq!(first.0, second.0, "the link");

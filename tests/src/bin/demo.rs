@@ -262,7 +262,7 @@ fn invite(scene: &Scene) {
          {c1b} bash   # its neighbour\n\
          {c2} bash    # on the other bridge\n\
          # the host, where netmap runs\n\
-         {host} env NETMAP_SOCKET={socket} NETMAP_PIN_DIR={pins} PATH=\"{binary}:$PATH\" bash\n\
+         {host} env NETMAP_SOCKET={socket} NETMAP_PIN_DIR={pins} NETMAP_STATE={state} PATH=\"{binary}:$PATH\" bash\n\
          #   there: netmap ports | flows | stats | status, curl http://127.0.0.1:{PUBLISHED}/",
         host6 = ipv6::HOST,
         remote = enter(&lab.remote),
@@ -272,6 +272,7 @@ fn invite(scene: &Scene) {
         host = enter(&lab.host),
         socket = netmap.socket().display(),
         pins = netmap.pins().display(),
+        state = netmap.state().display(),
         binary = netmap.binary().parent().unwrap_or(netmap.binary()).display(),
     );
 }
