@@ -192,6 +192,12 @@ impl Netmap {
         &self.pins
     }
 
+    /// The folder of its tables' layout in there, as in `v4`.
+    pub fn layout(&self) -> Result<PathBuf> {
+        let entry = fs::read_dir(&self.pins)?.next().context("nothing is pinned")?;
+        Ok(entry?.path())
+    }
+
     /// Its state directory.
     pub fn state(&self) -> &Path {
         &self.state

@@ -1,15 +1,16 @@
 //! A real dockerd, its own way and netmap's.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     thread,
 };
 
 use anyhow::{Context as _, Result, anyhow};
 use netmap_tests::{
-    Namespace, SILENCE,
-    docker::{Stage, Way, matrix, rules},
-    scene::Transport,
+    Family, Namespace, Place, SILENCE,
+    docker::{Stage, Way, matrix, rules, stage::Cast},
+    scene::{SERVED, Transport},
     tcp,
     topology::{C1, GATEWAY1, HOST, REMOTE},
     udp, wait_for,
@@ -19,7 +20,7 @@ use netmap_tests::{
 fn the_engines_own_way_has_the_rows_that_it_is_known_for() -> Result<()> {
     let stage = Stage::new(Way::Engine)?;
     let cast = stage.cast(&matrix::PUBLISH)?;
-    matrix::check(&stage, &cast)?;
+    matrix::check(&stage, &cast, Family::V4)?;
     assert!(!rules::list(&stage.lab.host)?.is_empty());
     assert_eq!(stage.engine.processes("docker-proxy")?.len(), 4);
     Ok(())
@@ -29,8 +30,132 @@ fn the_engines_own_way_has_the_rows_that_it_is_known_for() -> Result<()> {
 fn every_row_holds_for_a_real_engines_containers() -> Result<()> {
     let stage = Stage::new(Way::Netmap)?;
     let cast = stage.cast(&matrix::PUBLISH)?;
-    matrix::check(&stage, &cast)?;
+    matrix::check(&stage, &cast, Family::V4)?;
     rules::ensure_none(&stage.lab.host)
+}
+
+#[test]
+fn every_row_holds_by_both_families() -> Result<()> {
+    let stage = Stage::of_both(Way::Netmap)?;
+    let cast = stage.cast_of_both(&matrix::PUBLISH)?;
+    for family in Family::ALL {
+        matrix::check(&stage, &cast, family)?;
+    }
+    ping_out(&stage, &cast)?;
+    not_past_published_ports(&stage, &cast)?;
+    v6_clients_of_a_container_without(&stage, &cast)?;
+    rules::ensure_none(&stage.lab.host)
+}
+
+/// Row 7 with ping: the remote host knows no way to a container, so an answer says that it saw the host.
+fn ping_out(stage: &Stage, cast: &Cast) -> Result<()> {
+    for family in Family::ALL {
+        let remote = family.address(Place::Remote);
+        let ping = format!("ping -c 1 -W 5 {remote}");
+        let (said, moved) = stage.netmap()?.watch(|| cast.c1.network.line(&ping))?;
+        assert!(said.contains("1 received"), "{said}");
+        assert!(moved.carried().contains(&"port-in egress-out"), "{moved:?}");
+    }
+    Ok(())
+}
+
+/// Row 8.
+fn not_past_published_ports(stage: &Stage, cast: &Cast) -> Result<()> {
+    for family in Family::ALL {
+        for (client, hook) in [(&*stage.lab.remote, "uplink-in"), (&cast.c2.network, "port-in")] {
+            let before = stage.netmap()?.packets(hook, "direct-access")?;
+            let to = family.at(Place::C1, SERVED);
+            assert!(tcp::connect(client, None, to, SILENCE)?.is_err(), "{hook}, {to}");
+            assert!(
+                stage.netmap()?.packets(hook, "direct-access")? > before,
+                "{hook}, {to}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Row 9: the proxy brings them to its IPv4 address.
+fn v6_clients_of_a_container_without(stage: &Stage, cast: &Cast) -> Result<()> {
+    stage.add_network("n3", "br3", "172.30.3.0/24")?;
+    let options = ["--network", "n3", "-p", "8089:80", "-p", "8089:80/udp"];
+    stage.engine.serve("c4", &options, &["80"])?;
+    for (client, place) in [
+        (&*stage.lab.remote, Place::Host),
+        (&stage.host, Place::Host),
+        (&stage.host, Place::Localhost),
+        (&cast.c1.network, Place::Host),
+        (&cast.c2.network, Place::Gateway2),
+    ] {
+        for transport in Transport::ALL {
+            let to = Family::V6.at(place, 8089);
+            assert_eq!(seen(client, to, transport)?, Ipv4Addr::new(172, 30, 3, 1), "{to}");
+        }
+    }
+    assert_eq!(seen(&stage.lab.remote, (HOST, 8089), Transport::Tcp)?, REMOTE);
+    Ok(())
+}
+
+/// No proxy at all: netmap hears of ports by the engine's API alone.
+#[test]
+fn an_engine_without_userland_proxies_has_every_row() -> Result<()> {
+    let mut stage = Stage::new(Way::Netmap)?;
+    stage.engine.stop()?;
+    // What `netmap docker install` has written, but for this.
+    let file = stage.engine.configuration();
+    let mut settings: serde_json::Value = serde_json::from_slice(&fs::read(&file)?)?;
+    settings["userland-proxy"] = false.into();
+    fs::write(&file, settings.to_string())?;
+    stage.engine.start()?;
+    let cast = stage.cast(&matrix::PUBLISH)?;
+    matrix::check(&stage, &cast, Family::V4)?;
+    assert_eq!(stage.engine.processes("netmap-docker-proxy")?, Vec::<u32>::new());
+    stage.engine.docker(&["rm", "--force", "c1"])?;
+    wait_for("the ports go with their container", || {
+        Ok(stage.netmap()?.ports()?.is_empty().then_some(()))
+    })?;
+    rules::ensure_none(&stage.lab.host)
+}
+
+/// What `netmap doctor` finds of this engine.
+fn found(stage: &Stage) -> Result<Vec<String>> {
+    let file = stage.engine.configuration().display().to_string();
+    let output = stage
+        .netmap()?
+        .cli(&["doctor", "--json", "--daemon-json", &file])?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let findings = report["findings"].as_array().context("no findings are told")?;
+    let ids = findings.iter().filter_map(|finding| finding["id"].as_str());
+    Ok(ids
+        .filter(|id| id.starts_with("docker"))
+        .map(str::to_owned)
+        .collect())
+}
+
+#[test]
+fn the_doctor_tells_when_an_engine_is_not_set_up_for_netmap() -> Result<()> {
+    let mut stage = Stage::new(Way::Netmap)?;
+    assert_eq!(found(&stage)?, Vec::<String>::new());
+    let file = stage.engine.configuration();
+    let written = fs::read_to_string(&file)?;
+    // Written after it has started.
+    fs::write(&file, &written)?;
+    assert_eq!(found(&stage)?, ["docker-restart"]);
+    let mut settings: serde_json::Value = serde_json::from_str(&written)?;
+    settings["iptables"] = true.into();
+    fs::write(&file, settings.to_string())?;
+    assert_eq!(found(&stage)?, ["docker-settings"]);
+    settings["iptables"] = false.into();
+    settings["userland-proxy-path"] = "/nonexistent/netmap-docker-proxy".into();
+    fs::write(&file, settings.to_string())?;
+    assert_eq!(found(&stage)?, ["docker-restart", "docker-proxy"]);
+    fs::write(&file, "{")?;
+    assert_eq!(found(&stage)?, ["docker-settings"]);
+    fs::write(&file, &written)?;
+    stage.engine.stop()?;
+    stage.engine.start()?;
+    assert_eq!(found(&stage)?, Vec::<String>::new());
+    Ok(())
 }
 
 /// What a client's kernel says when nobody listens.

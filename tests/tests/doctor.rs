@@ -1,7 +1,12 @@
 //! `netmap doctor`: each fault is found, and gone once the command that it prints has run.
 
 use anyhow::{Context as _, Result};
-use netmap_tests::{Lab, Netmap, Scene, topology::C1, wait_for};
+use aya::{
+    EbpfLoader,
+    programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode, tc::TcAttachOptions},
+};
+use netmap_common::maps::program;
+use netmap_tests::{Lab, Netmap, Scene, programs, topology::C1, wait_for};
 use serde_json::Value;
 
 /// Findings of this kind, a file in place of Docker's settings.
@@ -79,6 +84,64 @@ fn what_docker_leaves_in_netfilter_is_found_and_mended() -> Result<()> {
         .nft("add table ip docker-bridges\nadd table inet firewalld\n")?;
     is_found_and_mended(&scene.netmap, "docker-table")?;
     assert_eq!(findings(&scene.netmap, "firewalld")?.len(), 1);
+    let active = "*filter\n:ufw-user-input - [0:0]\nCOMMIT\n";
+    netmap_tests::command::feed(&mut scene.lab.host.command("iptables-restore"), active)?;
+    assert_eq!(findings(&scene.netmap, "ufw")?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn programs_in_front_of_netmaps_are_found_and_an_interface_that_is_not_there() -> Result<()> {
+    let lab = Lab::new()?;
+    let card = "link add up9 type veth peer name other9";
+    lab.host.batch(card)?;
+    let netmap = Netmap::start_with_more(&lab, &["--uplink", "up9"])?;
+    lab.host.batch("link del up9")?;
+    let missing = wait_for("up9 is missed", || {
+        let missing = findings(&netmap, "missing-interface")?;
+        Ok((!missing.is_empty()).then_some(missing))
+    })?;
+    assert!(
+        missing.len() == 1 && missing[0]["found"].to_string().contains("up9"),
+        "{missing:?}"
+    );
+    lab.host.batch(card)?;
+    wait_for("up9 is seen", || {
+        Ok(findings(&netmap, "missing-interface")?.is_empty().then_some(()))
+    })?;
+
+    for id in ["program-in-front", "xdp-in-front"] {
+        assert_eq!(findings(&netmap, id)?, Vec::<Value>::new());
+    }
+    let mut object = EbpfLoader::new().load_file(programs::object()?)?;
+    let first: &mut SchedClassifier = object
+        .program_mut(program::UPLINK_IN)
+        .context("the object has no such program")?
+        .try_into()?;
+    first.load()?;
+    let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+    lab.host.run(|| {
+        first
+            .attach_with_options("up0", TcAttachType::Ingress, options)
+            .map(drop)
+    })??;
+    let wire: &mut Xdp = object
+        .program_mut(program::UPLINK_XDP)
+        .context("the object has no such program")?
+        .try_into()?;
+    wire.load()?;
+    lab.host.run(|| wire.attach("up0", XdpMode::Skb).map(drop))??;
+    for id in ["program-in-front", "xdp-in-front"] {
+        let found = findings(&netmap, id)?;
+        assert!(
+            found.len() == 1 && found[0]["found"].to_string().contains("up0"),
+            "{id}: {found:?}"
+        );
+    }
+    drop(object);
+    for id in ["program-in-front", "xdp-in-front"] {
+        assert_eq!(findings(&netmap, id)?, Vec::<Value>::new());
+    }
     Ok(())
 }
 

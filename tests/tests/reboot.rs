@@ -151,7 +151,7 @@ fn a_restoration_that_is_cut_short_is_finished_by_the_next_daemon() -> Result<()
     scene.netmap.unpublish("8080/udp")?;
     scene.netmap.kill()?;
     fs::write(record(&scene.netmap), text)?;
-    fs::remove_dir(scene.netmap.pins().join("v5/restored"))?;
+    fs::remove_dir(scene.netmap.layout()?.join("restored"))?;
     scene.netmap.run()?;
     ensure!(scene.netmap.ports()? == published);
     ensure!(

@@ -114,7 +114,7 @@ fn change_daemons(netmap: &mut Netmap) -> Result<()> {
 /// The numbers of the pinned programs.
 fn programs(netmap: &Netmap) -> Result<BTreeSet<u32>> {
     let mut ids = BTreeSet::new();
-    for entry in fs::read_dir(netmap.pins().join("v5/programs"))? {
+    for entry in fs::read_dir(netmap.layout()?.join("programs"))? {
         ids.insert(ProgramInfo::from_pin(entry?.path())?.id());
     }
     Ok(ids)
@@ -257,7 +257,7 @@ fn indexes(scene: &Scene) -> Result<BTreeSet<u32>> {
 /// The numbers of the interfaces with a pinned link.
 fn linked(netmap: &Netmap) -> Result<BTreeSet<u32>> {
     let mut indexes = BTreeSet::new();
-    for entry in fs::read_dir(netmap.pins().join("v5/links"))? {
+    for entry in fs::read_dir(netmap.layout()?.join("links"))? {
         let name = entry?.file_name();
         let index = name.to_str().and_then(|name| name.split_once('-'));
         indexes.extend(index.and_then(|(index, _)| index.parse::<u32>().ok()));
@@ -271,7 +271,9 @@ fn tables_of_another_layout_are_refused_and_what_is_published_outlives_them() ->
     let published = scene.netmap.ports()?;
     scene.netmap.stop()?;
     // As another version would have left them.
-    fs::rename(scene.netmap.pins().join("v5"), scene.netmap.pins().join("v4"))?;
+    let layout = scene.netmap.layout()?;
+    fs::rename(&layout, scene.netmap.pins().join("v0"))?;
+    let layout = layout.file_name().unwrap_or_default().display().to_string();
     let arguments: Vec<String> = scene.netmap.arguments().into_iter().map(str::to_owned).collect();
     let run: Vec<&str> = ["run"]
         .into_iter()
@@ -279,8 +281,9 @@ fn tables_of_another_layout_are_refused_and_what_is_published_outlives_them() ->
         .collect();
     let said = scene.netmap.refused(&run, 1)?;
     ensure!(
-        said.contains("another version's (layout v4, and this netmap has v5)")
-            && said.contains("`netmap down --keep-published`")
+        said.contains(&format!(
+            "another version's (layout v0, and this netmap has {layout})"
+        )) && said.contains("`netmap down --keep-published`")
             && said.lines().count() == 1,
         "{said}"
     );

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{DataplaneError, bpffs, clsact, layout, links, lock::Lock, namespace, restored, seal};
+use super::{DataplaneError, bpffs, clsact, layout, links, lock::Lock, namespace, restored, seal, types};
 use crate::maps::Pins;
 
 /// What was removed.
@@ -86,6 +86,7 @@ impl Down {
         self.note(result);
         let result = seal::break_all(&self.pins);
         self.note(result);
+        self.each(&types::folder(&self.pins), bpffs::remove_dir);
         let result = restored::forget(&self.pins);
         self.note(result);
         if self.errors.is_empty() {

@@ -37,6 +37,18 @@ pub enum DataplaneError {
         /// Their layout.
         found: String,
     },
+    /// A table is another version's, by its types alone.
+    #[error(
+        "the entries of the pinned table {name} in {} mean something else to this version: `netmap down --keep-published` \
+         removes it with all flows, and the next start publishes again what is recorded",
+        pin_dir.display()
+    )]
+    OtherTypes {
+        /// Below which folder.
+        pin_dir: PathBuf,
+        /// The table.
+        name: &'static str,
+    },
     /// Filters that only their own namespace can reach.
     #[error(
         "filters of another network namespace are left on {interfaces} interfaces; run `netmap down` there as well"

@@ -19,7 +19,9 @@ use super::{
     namespace,
     programs::{Programs, Unavailable},
     seal::{self, Seal},
-    tails, verify,
+    tails,
+    types::Types,
+    verify,
 };
 use crate::maps::{Entries, Layout, MapsError, Pins};
 
@@ -56,7 +58,10 @@ pub(super) fn load(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<
             Err(error) => tracing::debug!("loading the programs anew: {error}"),
         }
     }
+    let types = Types::of(object)?;
+    types.check(pins)?;
     let mut ebpf = load_maps(object, options, pins)?;
+    types.note(pins)?;
     let mut verdicts = verify::load(&mut ebpf);
     let needed = TcHook::ALL.iter().map(|hook| hook.program);
     for program in needed

@@ -10,8 +10,10 @@
 
 mod attachment;
 mod bpffs;
+mod btf;
 mod cgroup;
 mod clsact;
+mod digest;
 mod down;
 mod error;
 mod feature;
@@ -28,6 +30,7 @@ mod resume;
 mod seal;
 mod sockets;
 mod tails;
+mod types;
 mod verify;
 mod xdp;
 

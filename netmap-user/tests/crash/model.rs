@@ -18,7 +18,7 @@ use netmap_user::{
     api::types::{PublishRequest, UnpublishRequest},
     binding::{Binding, PortSpan, Published, Transport},
     dataplane::{attachments, program_stats},
-    maps::{self, Family, FamilyMaps, Maps},
+    maps::{self, Family, FamilyMaps, Maps, Pins},
     spec::PublishSpec,
 };
 
@@ -144,8 +144,16 @@ impl Model {
         let pins = tree(&self.pin_dir);
         let mut rest: Vec<&str> = pins
             .iter()
-            .filter_map(|path| path.strip_prefix("./v4/"))
-            .filter(|path| !path.starts_with("maps/") && !path.starts_with("links/"))
+            .filter_map(|path| {
+                path.strip_prefix("./")?
+                    .strip_prefix(Pins::LAYOUT)?
+                    .strip_prefix('/')
+            })
+            .filter(|path| {
+                !["maps/", "links/", "types/"]
+                    .iter()
+                    .any(|folder| path.starts_with(folder))
+            })
             .collect();
         let programs = program_stats(&self.pin_dir).unwrap();
         for program in &programs {
@@ -153,10 +161,10 @@ impl Model {
             rest.retain(|other| *other != path);
         }
         assert_eq!(programs.len(), 17);
-        let maps = pins.iter().filter(|path| path.starts_with("./v4/maps/")).count();
+        let maps = pins.iter().filter(|path| path.contains("/maps/")).count();
         assert_eq!(maps, netmap_common::maps::name::ALL.len());
         let known = [
-            "clsact", "links", "loaded-", "maps", "netns-", "programs", "restored",
+            "clsact", "links", "loaded-", "maps", "netns-", "programs", "restored", "types",
         ];
         assert_eq!(rest.len(), known.len(), "{rest:?}");
         for (path, known) in rest.iter().zip(known) {
@@ -186,7 +194,9 @@ impl Model {
                 "{attachment:?}"
             );
         }
-        let links = fs::read_dir(self.pin_dir.join("v4/links")).unwrap().count();
+        let links = fs::read_dir(self.pin_dir.join(Pins::LAYOUT).join("links"))
+            .unwrap()
+            .count();
         assert_eq!(links, attached.len(), "a link that is attached to nothing");
     }
 

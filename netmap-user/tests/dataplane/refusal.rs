@@ -29,6 +29,41 @@ fn a_pinned_map_of_another_layout_is_refused_by_name() {
 }
 
 #[test]
+fn a_pinned_map_whose_entries_mean_something_else_is_refused_by_name() {
+    Lab::run(|lab| {
+        drop(lab.load());
+        let types = Pins::new(&lab.pin_dir).root().join("types");
+        let rules = || -> String {
+            let notes = tree(&types);
+            assert_eq!(notes.len(), name::ALL.len(), "{notes:?}");
+            let rules = notes.iter().find(|note| note.starts_with("./RULES-"));
+            rules.unwrap().clone()
+        };
+        // As of a version that had two fields of the same size the other way round.
+        let ours = rules();
+        std::fs::rename(types.join(&ours), types.join("RULES-00")).unwrap();
+        let options = LoadOptions {
+            mark: 0x200,
+            ..lab.options()
+        };
+        let error = refused(&options);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the entries of the pinned table RULES in {} mean something else to this version: `netmap down \
+                 --keep-published` removes it with all flows, and the next start publishes again what is recorded",
+                lab.pin_dir.display()
+            )
+        );
+        assert_eq!(rules(), "./RULES-00");
+        // Of a map that is gone nothing is left to be misread.
+        std::fs::remove_file(Pins::new(&lab.pin_dir).map("RULES")).unwrap();
+        drop(Dataplane::load(&options).unwrap());
+        assert_eq!(rules(), ours);
+    });
+}
+
+#[test]
 fn the_flow_table_keeps_its_size_and_is_not_resized_behind_the_users_back() {
     Lab::run(|lab| {
         let sized = |flow_entries| LoadOptions {

@@ -6,6 +6,7 @@ use std::{fs, time::Instant};
 
 use anyhow::{Context as _, Result};
 use netmap_tests::{
+    Family,
     docker::{Stage, Way, image, matrix},
     scene::Transport,
 };
@@ -33,7 +34,7 @@ fn main() -> Result<()> {
     for way in ways {
         let stage = quiet(Stage::new(way)?);
         let cast = stage.cast(&matrix::PUBLISH)?;
-        findings.push(matrix::observe(&stage, &cast));
+        findings.push(matrix::observe(&stage, &cast, Family::V4));
     }
     println!("| row | who asks whom | | Docker by itself | Docker with netmap |\n|---|---|---|---|---|");
     if let [engine, netmap] = findings.as_slice() {

@@ -6,7 +6,9 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::{Container, Engine};
-use crate::{Lab, Namespace, Netmap, Options, launcher, rows::Who, scene::SERVED, tcp, topology, udp};
+use crate::{
+    Family, Lab, Namespace, Netmap, Options, Place, launcher, rows::Who, scene::SERVED, tcp, topology, udp,
+};
 
 /// Who does what published ports and the containers' traffic need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +54,22 @@ impl Stage {
 
     /// The same; `change` has the last word on daemon.json.
     pub fn with(way: Way, change: impl FnOnce(&mut serde_json::Value)) -> Result<Self> {
+        Self::in_lab(way, Options::default(), change)
+    }
+
+    /// An engine in a lab that has IPv6, too. Its own network makes room for those that [`Self::cast_of_both`] adds.
+    pub fn of_both(way: Way) -> Result<Self> {
+        let options = Options {
+            ipv6: true,
+            ..Options::default()
+        };
+        Self::in_lab(way, options, |settings| settings["bip"] = "172.30.9.1/24".into())
+    }
+
+    fn in_lab(way: Way, options: Options, change: impl FnOnce(&mut serde_json::Value)) -> Result<Self> {
         let lab = Lab::with(Options {
             bare: true,
-            ..Options::default()
+            ..options
         })?;
         let mut netmap = match way {
             Way::Engine => None,
@@ -84,11 +99,13 @@ impl Stage {
         };
         stage.engine.start()?;
         stage.engine.import_image()?;
-        let remote = (topology::REMOTE, SERVED);
-        stage.servers.push((
-            tcp::Server::start(&stage.lab.remote, remote)?,
-            udp::Server::start(&stage.lab.remote, remote)?,
-        ));
+        for &family in stage.families() {
+            let remote = family.at(Place::Remote, SERVED);
+            stage.servers.push((
+                tcp::Server::start(&stage.lab.remote, remote)?,
+                udp::Server::start(&stage.lab.remote, remote)?,
+            ));
+        }
         Ok(stage)
     }
 
@@ -106,6 +123,54 @@ impl Stage {
             c1b: self.engine.idle("c1b", &[])?,
             c2: self.engine.idle("c2", &["--network", "n2"])?,
         })
+    }
+
+    /// The same where containers have addresses of both families, those that the lab has for them.
+    pub fn cast_of_both(&self, ports: &[&str]) -> Result<Cast> {
+        for (name, bridge, gateway) in [("n1", "br1", Place::Gateway1), ("n2", "br2", Place::Gateway2)] {
+            let bridge = format!("com.docker.network.bridge.name={bridge}");
+            let mut command = vec!["network", "create", "--ipv6", "--opt", &bridge, name];
+            let subnets = [(Family::V4, 24), (Family::V6, 64)].map(|(family, length)| {
+                let gateway = family.address(gateway);
+                [
+                    format!("--subnet={gateway}/{length}"),
+                    format!("--gateway={gateway}"),
+                ]
+            });
+            command.extend(subnets.as_flattened().iter().map(String::as_str));
+            self.engine.docker(&command)?;
+        }
+        let published: Vec<_> = ports.iter().flat_map(|port| ["--publish", port]).collect();
+        let addresses = |network, place| {
+            let addresses = Family::ALL.map(|family| family.address(place));
+            let [v4, v6] = addresses;
+            [
+                format!("--network={network}"),
+                format!("--ip={v4}"),
+                format!("--ip6={v6}"),
+            ]
+        };
+        let (c1, c1b, c2) = (
+            addresses("n1", Place::C1),
+            addresses("n1", Place::C1b),
+            addresses("n2", Place::C2),
+        );
+        let mut options = published;
+        options.extend(c1.iter().map(String::as_str));
+        Ok(Cast {
+            c1: self.engine.serve("c1", &options, &["80"])?,
+            c1b: self.engine.idle("c1b", &c1b.each_ref().map(String::as_str))?,
+            c2: self.engine.idle("c2", &c2.each_ref().map(String::as_str))?,
+        })
+    }
+
+    /// The address families that its lab has.
+    pub fn families(&self) -> &'static [Family] {
+        if self.lab.options().ipv6 {
+            &Family::ALL
+        } else {
+            &[Family::V4]
+        }
     }
 
     /// `docker network create` with this bridge and subnet.
