@@ -34,7 +34,9 @@ fn main() -> anyhow::Result<()> {
 /// A page for a command and each below it.
 fn pages(folder: &Path, command: &Command) -> io::Result<()> {
     let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
-    visible.into_iter().try_for_each(|command| pages(folder, command))?;
+    visible
+        .into_iter()
+        .try_for_each(|command| pages(folder, command))?;
     let page = Man::new(command.clone())
         .section(SECTION)
         .manual("netmap")

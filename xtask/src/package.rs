@@ -21,22 +21,31 @@ use crate::{
 const BINARY: &str = "usr/bin/netmap";
 
 /// What stands in `docs`, for who is not on the network.
-const DOCS: [&str; 5] = ["README.md", "docs/docker.md", "docs/nat.md", "docs/operations.md", "docs/reasons.md"];
+const DOCS: [&str; 5] = [
+    "README.md",
+    "docs/docker.md",
+    "docs/nat.md",
+    "docs/operations.md",
+    "docs/reasons.md",
+];
 
 /// Builds the package; says where it is.
 pub(crate) fn run() -> anyhow::Result<()> {
     setup::for_building()?;
-    let netmap = build::netmap(true)?;
-    let docker_proxy = build::docker_proxy(true)?;
+    let package = build(&build::netmap(true)?, &build::docker_proxy(true)?)?;
+    println!("{}", package.display());
+    Ok(())
+}
+
+/// Packs these binaries, and what goes with them; the package's path.
+pub(crate) fn build(netmap: &Path, docker_proxy: &Path) -> anyhow::Result<PathBuf> {
     let target = build::target_dir()?.join("package");
     let pages = target.join("pages");
     clear(&pages)?;
     let mut cargo = build::cargo("run");
     cargo.args(["--quiet", "--package", "netmap-user", "--example", "pages", "--"]);
     build::succeed(cargo.arg(&pages))?;
-    let package = assemble(&target, &netmap, &docker_proxy, &pages)?;
-    println!("{}", package.display());
-    Ok(())
+    assemble(&target, netmap, docker_proxy, &pages)
 }
 
 /// Puts everything in its place, and packs it.

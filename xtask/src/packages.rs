@@ -18,7 +18,7 @@ pub(crate) struct Tool {
 }
 
 /// What tests and demo call, beside the Rust toolchain.
-pub(crate) const TOOLS: [Tool; 15] = [
+pub(crate) const TOOLS: [Tool; 16] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -93,6 +93,11 @@ pub(crate) const TOOLS: [Tool; 15] = [
         program: "systemd-analyze",
         package: "systemd",
         reason: "examines the unit; it need not run here",
+    },
+    Tool {
+        program: "lintian",
+        package: "lintian",
+        reason: "examines the Debian package",
     },
 ];
 

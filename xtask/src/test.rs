@@ -10,7 +10,7 @@ use anyhow::ensure;
 use crate::{
     bench,
     build::{self, cargo},
-    docker, fuzz, lint, packages, setup,
+    docker, fuzz, lint, package, packages, setup,
     stages::Stages,
 };
 
@@ -62,6 +62,7 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
         if names.is_empty() {
             stages.run("smoke of the benchmarks", || bench::smoke(&netmap));
         }
+        let deb = stages.run("package", || package::build(&netmap, &docker_proxy));
         let mut tests = cargo("test");
         tests.args(["--package", "netmap-tests", "--no-fail-fast"]);
         tests
@@ -69,6 +70,9 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
             .env("NETMAP_OBJECT", object)
             .env("NETMAP_DOCKER", docker);
         tests.env("NETMAP_DOCKER_PROXY", docker_proxy);
+        if let Some(deb) = deb {
+            tests.env("NETMAP_DEB", deb);
+        }
         // Each test has namespaces of its own; more at a time than two would only starve each other of time.
         stages.test(
             "integration tests",

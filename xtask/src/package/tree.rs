@@ -18,7 +18,9 @@ pub(super) struct Tree {
 impl Tree {
     /// An empty one.
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self {
+            root: root.to_owned(),
+        }
     }
 
     /// A program, without what a debugger would want.
@@ -26,7 +28,11 @@ impl Tree {
         let to = self.place(place)?;
         fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
         let stripped = Command::new("strip")
-            .args(["--strip-unneeded", "--remove-section=.comment", "--remove-section=.note"])
+            .args([
+                "--strip-unneeded",
+                "--remove-section=.comment",
+                "--remove-section=.note",
+            ])
             .arg(&to)
             .status()
             .context("cannot run strip")?;
@@ -64,11 +70,7 @@ impl Tree {
             .args(["-c", "find . -path ./DEBIAN -prune -o -type f -print | sed 's#^./##' | LC_ALL=C sort | xargs -d '\\n' md5sum"])
             .current_dir(&self.root)
             .output()?;
-        ensure!(
-            sums.status.success(),
-            "{}",
-            String::from_utf8_lossy(&sums.stderr)
-        );
+        ensure!(sums.status.success(), "{}", String::from_utf8_lossy(&sums.stderr));
         let sums = String::from_utf8(sums.stdout)?;
         self.text("DEBIAN/md5sums", &sums)?;
         for (name, bits, text) in files {
