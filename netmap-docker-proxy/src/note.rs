@@ -3,7 +3,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -14,17 +14,26 @@ pub fn folder(socket: &Path) -> PathBuf {
     socket.with_extension("unpublished")
 }
 
+/// Makes the folder for the notes to come, as the daemon does: it may be another user than root, who could not read a folder
+/// of root's.
+///
+/// # Errors
+///
+/// What the file system refuses with.
+pub fn prepare(socket: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder(socket))
+}
+
 /// Leaves the note that `port` is not to be carried any more.
 ///
 /// # Errors
 ///
 /// What the file system refuses with.
 pub fn leave(socket: &Path, port: Port) -> io::Result<()> {
-    let folder = folder(socket);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)?;
+    prepare(socket)?;
     let request = Request {
         verb: Verb::Unpublish,
         port,
@@ -32,7 +41,10 @@ pub fn leave(socket: &Path, port: Port) -> io::Result<()> {
     };
     let Port { transport, host, .. } = port;
     let name = format!("{}-{}-{}", transport.name(), host.ip(), host.port());
-    fs::write(folder.join(name), request.encode())
+    let path = folder(socket).join(name);
+    fs::write(&path, request.encode())?;
+    // The folder is closed; the daemon's user must be able to read what root has left in it.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
 }
 
 /// Takes every note for the daemon at `socket` down, and returns the ports that are not to be carried any more.

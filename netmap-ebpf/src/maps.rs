@@ -8,7 +8,7 @@ use core::{
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    bindings::{BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG, BPF_NOEXIST},
     btf_maps::{
         Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage,
         SockMap,
@@ -27,22 +27,25 @@ use netmap_common::{
 };
 
 const SPARSE: usize = BPF_F_NO_PREALLOC as usize;
+/// What the daemon writes, and no program: the verifier refuses one that would.
+const TOLD: usize = BPF_F_RDONLY_PROG as usize;
+const SPARSE_TOLD: usize = SPARSE | TOLD;
 
-type Slots = Array<Slot, { capacity::SLOTS }>;
-type Shared<A> = HashMap<SharedKey<A>, RuleId, { capacity::SHARED }, SPARSE>;
-type RuleTable<A> = Array<Rule<A>, { capacity::RULES }>;
-type Allow<A> = LpmTrie<AllowKey<A>, u8, { capacity::ALLOW }>;
+type Slots = Array<Slot, { capacity::SLOTS }, TOLD>;
+type Shared<A> = HashMap<SharedKey<A>, RuleId, { capacity::SHARED }, SPARSE_TOLD>;
+type RuleTable<A> = Array<Rule<A>, { capacity::RULES }, TOLD>;
+type Allow<A> = LpmTrie<AllowKey<A>, u8, { capacity::ALLOW }, SPARSE_TOLD>;
 // Not an LRU: one near its capacity evicts live flows, and one half of a pair at that.
 type Flows<A> = HashMap<FlowKey<A>, Flow<A>, { capacity::FLOWS }>;
 type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, { capacity::FRAGMENTS }>;
 type Loads<A> = LruHashMap<A, Load, { capacity::LOADS }>;
-type Ended<A> = HashMap<Payer<A>, u64, { capacity::ENDED }, SPARSE>;
-type Locals<A> = HashMap<A, Local, { capacity::LOCALS }, SPARSE>;
-type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }>;
-type Egress<A> = HashMap<EgressPlace, A, { capacity::EGRESS }, SPARSE>;
-type Interfaces<A> = HashMap<IfIndex, Interface<A>, { capacity::INTERFACES }, SPARSE>;
-type Owners<A> = HashMap<A, IfIndex, { capacity::OWNERS }, SPARSE>;
-type Endpoints<A> = HashMap<A, Endpoint<A>, { capacity::ENDPOINTS }, SPARSE>;
+type Ended<A> = HashMap<Payer<A>, u64, { capacity::ENDED }, SPARSE_TOLD>;
+type Locals<A> = HashMap<A, Local, { capacity::LOCALS }, SPARSE_TOLD>;
+type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }, SPARSE_TOLD>;
+type Egress<A> = HashMap<EgressPlace, A, { capacity::EGRESS }, SPARSE_TOLD>;
+type Interfaces<A> = HashMap<IfIndex, Interface<A>, { capacity::INTERFACES }, SPARSE_TOLD>;
+type Owners<A> = HashMap<A, IfIndex, { capacity::OWNERS }, SPARSE_TOLD>;
+type Endpoints<A> = HashMap<A, Endpoint<A>, { capacity::ENDPOINTS }, SPARSE_TOLD>;
 type DetourStorage<A> = SkStorage<Detours<A>>;
 type Clients<A> = HashMap<Cookie, Detour<A>, { capacity::CLIENTS }, SPARSE>;
 type HopPlace<A> = PerCpuArray<Hop<A>, 1>;
@@ -234,11 +237,11 @@ impl Tables for Address6 {
 }
 
 #[btf_map]
-pub(crate) static RESERVED: Array<u64, { capacity::RESERVED }> = Array::new();
+pub(crate) static RESERVED: Array<u64, { capacity::RESERVED }, TOLD> = Array::new();
 #[btf_map]
-static SETTINGS: Array<Settings, 1> = Array::new();
+static SETTINGS: Array<Settings, 1, TOLD> = Array::new();
 #[btf_map]
-static LIMITS: Array<Limits, 1> = Array::new();
+static LIMITS: Array<Limits, 1, TOLD> = Array::new();
 #[btf_map]
 static MESSAGES: PerCpuArray<Rate, 1> = PerCpuArray::new();
 #[btf_map]

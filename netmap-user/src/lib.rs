@@ -3,6 +3,7 @@
 //! From the ground up, a module using only what stands above it in this list:
 //!
 //! - [`sys`]: raw bpf(2) calls that aya lacks;
+//! - [`sandbox`]: what this process has no use for, and gives up;
 //! - [`maps`]: typed handles of the pinned maps;
 //! - [`binding`]: what a user asks to publish;
 //! - [`spec`]: how a user writes it;
@@ -40,6 +41,7 @@ pub mod outlets;
 pub mod ownership;
 pub mod proxy;
 pub mod publish;
+pub mod sandbox;
 pub mod spec;
 pub mod state;
 pub mod sys;

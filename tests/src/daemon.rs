@@ -20,7 +20,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{Counters, DEADLINE, Lab, Moved, Namespace, ground};
+use crate::{Counters, DEADLINE, Lab, Moved, Namespace, Nobody, ground};
 
 /// How long the daemon may take to attach and say so.
 const READY: Duration = Duration::from_secs(180);
@@ -37,6 +37,7 @@ pub struct Netmap {
     state: PathBuf,
     cgroup: PathBuf,
     arguments: Vec<String>,
+    nobody: Option<Nobody>,
     daemon: Option<Daemon>,
     log: Arc<Mutex<String>>,
     /// Prints the daemons' log when it goes: in a test, which keeps it to itself unless it fails.
@@ -86,14 +87,23 @@ impl Netmap {
         let name = lab.name();
         let cgroup = ground::cgroup_root()?.join(format!("netmap-{name}"));
         fs::create_dir(&cgroup).with_context(|| format!("cannot make control group {}", cgroup.display()))?;
+        let (binary, pins) = (
+            ground::binary()?,
+            Path::new(ground::BPFFS).join(format!("netmap-{name}")),
+        );
+        let nobody = match lab.options().capabilities {
+            Some(capabilities) => Some(Nobody::prepare(name, &binary, &pins, capabilities)?),
+            None => None,
+        };
         Ok(Self {
             host: Arc::clone(&lab.host),
-            binary: ground::binary()?,
+            binary,
             socket: std::env::temp_dir().join(format!("netmap-{name}.sock")),
-            pins: Path::new(ground::BPFFS).join(format!("netmap-{name}")),
+            pins,
             state: std::env::temp_dir().join(format!("netmap-{name}-state")),
             cgroup,
             arguments: Vec::new(),
+            nobody,
             daemon: None,
             log: Arc::default(),
             shows_log: true,
@@ -114,7 +124,10 @@ impl Netmap {
     /// Starts the daemon and waits for the line that says it is ready.
     pub fn run(&mut self) -> Result<()> {
         ensure!(self.daemon.is_none(), "the daemon runs already");
-        let mut command = self.command("run");
+        let mut command = match &self.nobody {
+            Some(nobody) => self.with_instance(nobody.start(|program| self.host_command(program))),
+            None => self.command("run"),
+        };
         command
             .args(&self.arguments)
             .arg("--cgroup")

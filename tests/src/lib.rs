@@ -14,6 +14,7 @@
 //! - [`tcp`], [`udp`], [`http`], [`dns`], [`ping`], [`ping6`]: servers and clients, over real sockets;
 //! - [`engine`]: a container engine that is none, for `netmap run --docker`;
 //! - [`wire`]: frames as they are on an interface; [`pieces`]: datagrams in several;
+//! - [`nobody`]: what a daemon needs that does not run as root;
 //! - [`daemon`]: a [`Netmap`] that runs in the lab's host;
 //! - [`launcher`]: an engine, as far as it starts a program for each port that it publishes there;
 //! - [`counters`]: what its counters say, and assertions on what moved;
@@ -45,6 +46,7 @@ pub mod iperf;
 pub mod ipv6;
 pub mod launcher;
 pub mod namespace;
+pub mod nobody;
 pub mod pieces;
 pub mod ping;
 pub mod ping6;
@@ -70,6 +72,7 @@ pub use daemon::Netmap;
 pub use family::{Family, Place};
 pub use launcher::Launcher;
 pub use namespace::Namespace;
+pub use nobody::Nobody;
 pub use scene::Scene;
 pub use topology::{Lab, Options};
 

@@ -66,6 +66,8 @@ pub struct Options {
     pub ipv6: bool,
     /// The host has neither bridges nor containers; the lab's namespaces for these stay empty.
     pub bare: bool,
+    /// netmap's daemon is nobody with these capabilities only, as setpriv(1) lists them; else it starts as root.
+    pub capabilities: Option<&'static str>,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             socket_hooks: true,
             ipv6: false,
             bare: false,
+            capabilities: None,
         }
     }
 }

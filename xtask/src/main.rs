@@ -7,6 +7,7 @@ mod docker;
 mod fuzz;
 mod lint;
 mod object;
+mod package;
 mod packages;
 mod setup;
 mod stages;
@@ -36,6 +37,8 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
+    /// Builds a Debian package: binaries, unit, man pages, completions; its path
+    Package,
     /// Checks format, clippy of host and eBPF code, and documentation; a warning fails
     Lint,
     /// Runs everything that CI runs; ends with the line `N passed, N failed`
@@ -88,6 +91,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Setup => setup::run()?,
         Task::Build { release } => build::run(release)?,
+        Task::Package => package::run()?,
         Task::Lint => lint::run()?,
         Task::Test { names } => return test::run(&names),
         Task::Vm { kernel, names } => return vm::run(&kernel, &names),

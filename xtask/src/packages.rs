@@ -19,7 +19,7 @@ pub(crate) struct Tool {
 }
 
 /// What tests and demo call, beside the Rust toolchain.
-pub(crate) const TOOLS: [Tool; 14] = [
+pub(crate) const TOOLS: [Tool; 16] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -89,6 +89,16 @@ pub(crate) const TOOLS: [Tool; 14] = [
         program: "iptables-save",
         package: "iptables",
         reason: "is what Docker publishes ports with",
+    },
+    Tool {
+        program: "systemd-analyze",
+        package: "systemd",
+        reason: "examines the unit; it need not run here",
+    },
+    Tool {
+        program: "lintian",
+        package: "lintian",
+        reason: "examines the Debian package",
     },
 ];
 

@@ -10,7 +10,7 @@ use anyhow::ensure;
 use crate::{
     bench,
     build::{self, cargo},
-    docker, fuzz, lint, packages, setup,
+    docker, fuzz, lint, package, packages, setup,
     stages::Stages,
     vm,
 };
@@ -60,6 +60,7 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
         if names.is_empty() {
             stages.run("smoke of the benchmarks", || bench::smoke(&netmap));
         }
+        let deb = stages.run("package", || package::build(&netmap, &docker_proxy));
         let mut tests = integration_tests();
         tests
             .arg("--no-fail-fast")
@@ -67,6 +68,9 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
             .env("NETMAP_OBJECT", &object)
             .env("NETMAP_DOCKER", docker);
         tests.env("NETMAP_DOCKER_PROXY", docker_proxy);
+        if let Some(deb) = deb {
+            tests.env("NETMAP_DEB", deb);
+        }
         // Each test has namespaces of its own; more at a time than two would only starve each other of time.
         stages.test(
             "integration tests",

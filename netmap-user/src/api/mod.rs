@@ -1,7 +1,7 @@
 //! The daemon's API: HTTP and JSON over a unix socket.
 //!
-//! Whoever may write to the socket may publish ports: it is `root:root` and 0660, and the file's mode is the whole
-//! access control (`chgrp` it to let a group in). The daemon looks at no credentials beyond that.
+//! Root, the daemon's user and the group of the socket's file may publish ports. The file is 0660 (`chgrp` it to let another
+//! group in), and the daemon asks the kernel who a client is besides: [`peers`].
 //!
 //! | request | body | answers |
 //! |---|---|---|
@@ -9,11 +9,13 @@
 //! | `POST /v1/unpublish` | [`types::UnpublishRequest`] | 200 [`types::Done`], 409 refused |
 //! | `GET /v1/status` | - | 200 [`types::DaemonStatus`] |
 //!
-//! Every answer but 200 is a [`types::Refusal`]: 400 for a body that is no such request, 404 and 405 for a wrong
+//! Every answer but 200 is a [`types::Refusal`]: 400 for a body that is no such request, 403 for a client that is none of
+//! those, 404 and 405 for a wrong
 //! path or method, 408 for a body that does not arrive, 413 for one above [`server::MAX_BODY`], 503 while the
 //! daemon stops. One request a connection.
 
 pub mod client;
+mod peers;
 pub(crate) mod routes;
 pub mod server;
 pub mod socket;

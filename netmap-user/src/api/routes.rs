@@ -42,6 +42,18 @@ pub(crate) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Rou
         .with_state(Daemon { commands, patience })
 }
 
+/// What a client finds who has no business here.
+pub(crate) fn refusing() -> Router {
+    Router::new().fallback(no_business)
+}
+
+async fn no_business() -> Refused {
+    Refused::new(
+        StatusCode::FORBIDDEN,
+        "this is for root, netmap's own user and the group of its socket",
+    )
+}
+
 async fn publish(State(daemon): State<Daemon>, body: Body) -> Result<Response, Refused> {
     let request: PublishRequest = daemon.read(body).await?;
     daemon

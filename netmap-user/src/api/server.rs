@@ -23,6 +23,7 @@ use tokio::{
 
 pub use super::socket::BindError;
 use super::{
+    peers::Peers,
     routes, socket,
     types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
 };
@@ -33,7 +34,7 @@ pub const MAX_BODY: usize = 32 << 20;
 /// How long a client may take for its headers, and again for its body.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Owner and group may connect.
+/// Owner and group may connect; [`Peers`] makes sure of it.
 const MODE: u32 = 0o660;
 
 /// How many clients may wait to be accepted.
@@ -60,6 +61,7 @@ pub enum Command {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    peers: Peers,
     patience: Duration,
 }
 
@@ -76,6 +78,7 @@ impl Server {
         Ok(Self {
             listener,
             path: path.to_owned(),
+            peers: Peers::of(path),
             patience: PATIENCE,
         })
     }
@@ -91,6 +94,7 @@ impl Server {
     /// patience that they have anyway) and returns.
     pub async fn serve(self, commands: mpsc::Sender<Command>, stop: impl Future<Output = ()>) {
         let router = routes::router(commands, self.patience);
+        let refusing = routes::refusing();
         let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
         let (stopping, stopped) = watch::channel(());
         let mut clients = JoinSet::new();
@@ -100,6 +104,11 @@ impl Server {
                 () = &mut stop => break,
                 Some(_) = clients.join_next() => continue,
                 accepted = self.accept(&slots) => accepted,
+            };
+            let router = if self.peers.admit(&client) {
+                &router
+            } else {
+                &refusing
             };
             clients.spawn(serve_client(
                 client,

@@ -2,12 +2,7 @@
 
 use caps::{CapSet, Capability, CapsHashSet};
 
-/// What loading, attaching and pinning need. `CAP_SYS_ADMIN` stands for the two that Linux 5.8 took out of it.
-const NEEDED: [(Capability, Option<Capability>); 3] = [
-    (Capability::CAP_BPF, Some(Capability::CAP_SYS_ADMIN)),
-    (Capability::CAP_NET_ADMIN, None),
-    (Capability::CAP_PERFMON, Some(Capability::CAP_SYS_ADMIN)),
-];
+use crate::sandbox::NEEDED;
 
 /// Why this process may not.
 #[derive(Debug, thiserror::Error)]

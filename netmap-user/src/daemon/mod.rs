@@ -50,6 +50,7 @@ use crate::{
     options::RunOptions,
     proxy::{Mark, Proxy, Reservations},
     publish::Publisher,
+    sandbox,
 };
 
 /// The mark of the daemon's own sockets, which may bind published ports.
@@ -68,6 +69,9 @@ const SOUGHT_FOR: Duration = Duration::from_millis(50);
 ///
 /// One sentence that says why it cannot run.
 pub fn run(options: &RunOptions) -> anyhow::Result<()> {
+    // What takes more than the rest of the daemon may do, and then no thread that could keep more than that.
+    dataplane::provide(&options.pin_dir)?;
+    sandbox::enter()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

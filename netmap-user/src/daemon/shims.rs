@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use netmap_docker_proxy::note;
+use nix::unistd::geteuid;
 use tracing::{debug, info, warn};
 
 use super::Daemon;
@@ -46,6 +47,12 @@ impl Daemon {
                 Ok(false) => {}
                 Err(error) => warn!("docker's {binding} stays published: {error:#}"),
             }
+        }
+        // The proxies are root's, and make it themselves where the daemon is too.
+        if !geteuid().is_root()
+            && let Err(error) = note::prepare(socket)
+        {
+            warn!("what docker takes back while netmap is away will not be heard of: {error}");
         }
     }
 }

@@ -1,15 +1,16 @@
 //! The file system that pins live on.
 
 use std::{
-    fs::DirBuilder,
+    fs::{DirBuilder, Permissions},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Component, Path, PathBuf},
 };
 
 use nix::{
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
+    unistd::geteuid,
 };
 
 use super::DataplaneError;
@@ -38,16 +39,42 @@ pub(super) fn ensure(pin_dir: &Path) -> Result<PathBuf, DataplaneError> {
     Ok(pin_dir)
 }
 
-/// Makes a folder for root only. One that is there is left as it is.
+/// Makes a folder for this user alone. One that is there is left as it is, see [`close`].
 pub(super) fn make_dir(path: &Path) -> Result<(), DataplaneError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
         .map_err(|error| match error.kind() {
-            io::ErrorKind::PermissionDenied => DataplaneError::Denied,
+            io::ErrorKind::PermissionDenied => DataplaneError::out_of_reach(path),
             _ => DataplaneError::pin(path, "made")(error),
         })
+}
+
+/// Closes a folder to everybody but this user: whoever may open a pin may write to the map. The file system's own root is
+/// everybody's, and stays.
+///
+/// # Errors
+///
+/// It belongs to somebody else, who could open it again.
+pub(super) fn close(path: &Path) -> Result<(), DataplaneError> {
+    if path == Path::new(MOUNT_POINT) {
+        return Ok(());
+    }
+    let folder = path.metadata().map_err(DataplaneError::pin(path, "read"))?;
+    let own = geteuid().as_raw();
+    if folder.uid() != own {
+        return Err(DataplaneError::Owned {
+            path: path.to_owned(),
+            owner: folder.uid(),
+            own,
+        });
+    }
+    if folder.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))
+        .map_err(DataplaneError::pin(path, "closed to others"))
 }
 
 /// Removes a file. One that is not there is no error; says whether it was.
@@ -92,7 +119,7 @@ fn is_bpffs(path: &Path) -> Result<bool, DataplaneError> {
             Ok(found) => return Ok(found.filesystem_type() == BPF_FS_MAGIC),
             // EPERM is the file system's answer to a name with a dot.
             Err(nix::errno::Errno::ENOENT | nix::errno::Errno::EPERM) => {}
-            Err(nix::errno::Errno::EACCES) => return Err(DataplaneError::Denied),
+            Err(nix::errno::Errno::EACCES) => return Err(DataplaneError::out_of_reach(path)),
             Err(error) => return Err(DataplaneError::pin(folder, "read")(error.into())),
         }
     }

@@ -65,7 +65,7 @@ pub enum DataplaneError {
     #[error("{} cannot be made: names on a BPF file system have no dots", .0.display())]
     Dotted(PathBuf),
     /// No BPF file system.
-    #[error("/sys/fs/bpf cannot be mounted: {0}")]
+    #[error("/sys/fs/bpf cannot be mounted: {0}; have root do it once: `mount -t bpf bpf /sys/fs/bpf`")]
     Mount(io::Error),
     /// A folder or pin cannot be read, made or removed.
     #[error("{} cannot be {operation}: {source}", path.display())]
@@ -76,6 +76,34 @@ pub enum DataplaneError {
         operation: &'static str,
         /// Why.
         source: io::Error,
+    },
+    /// Another user's folders.
+    #[error(
+        "{} is out of reach for user {user}; have root make it once: `install -d -m 0700 -o {user} {}`, where {user} can \
+         pass the folders above it",
+        path.display(),
+        path.display()
+    )]
+    OutOfReachOf {
+        /// The folder.
+        path: PathBuf,
+        /// Who netmap runs as.
+        user: u32,
+    },
+    /// Another user's pins.
+    #[error(
+        "the pins in {} belong to user {owner}, and this is user {own}; run netmap as that user, or give them to this one: \
+         `chown -R {own} {}`",
+        path.display(),
+        path.display()
+    )]
+    Owned {
+        /// The folder.
+        path: PathBuf,
+        /// Who has it.
+        owner: u32,
+        /// Who netmap runs as.
+        own: u32,
     },
     /// No right to do it.
     #[error("loading and attaching BPF programs needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
@@ -181,6 +209,13 @@ impl DataplaneError {
             program,
             place: place.to_owned(),
             source,
+        }
+    }
+
+    pub(super) fn out_of_reach(path: &Path) -> Self {
+        Self::OutOfReachOf {
+            path: path.to_owned(),
+            user: nix::unistd::geteuid().as_raw(),
         }
     }
 

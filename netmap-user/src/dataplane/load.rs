@@ -35,8 +35,10 @@ pub(super) fn prepare(options: &LoadOptions) -> Result<(Pins, Lock), DataplaneEr
     let pin_dir = bpffs::ensure(&options.pin_dir)?;
     let lock = Lock::make(&pin_dir)?;
     let pins = Pins::new(&pin_dir);
+    bpffs::close(pins.base())?;
     layout::check(&pins)?;
     bpffs::make_dir(pins.root())?;
+    bpffs::close(pins.root())?;
     namespace::claim(&pins)?;
     Ok((pins, lock))
 }

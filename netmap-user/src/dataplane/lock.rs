@@ -33,7 +33,7 @@ impl Lock {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                return Err(DataplaneError::Denied);
+                return Err(DataplaneError::out_of_reach(folder));
             }
             Err(error) => return Err(DataplaneError::pin(folder, "read")(error)),
         };

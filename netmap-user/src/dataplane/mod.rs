@@ -57,6 +57,15 @@ pub use hook::{Direction, interface_name};
 pub use programs::{ProgramStats, program_stats};
 pub use sockets::CURRENT_NETNS;
 
+/// Makes sure that there is a BPF file system for `pin_dir`; mounting it takes `CAP_SYS_ADMIN`, and nothing later does.
+///
+/// # Errors
+///
+/// [`DataplaneError`] says why there is none.
+pub fn provide(pin_dir: &Path) -> Result<(), DataplaneError> {
+    bpffs::ensure(pin_dir).map(drop)
+}
+
 /// What a data plane is loaded with.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {

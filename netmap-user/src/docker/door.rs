@@ -26,7 +26,7 @@ use crate::{
     binding::{Binding, PortSpan, Published, Transport},
 };
 
-/// Root alone.
+/// The daemon's user alone, and root.
 const MODE: u32 = 0o600;
 /// A daemon that is started anew finds every proxy in the queue.
 const BACKLOG: i32 = 4096;
@@ -113,11 +113,11 @@ impl Drop for Door {
     }
 }
 
-/// Whether a proxy runs as the daemon's own user, which is root.
+/// Whether a proxy runs as root, as the engine does, or as the daemon's own user.
 fn is_ours(stream: &UnixStream) -> bool {
     stream
         .peer_cred()
-        .is_ok_and(|peer| peer.uid() == geteuid().as_raw())
+        .is_ok_and(|peer| [0, geteuid().as_raw()].contains(&peer.uid()))
 }
 
 /// One proxy.

@@ -117,7 +117,7 @@ impl Host {
             None
         });
         let census = Census::open().unwrap_or_else(|error| {
-            tracing::warn!("containers' addresses are not known, so that they may send from others: {error}");
+            tracing::warn!("containers' addresses are not known, so that they may send from others: {error} (it takes CAP_NET_BROADCAST)");
             Census::default()
         });
         let (handle, connection) = connect().map_err(HostError::Connect)?;

@@ -51,7 +51,7 @@ pub struct LayoutMismatch {
 /// must not: a packet cannot wait for memory.
 const NO_PREALLOC: u32 = 1;
 
-/// `BPF_F_RDONLY_PROG`, which the kernel adds to tables of devices by itself.
+/// `BPF_F_RDONLY_PROG`: the verifier refuses programs that write there. The kernel adds it to tables of devices by itself.
 const RDONLY_PROG: u32 = 1 << 7;
 
 impl Layout {
@@ -66,10 +66,10 @@ impl Layout {
     fn of_family<A: nat::Family>(name: &str, flows: Entries) -> Option<Self> {
         let names = A::NAMES;
         let layout = match name {
-            _ if name == names.slots => Self::array::<Slot>(capacity::SLOTS),
-            _ if name == names.shared => Self::sparse::<SharedKey<A>, RuleId>(capacity::SHARED),
-            _ if name == names.rules => Self::array::<Rule<A>>(capacity::RULES),
-            _ if name == names.allow => Self::prefixes::<AllowKey<A>, u8>(capacity::ALLOW),
+            _ if name == names.slots => Self::array::<Slot>(capacity::SLOTS).told(),
+            _ if name == names.shared => Self::sparse::<SharedKey<A>, RuleId>(capacity::SHARED).told(),
+            _ if name == names.rules => Self::array::<Rule<A>>(capacity::RULES).told(),
+            _ if name == names.allow => Self::prefixes::<AllowKey<A>, u8>(capacity::ALLOW).told(),
             _ if name == names.flows => Self {
                 entries: flows,
                 flags: 0,
@@ -85,13 +85,17 @@ impl Layout {
                 flags: 0,
                 ..Self::sparse::<A, Load>(capacity::LOADS)
             },
-            _ if name == names.ended => Self::sparse::<Payer<A>, u64>(capacity::ENDED),
-            _ if name == names.locals => Self::sparse::<A, Local>(capacity::LOCALS),
-            _ if name == names.networks => Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS),
-            _ if name == names.egress => Self::sparse::<EgressPlace, A>(capacity::EGRESS),
-            _ if name == names.interfaces => Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES),
-            _ if name == names.owners => Self::sparse::<A, IfIndex>(capacity::OWNERS),
-            _ if name == names.endpoints => Self::sparse::<A, Endpoint<A>>(capacity::ENDPOINTS),
+            _ if name == names.ended => Self::sparse::<Payer<A>, u64>(capacity::ENDED).told(),
+            _ if name == names.locals => Self::sparse::<A, Local>(capacity::LOCALS).told(),
+            _ if name == names.networks => {
+                Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS).told()
+            }
+            _ if name == names.egress => Self::sparse::<EgressPlace, A>(capacity::EGRESS).told(),
+            _ if name == names.interfaces => {
+                Self::sparse::<IfIndex, Interface<A>>(capacity::INTERFACES).told()
+            }
+            _ if name == names.owners => Self::sparse::<A, IfIndex>(capacity::OWNERS).told(),
+            _ if name == names.endpoints => Self::sparse::<A, Endpoint<A>>(capacity::ENDPOINTS).told(),
             _ if name == names.clients => Self::sparse::<Cookie, Detour<A>>(capacity::CLIENTS),
             _ if name == names.detours => Self::of_sockets::<Detours<A>>(),
             _ if name == names.hop => Self {
@@ -110,9 +114,9 @@ impl Layout {
     /// The same for those that both families share.
     fn of_all(name: &str) -> Self {
         match name {
-            name::RESERVED => Self::array::<u64>(capacity::RESERVED),
-            name::SETTINGS => Self::array::<Settings>(1),
-            name::LIMITS => Self::array::<Limits>(1),
+            name::RESERVED => Self::array::<u64>(capacity::RESERVED).told(),
+            name::SETTINGS => Self::array::<Settings>(1).told(),
+            name::LIMITS => Self::array::<Limits>(1).told(),
             name::HELD => Self {
                 kind: MapType::RingBuf,
                 key: 0,
@@ -189,6 +193,14 @@ impl Layout {
             entries: Entries::Exactly(info.max_entries() as usize),
             flags: info.map_flags(),
         })
+    }
+
+    /// Written by the daemon alone.
+    const fn told(self) -> Self {
+        Self {
+            flags: self.flags | RDONLY_PROG,
+            ..self
+        }
     }
 
     const fn array<V>(entries: usize) -> Self {

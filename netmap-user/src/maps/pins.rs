@@ -14,7 +14,7 @@ pub struct Pins {
 
 impl Pins {
     /// The folder of this version's layout.
-    pub const LAYOUT: &'static str = "v4";
+    pub const LAYOUT: &'static str = "v5";
 
     /// The pins below `pin_dir`.
     pub fn new(pin_dir: &Path) -> Self {

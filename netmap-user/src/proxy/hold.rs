@@ -53,6 +53,19 @@ pub enum HoldError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A port that takes a capability, which netmap runs without.
+    #[error(
+        "port {}/{transport} of {} takes CAP_NET_BIND_SERVICE, which netmap runs without; give it that, or have \
+         net.ipv4.ip_unprivileged_port_start begin lower",
+        address.port(),
+        address.ip()
+    )]
+    Privileged {
+        /// The address and port.
+        address: SocketAddr,
+        /// The transport.
+        transport: Transport,
+    },
     /// The tables of sockets cannot be read.
     #[error("cannot read which ports are in use: {0}")]
     Tables(#[source] io::Error),
@@ -218,6 +231,12 @@ impl Hold {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => refuse(published, port, own)?,
                 // Without IPv6 nobody else can have such a port either.
                 Err(error) if is_unknown_family(&error) && families == Families::One => break,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(HoldError::Privileged {
+                        address,
+                        transport: published.transport,
+                    });
+                }
                 Err(source) => {
                     return Err(HoldError::Socket {
                         address,

@@ -9,6 +9,8 @@ use std::{
 
 use tokio::{runtime, sync::oneshot};
 
+use crate::sandbox;
+
 /// More threads than this for connections are not worth their memory.
 const MOST: usize = 4;
 
@@ -34,6 +36,7 @@ impl Worker {
         };
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name(name.into()).spawn(move || {
+            sandbox::enter_as_proxy();
             runtime.block_on(async {
                 tokio::select! {
                     () = serving => {}

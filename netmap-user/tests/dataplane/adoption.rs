@@ -182,7 +182,7 @@ fn a_program_in_front_of_ours_is_named() {
         let mut dataplane = lab.load();
         let ours = dataplane.attach(uplink, Role::Uplink).unwrap();
         assert!(ours[0].in_front.is_empty());
-        let mut other = SchedClassifier::from_pin(lab.pin_dir.join("v4/programs/port_in")).unwrap();
+        let mut other = SchedClassifier::from_pin(Pins::new(&lab.pin_dir).program("port_in")).unwrap();
         let first = TcAttachOptions::TcxOrder(LinkOrder::first());
         other
             .attach_with_options("up0", TcAttachType::Ingress, first)

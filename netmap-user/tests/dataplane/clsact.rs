@@ -7,6 +7,7 @@ use aya::programs::{
 use netmap_common::maps::Role;
 use netmap_user::daemon::down;
 use netmap_user::dataplane::{Dataplane, DataplaneError, LoadOptions, Mode};
+use netmap_user::maps::Pins;
 
 use super::lab::{Lab, in_namespace, sh, veth};
 
@@ -70,7 +71,7 @@ fn a_clsact_of_ours_stays_while_it_carries_other_filters() {
         let uplink = veth("up0");
         let mut dataplane = load(lab);
         dataplane.attach(uplink, Role::Uplink).unwrap();
-        let mut other = SchedClassifier::from_pin(lab.pin_dir.join("v4/programs/port_in")).unwrap();
+        let mut other = SchedClassifier::from_pin(Pins::new(&lab.pin_dir).program("port_in")).unwrap();
         let options = TcAttachOptions::Netlink(NlOptions {
             priority: 7,
             ..NlOptions::default()

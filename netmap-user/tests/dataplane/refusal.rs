@@ -12,7 +12,7 @@ use super::lab::{Lab, tree};
 #[test]
 fn a_pinned_map_of_another_layout_is_refused_by_name() {
     Lab::run(|lab| {
-        let folder = lab.pin_dir.join("v4/maps");
+        let folder = Pins::new(&lab.pin_dir).maps();
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(name::RULES);
         HashMap::<_, u32, u32>::create(7, 0).unwrap().pin(&path).unwrap();
@@ -20,7 +20,7 @@ fn a_pinned_map_of_another_layout_is_refused_by_name() {
         assert_eq!(
             error.to_string(),
             "the pinned map RULES is Hash(7 entries, keys of 4 bytes, values of 4 bytes, flags 0x0), but this netmap \
-             needs Array(65536 entries, keys of 4 bytes, values of 24 bytes, flags 0x0); `netmap down` removes it, and \
+             needs Array(65536 entries, keys of 4 bytes, values of 24 bytes, flags 0x80); `netmap down` removes it, and \
              all flows with it"
         );
         let maps: Vec<_> = tree(&folder);

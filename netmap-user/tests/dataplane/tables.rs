@@ -3,15 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::TcpListener,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, AsRawFd as _},
     time::{Duration, Instant},
 };
 
+use aya::{maps::MapData, programs::ProgramInfo};
 use netmap_common::maps::{
     Address, Endpoint, Flow, FlowKey, Hook, IfIndex, Interface, Network, Port, PortSlots, Protocol, Reason,
     Rule, RuleId, Settings, SharedKey, Slot, name, program, socket,
 };
-use netmap_user::maps::{Changes, Maps};
+use netmap_user::maps::{Changes, Maps, Pins};
 
 use super::lab::Lab;
 
@@ -46,13 +47,72 @@ fn everything_is_loaded_pinned_and_counted() {
             assert!(stats.verified_instructions.unwrap() > 0, "{}", stats.name);
         }
         for map in name::ALL {
-            assert!(lab.pin_dir.join("v4/maps").join(map).exists(), "{map}");
+            assert!(Pins::new(&lab.pin_dir).map(map).exists(), "{map}");
         }
         let maps = Maps::open(&lab.pin_dir).unwrap();
         let counters = maps.counters.all().unwrap();
         assert_eq!(counters.len(), Hook::ALL.len() * Reason::ALL.len());
         assert!(counters.iter().all(|(_, _, count)| count.packets == 0));
     });
+}
+
+#[test]
+fn programs_write_only_what_is_theirs_and_constants_are_frozen() {
+    Lab::run(|lab| {
+        let _dataplane = lab.load();
+        let pins = Pins::new(&lab.pin_dir);
+        let written: Vec<_> = name::ALL
+            .into_iter()
+            .filter(|name| {
+                let map = MapData::from_pin(pins.map(name)).unwrap();
+                // BPF_F_RDONLY_PROG
+                described(&map, "map_flags:") & 0x80 == 0
+            })
+            .collect();
+        let families = [Names::V4, Names::V6].map(|names| {
+            let theirs = [names.flows, names.fragments, names.containers, names.sources];
+            let passing = [names.clients, names.detours, names.hop, names.room];
+            [theirs, passing].concat()
+        });
+        let shared = [
+            name::HELD,
+            name::HOLDS,
+            name::MESSAGES,
+            name::COUNTERS,
+            name::PROBING,
+            name::PLACE6,
+            name::TAILS,
+            name::TAILS_XDP,
+            name::SOCKETS,
+        ];
+        let expected = [families.concat(), shared.to_vec()].concat();
+        assert_eq!(BTreeSet::from_iter(written), BTreeSet::from_iter(expected));
+        let program = ProgramInfo::from_pin(pins.program(program::UPLINK_IN)).unwrap();
+        let constants: Vec<_> = program
+            .map_ids()
+            .unwrap()
+            .unwrap()
+            .into_iter()
+            .map(|id| MapData::from_id(id).unwrap())
+            .filter(|map| map.info().unwrap().name_as_str().unwrap().contains("rodata"))
+            .collect();
+        assert!(!constants.is_empty());
+        for map in constants {
+            assert_eq!(described(&map, "frozen:"), 1);
+        }
+    });
+}
+
+/// What the kernel says of an open map.
+fn described(map: &MapData, field: &str) -> u64 {
+    let number = map.fd().as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    let value = value.trim();
+    match value.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).unwrap(),
+        None => value.parse().unwrap(),
+    }
 }
 
 #[test]
