@@ -58,6 +58,13 @@ fn recorded(netmap: &Netmap) -> Result<Vec<String>> {
     Ok(rows)
 }
 
+/// Rules in an order that does not depend on when they were published.
+fn sorted(ports: Vec<Value>) -> Vec<String> {
+    let mut rows: Vec<String> = ports.iter().map(Value::to_string).collect();
+    rows.sort();
+    rows
+}
+
 /// The names of what was kept aside.
 fn asides(netmap: &Netmap) -> Result<Vec<String>> {
     let mut names = Vec::new();
@@ -117,7 +124,12 @@ fn published_ports_survive_a_reboot() -> Result<()> {
 fn pins_win_over_the_record_and_down_forgets_both() -> Result<()> {
     let mut scene = Scene::new()?;
     let published = scene.netmap.ports()?;
-    let rows = ["0.0.0.0 8080-8080 tcp", "0.0.0.0 8080-8080 udp"];
+    let rows = [
+        "0.0.0.0 8080-8080 tcp",
+        "0.0.0.0 8080-8080 udp",
+        ":: 8080-8080 tcp",
+        ":: 8080-8080 udp",
+    ];
     ensure!(recorded(&scene.netmap)? == rows);
     scene.netmap.stop()?;
     // Of an older time: with a rule that was taken back since, and without one that is there.
@@ -153,9 +165,9 @@ fn a_restoration_that_is_cut_short_is_finished_by_the_next_daemon() -> Result<()
     fs::write(record(&scene.netmap), text)?;
     fs::remove_dir(scene.netmap.layout()?.join("restored"))?;
     scene.netmap.run()?;
-    ensure!(scene.netmap.ports()? == published);
+    ensure!(sorted(scene.netmap.ports()?) == sorted(published));
     ensure!(
-        scene.netmap.log().contains("published 1 rule again"),
+        scene.netmap.log().contains("published 2 rules again"),
         "{}",
         scene.netmap.log()
     );
@@ -239,11 +251,19 @@ fn without_a_place_for_the_record_ports_are_published_with_a_warning() -> Result
         said.lines().count() == 1 && said.contains("gone after a reboot") && said.contains("cannot be used"),
         "{said}"
     );
-    ensure!(netmap.ports()?.len() == 1);
+    ensure!(netmap.ports()?.len() == 2);
     // It is made up for once there is one.
     fs::remove_file(netmap.state())?;
     netmap.publish("8081:80/tcp", C1)?;
-    ensure!(recorded(&netmap)? == ["0.0.0.0 8080-8080 tcp", "0.0.0.0 8081-8081 tcp"]);
+    ensure!(
+        recorded(&netmap)?
+            == [
+                "0.0.0.0 8080-8080 tcp",
+                "0.0.0.0 8081-8081 tcp",
+                ":: 8080-8080 tcp",
+                ":: 8081-8081 tcp"
+            ]
+    );
     let mode = fs::metadata(netmap.state())?.permissions().mode() & 0o777;
     ensure!(mode == 0o700, "{mode:o}");
     ensure!(
@@ -263,7 +283,7 @@ fn what_docker_has_published_is_left_to_docker() -> Result<()> {
     let mut launcher = Launcher::start(&netmap)?;
     let host: SocketAddr = ([0, 0, 0, 0], 8_080).into();
     launcher.publish(&Port::new(Transport::Tcp, host, SocketAddrV4::new(C1, 80)))?;
-    netmap.publish("9000:80/tcp", C1)?;
+    netmap.publish("0.0.0.0:9000:80/tcp", C1)?;
     let owners = |netmap: &Netmap| -> Result<Vec<Value>> {
         Ok(netmap.ports()?.iter().map(|port| port["owner"].clone()).collect())
     };

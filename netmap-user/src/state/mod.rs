@@ -29,6 +29,9 @@ pub const FILE: &str = "published.json";
 /// The longest file that is read, in bytes: all rules that there can be, with their allow-lists, take less.
 const LONGEST: u64 = 64 << 20;
 
+/// How many names are tried for a file that is kept aside.
+const MOST_ASIDE: usize = 1_000;
+
 /// Why the state is not read or not written, a sentence each.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -198,10 +201,13 @@ impl State {
         Ok(bytes)
     }
 
-    /// Gives the file another name, and says which.
+    /// Gives the file a name that nothing has, and says which.
     fn put_aside(&self) -> Option<PathBuf> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let aside = self.path.join(format!("{FILE}.bad-{}", now.as_secs()));
+        let names = (now.as_secs()..).map(|number| self.path.join(format!("{FILE}.bad-{number}")));
+        let aside = names.take(MOST_ASIDE).find(|path| {
+            fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        })?;
         fs::rename(self.file(), &aside).ok().map(|()| aside)
     }
 }

@@ -128,6 +128,7 @@ fn what_is_no_file_is_neither_followed_nor_waited_for() {
         "{error}"
     );
     assert!(other.exists());
+    assert_eq!(asides(folder.path()).len(), 4, "none in another's place");
 }
 
 #[test]
