@@ -58,8 +58,12 @@ fn recorded(netmap: &Netmap) -> Result<Vec<String>> {
     Ok(rows)
 }
 
-/// Rules in an order that does not depend on when they were published.
-fn sorted(ports: Vec<Value>) -> Vec<String> {
+/// Rules without their numbers and generations, in an order that does not depend on when they were published.
+fn sorted(mut ports: Vec<Value>) -> Vec<String> {
+    for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+        port.remove("rule");
+        port.remove("generation");
+    }
     let mut rows: Vec<String> = ports.iter().map(Value::to_string).collect();
     rows.sort();
     rows

@@ -206,7 +206,7 @@ fn a_bridge_and_an_uplink_that_are_made_anew_are_served_whether_or_not_a_daemon_
             let (answer, moved) = scene
                 .netmap
                 .watch(|| tcp::request(&scene.lab.remote, PUBLISHED, "anew"))?;
-            let carried = moved.carried() == ["uplink-in published-in", "port-in published-reply"];
+            let carried = moved.carried() == ["port-in published-reply", "uplink-in published-in"];
             Ok((carried && answer.client.ip() == REMOTE).then_some(()))
         })?;
         scene.netmap.settle()?;

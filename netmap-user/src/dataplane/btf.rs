@@ -1,6 +1,8 @@
 //! Types in words, out of BTF (`Documentation/bpf/btf.rst`); aya 0.14 keeps what it reads of it to itself.
 
-/// A reader of little-endian BTF that this machine's compiler has made.
+use std::fmt;
+
+/// A reader of BTF that this machine's compiler has made.
 pub(super) struct Btf<'a> {
     strings: &'a [u8],
     /// Each type with what follows its head; type 0 is `void`.
@@ -60,7 +62,7 @@ impl<'a> Btf<'a> {
         let Some((head, more)) = usize::try_from(id).ok().and_then(|id| self.types.get(id)) else {
             return text.push('?');
         };
-        text.push_str(&format!("{}:{}", head.kind(), self.string(head.name)));
+        add(text, format_args!("{}:{}", head.kind(), self.string(head.name)));
         let Some(deep) = deep.checked_sub(1) else {
             return;
         };
@@ -71,11 +73,11 @@ impl<'a> Btf<'a> {
         match head.kind() {
             // Members: name, type, place in bits.
             Head::STRUCT | Head::UNION => {
-                text.push_str(&format!("[{}]{{", head.size));
+                add(text, format_args!("[{}]{{", head.size));
                 let words: Vec<u32> = words().collect();
                 for member in words.chunks_exact(3) {
                     let &[name, id, place] = member else { continue };
-                    text.push_str(&format!("{}@{place}=", self.string(name)));
+                    add(text, format_args!("{}@{place}=", self.string(name)));
                     self.write(id, deep, text);
                     text.push(',');
                 }
@@ -85,14 +87,14 @@ impl<'a> Btf<'a> {
             Head::ARRAY => {
                 let words: Vec<u32> = words().collect();
                 if let &[id, _, count] = &words[..] {
-                    text.push_str(&format!("[{count}]"));
+                    add(text, format_args!("[{count}]"));
                     self.write(id, deep, text);
                 }
             }
-            Head::INT | Head::FLOAT => text.push_str(&format!("[{}]", head.size)),
+            Head::INT | Head::FLOAT => add(text, format_args!("[{}]", head.size)),
             Head::ENUM | Head::ENUM64 => {
-                text.push_str(&format!("[{}]", head.size));
-                words().for_each(|word| text.push_str(&format!("{word},")));
+                add(text, format_args!("[{}]", head.size));
+                words().for_each(|word| add(text, format_args!("{word},")));
             }
             Head::TYPEDEF | Head::VOLATILE | Head::CONST | Head::RESTRICT | Head::TYPE_TAG | Head::PTR => {
                 text.push('>');
@@ -145,6 +147,10 @@ impl Head {
             _ => 0,
         }
     }
+}
+
+fn add(text: &mut String, words: fmt::Arguments<'_>) {
+    text.push_str(&words.to_string());
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
