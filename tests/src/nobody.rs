@@ -14,8 +14,8 @@ use crate::ground;
 /// Debian's user without rights, and its group.
 pub const NOBODY: u32 = 65_534;
 
-/// Has a mount namespace where /sys/fs/bpf holds nothing but the daemon's own pins, whoever may look into it outside: what
-/// the unit's `TemporaryFileSystem=` and `BindPaths=` do.
+/// Has a mount namespace where /sys/fs/bpf holds nothing but the daemon's own pins, whoever may look into it outside: as the
+/// unit's `BindPaths=` lets it pass by what is root's.
 const ENTER: &str = r#"
     set -e
     pins=$1 aside=$2

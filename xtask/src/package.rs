@@ -80,6 +80,7 @@ fn assemble(target: &Path, netmap: &Path, docker_proxy: &Path, pages: &Path) -> 
         let place = format!("usr/share/doc/netmap/{}.gz", name.display());
         tree.packed(&place, &fs::read_to_string(workspace().join(doc))?)?;
     }
+    tree.text("usr/share/lintian/overrides/netmap", control::OVERRIDES)?;
     tree.text("usr/share/doc/netmap/copyright", &control::copyright()?)?;
     let version = env!("CARGO_PKG_VERSION");
     tree.packed("usr/share/doc/netmap/changelog.gz", &control::changelog(version))?;

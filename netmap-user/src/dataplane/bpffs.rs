@@ -70,7 +70,8 @@ pub(super) fn close(path: &Path) -> Result<(), DataplaneError> {
             own,
         });
     }
-    if folder.mode() & 0o077 == 0 {
+    let rights_of_others = folder.mode() & 0o077;
+    if rights_of_others == 0 {
         return Ok(());
     }
     std::fs::set_permissions(path, Permissions::from_mode(0o700))

@@ -79,14 +79,14 @@ pub(super) fn restrict() -> Result<(), seccompiler::Error> {
 fn program() -> Result<BpfProgram, seccompiler::Error> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = FREE.iter().map(|call| (*call, Vec::new())).collect();
     let families = [libc::AF_INET, libc::AF_INET6];
-    rules.insert(libc::SYS_socket, any_of(0, SeccompCmpOp::Eq, families)?);
+    rules.insert(libc::SYS_socket, any_of(0, &SeccompCmpOp::Eq, families)?);
     rules.insert(
         libc::SYS_ioctl,
-        any_of(1, SeccompCmpOp::Eq, [libc::FIONBIO, libc::FIONREAD])?,
+        any_of(1, &SeccompCmpOp::Eq, [libc::FIONBIO, libc::FIONREAD])?,
     );
     let executable = SeccompCmpOp::MaskedEq(u64::from(libc::PROT_EXEC.unsigned_abs()));
     for call in MAPPINGS {
-        rules.insert(call, any_of(2, executable.clone(), [0_u8])?);
+        rules.insert(call, any_of(2, &executable, [0_u8])?);
     }
     let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules, denied, SeccompAction::Allow, ARCH.try_into()?)?;
@@ -96,7 +96,7 @@ fn program() -> Result<BpfProgram, seccompiler::Error> {
 /// The argument of this number is one of these values, by this comparison.
 fn any_of<const N: usize>(
     argument: u8,
-    operator: SeccompCmpOp,
+    operator: &SeccompCmpOp,
     values: [impl TryInto<u32>; N],
 ) -> Result<Vec<SeccompRule>, seccompiler::Error> {
     let rules = values.into_iter().map(|value| {

@@ -69,7 +69,7 @@ fn programs_write_only_what_is_theirs_and_constants_are_frozen() {
                 described(&map, "map_flags:") & 0x80 == 0
             })
             .collect();
-        let families = [Names::V4, Names::V6].map(|names| {
+        let families = [name::Names::V4, name::Names::V6].map(|names| {
             let theirs = [names.flows, names.fragments, names.containers, names.sources];
             let passing = [names.clients, names.detours, names.hop, names.room];
             [theirs, passing].concat()

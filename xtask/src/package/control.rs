@@ -34,6 +34,13 @@ if [ \"$1\" = configure ]; then
 fi
 ";
 
+/// It runs once for each published port, and is linked to nothing for that; and there is no address to write to yet.
+pub(super) const OVERRIDES: &str = "\
+netmap: statically-linked-binary [usr/bin/netmap-docker-proxy]
+netmap: bogus-mail-host Maintainer *
+netmap: bogus-mail-host-in-debian-changelog *
+";
+
 /// What is published goes with the package, and not with a version of it.
 const PRERM: &str = "\
 #!/bin/sh
@@ -54,7 +61,7 @@ if [ \"$1\" = remove ] && [ -d /run/systemd/system ]; then
 fi
 if [ \"$1\" = purge ]; then
     rm -rf /var/lib/netmap /run/netmap
-    if [ -x /usr/bin/deb-systemd-helper ]; then
+    if command -v deb-systemd-helper >/dev/null; then
         deb-systemd-helper purge netmap.service >/dev/null || true
     fi
 fi
