@@ -218,7 +218,7 @@ impl Env for Cpu<'_> {
     fn drop_load(&self, payer: &Payer<Address>) {
         self.read(|world| world.drop_load(payer));
     }
-    fn push_opening(&self, opening: &Opening) -> Option<Opening> {
+    fn push_opening(&self, opening: &Opening<Address>) -> Option<Opening<Address>> {
         self.read(|world| world.push_opening(opening))
     }
     fn may_open(&self, payer: &Payer<Address>, most: u32) -> bool {
