@@ -28,6 +28,14 @@ static PORT: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static PORTS: Global<u32> = Global::new(1);
 
+/// What a packet's number is multiplied with to get its flow's: 1 for one after the other, a large odd number for all over
+/// the place.
+#[unsafe(no_mangle)]
+static STRIDE: Global<u32> = Global::new(1);
+/// Whether packets are the SYNs of TCP connections: then the template is one, and `UDP_SUM` that of its TCP header.
+#[unsafe(no_mangle)]
+pub(crate) static SYNS: Global<u32> = Global::new(0);
+
 /// How many packets have been made.
 #[btf_map]
 static MADE: Array<u64, 1> = Array::new();
@@ -43,7 +51,7 @@ pub(crate) fn write_next(start: usize, end: usize) -> bool {
     };
     // SAFETY: one CPU generates.
     let made = unsafe { &mut *made };
-    let turn = *made as u32;
+    let turn = (*made as u32).wrapping_mul(STRIDE.load());
     *made += 1;
 
     // Never 0; to say so saves a panic that no program may have.
@@ -66,7 +74,11 @@ pub(crate) fn write_next(start: usize, end: usize) -> bool {
     write(start, 34, port as u16);
     // In UDP, 0 stands for no checksum.
     let sum = checksum(UDP_SUM.load() + source + port);
-    write(start, 40, if sum == 0 { 0xffff } else { sum });
+    if SYNS.load() == 0 {
+        write(start, 40, if sum == 0 { 0xffff } else { sum });
+    } else {
+        write(start, 50, sum);
+    }
     true
 }
 

@@ -41,6 +41,9 @@ pub(crate) fn take(ctx: &TcContext) -> i32 {
     let Ok(frame) = ctx.load::<[u8; 60]>(0) else {
         return NEXT;
     };
+    if frame::SYNS.load() != 0 {
+        return take_syn(&frame);
+    }
     if word(&frame, 12) != 0x0800 || frame[23] != 17 || !is_ours(&frame) {
         return NEXT;
     }
@@ -60,6 +63,20 @@ pub(crate) fn take(ctx: &TcContext) -> i32 {
     } else {
         count(RIGHT, datagrams);
     }
+    DROP
+}
+
+/// Counts and drops what begins a TCP connection of the generator's: their first bytes in the place of a payload tell.
+#[inline(always)]
+fn take_syn(frame: &[u8; 60]) -> i32 {
+    let payload = PAYLOAD.load();
+    let is_ours =
+        word(frame, 12) == 0x0800 && frame[23] == 6 && frame[54] == payload[0] && frame[55] == payload[1];
+    if !is_ours || frame[47] != 2 {
+        return NEXT;
+    }
+    let addressed = double(frame, 30) == TO_ADDRESS.load() && word(frame, 36) == TO_PORT.load();
+    count(if addressed { RIGHT } else { MISLED }, 1);
     DROP
 }
 

@@ -28,6 +28,10 @@ pub(crate) enum Measure {
     Scale,
     /// One run of netmap's programs
     Prog,
+    /// Clients beside a flood
+    Flood,
+    /// All of it at once for minutes, and nothing left of it
+    Soak,
 }
 
 /// What is told by a number.
@@ -70,6 +74,14 @@ pub(crate) enum Metric {
     PercentOfCore,
     /// One run of a program, nanoseconds.
     NsPerRun,
+    /// Of those begun, in hundredths.
+    FailedPercent,
+    /// TCP segments that were sent again.
+    SentAgain,
+    /// Ports that were published, asked and taken back.
+    PublishedAndBack,
+    /// Packets accounted for, millions.
+    MillionPackets,
     /// Cores that the forwarding side kept busy while packets were measured.
     ForwardingCores,
     /// Cores that others kept busy meanwhile.
@@ -78,7 +90,7 @@ pub(crate) enum Metric {
 
 impl Measure {
     /// All, in order.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Udp,
         Self::NewFlows,
         Self::Ports,
@@ -87,6 +99,8 @@ impl Measure {
         Self::Memory,
         Self::Scale,
         Self::Prog,
+        Self::Flood,
+        Self::Soak,
     ];
 
     /// Its name, as the command line has it.
@@ -100,6 +114,8 @@ impl Measure {
             Self::Memory => "memory",
             Self::Scale => "scale",
             Self::Prog => "prog",
+            Self::Flood => "flood",
+            Self::Soak => "soak",
         }
     }
 }
@@ -126,6 +142,10 @@ impl Metric {
             Self::Seconds => "seconds",
             Self::PercentOfCore => "CPU of the daemon, % of a core",
             Self::NsPerRun => "ns a run",
+            Self::FailedPercent => "failed, %",
+            Self::PublishedAndBack => "ports published and taken back",
+            Self::SentAgain => "TCP segments sent again",
+            Self::MillionPackets => "packets, millions, all accounted for",
             Self::ForwardingCores => "cores busy with forwarding",
             Self::ForeignCores => "cores busy with other work",
         }

@@ -21,7 +21,7 @@ use nix::{
 
 use crate::{
     machine, programs,
-    traffic::{BURST, Template, Traffic},
+    traffic::{BURST, Packets, Template, Traffic},
 };
 
 const READY: &str = "ready";
@@ -103,6 +103,7 @@ pub(crate) fn generate() -> Result<()> {
 pub(crate) fn load(traffic: &Traffic, template: &Template, interface: u32) -> Result<Ebpf> {
     let interval = traffic.interval();
     let address = traffic.from.address.to_bits();
+    let (stride, syns) = (traffic.from.stride, u32::from(traffic.kind == Packets::Syns));
     let (port, ports) = (u32::from(traffic.from.port), u32::from(traffic.from.ports));
     programs::load(|loader| {
         loader
@@ -111,6 +112,8 @@ pub(crate) fn load(traffic: &Traffic, template: &Template, interface: u32) -> Re
             .override_global("UDP_SUM", &template.udp_sum, true)
             .override_global("ADDRESS", &address, true)
             .override_global("ADDRESSES", &traffic.from.addresses, true)
+            .override_global("STRIDE", &stride, true)
+            .override_global("SYNS", &syns, true)
             .override_global("PORT", &port, true)
             .override_global("PORTS", &ports, true)
             .override_global("INTERVAL", &interval, true)

@@ -22,7 +22,7 @@ use crate::{
     queue,
     sink::{Counts, Expected, Sink},
     tool::{self, Server},
-    traffic::{Sources, Traffic},
+    traffic::{Packets, Sources, Traffic},
     window::{Sample, Window},
 };
 
@@ -47,6 +47,7 @@ pub(crate) enum Direction {
 pub(crate) struct Line<'stage> {
     stage: &'stage Stage,
     direction: Direction,
+    kind: Packets,
     meter: Meter,
     sink: Sink,
 }
@@ -56,6 +57,17 @@ impl<'stage> Line<'stage> {
     pub(crate) fn new(
         stage: &'stage Stage,
         direction: Direction,
+        flows: u16,
+        effort: Effort,
+    ) -> Result<Self> {
+        Self::of(stage, direction, Packets::Udp, flows, effort)
+    }
+
+    /// The same for packets of a kind.
+    pub(crate) fn of(
+        stage: &'stage Stage,
+        direction: Direction,
+        kind: Packets,
         flows: u16,
         effort: Effort,
     ) -> Result<Self> {
@@ -70,10 +82,11 @@ impl<'stage> Line<'stage> {
         let meter = Meter::of_threads(&threads)?.with_processes(&stage.processes());
         answer_flows(stage, direction, flows)?;
         let (receiver, expected) = expected(stage, direction, effort);
-        let sink = Sink::attach(receiver, expected)?;
+        let sink = Sink::attach(receiver, Expected { kind, ..expected })?;
         Ok(Self {
             stage,
             direction,
+            kind,
             meter,
             sink,
         })
@@ -95,6 +108,7 @@ impl<'stage> Line<'stage> {
             next_hop,
             to,
             from,
+            kind: self.kind,
             rate,
         }
     }
@@ -157,6 +171,12 @@ impl<'stage> Line<'stage> {
             interrupt::pause(Duration::from_millis(10))?;
         }
         self.sink.ensure_intact()
+    }
+
+    /// How many have arrived.
+    pub(crate) fn arrived(&self) -> Result<u64> {
+        self.sink.ensure_intact()?;
+        Ok(self.sink.counts()?.right)
     }
 
     fn sample(&self, all: &Meter) -> Result<Sample> {
@@ -229,6 +249,7 @@ fn expected(stage: &Stage, direction: Direction, effort: Effort) -> (&Namespace,
                 to: Backend::Route.address(),
                 from: None,
                 checksummed: !stage.backend.is_proxy(),
+                kind: Packets::Udp,
                 thorough,
             },
         ),
@@ -240,6 +261,7 @@ fn expected(stage: &Stage, direction: Direction, effort: Effort) -> (&Namespace,
                     to: REMOTE_SERVER,
                     from: Some(if is_routed { C1 } else { HOST }),
                     checksummed: true,
+                    kind: Packets::Udp,
                     thorough,
                 },
             )

@@ -40,12 +40,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let mut figures = Figures::default();
     let mut failures = Vec::new();
-    let total = steps.len() * usize::try_from(rounds)?;
+    let soaks = steps
+        .iter()
+        .filter(|(measure, _)| *measure == Measure::Soak)
+        .count();
+    let total = (steps.len() - soaks) * usize::try_from(rounds)? + soaks;
     let mut number = 0;
     for round in 1..=rounds {
         let mut order = steps.clone();
         shuffle(&mut order);
         for (measure, backend) in order {
+            // Five minutes are enough of it.
+            if measure == Measure::Soak && round > 1 {
+                continue;
+            }
             number += 1;
             interrupt::check()?;
             let name = format!("{} of {}", measure.name(), backend.name());

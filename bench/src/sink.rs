@@ -10,7 +10,10 @@ use aya::{
 };
 use netmap_tests::Namespace;
 
-use crate::{programs, traffic::PAYLOAD};
+use crate::{
+    programs,
+    traffic::{PAYLOAD, Packets},
+};
 
 /// What a sink takes for right.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct Expected {
     pub(crate) from: Option<Ipv4Addr>,
     /// Whether packets carry checksums, as all do that are forwarded.
     pub(crate) checksummed: bool,
+    /// What the generator sends.
+    pub(crate) kind: Packets,
     /// Check every packet to the last byte, not only one in 64.
     pub(crate) thorough: bool,
 }
@@ -49,10 +54,12 @@ impl Sink {
         let port = u32::from(expected.to.port());
         let from = expected.from.map_or(0, Ipv4Addr::to_bits);
         let spared: u64 = if expected.thorough { 0 } else { 63 };
+        let syns = u32::from(expected.kind == Packets::Syns);
         let checksummed = u32::from(expected.checksummed);
         let mut object = programs::load(|loader| {
             loader
                 .override_global("PAYLOAD", &PAYLOAD, true)
+                .override_global("SYNS", &syns, true)
                 .override_global("TO_ADDRESS", &address, true)
                 .override_global("TO_PORT", &port, true)
                 .override_global("FROM_ADDRESS", &from, true)

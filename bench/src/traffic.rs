@@ -29,8 +29,19 @@ pub(crate) struct Traffic {
     pub(crate) to: SocketAddrV4,
     /// Whom they come from.
     pub(crate) from: Sources,
+    /// What they are.
+    pub(crate) kind: Packets,
     /// Packets a second, in bursts of 64; none for as many as possible.
     pub(crate) rate: Option<u64>,
+}
+
+/// What a stream is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Packets {
+    /// Datagrams.
+    Udp,
+    /// Segments that begin a TCP connection.
+    Syns,
 }
 
 /// The flows of a stream: every port of every address, in turn.
@@ -44,6 +55,8 @@ pub(crate) struct Sources {
     pub(crate) port: u16,
     /// How many ports.
     pub(crate) ports: u16,
+    /// How far it is from one flow to the next; 1 for all ports of an address before the next.
+    pub(crate) stride: u32,
 }
 
 impl Sources {
@@ -54,6 +67,7 @@ impl Sources {
             addresses: 1,
             port,
             ports: flows,
+            stride: 1,
         }
     }
 
@@ -64,6 +78,23 @@ impl Sources {
             addresses: 1 << 16,
             port: 2000,
             ports: 50_000,
+            stride: 1,
+        }
+    }
+
+    /// The same, no packet's address being that of the one before.
+    pub(crate) const fn forged() -> Self {
+        Self {
+            stride: 2_654_435_761,
+            ..Self::always_new()
+        }
+    }
+
+    /// One address, each packet by another port.
+    pub(crate) const fn one_client() -> Self {
+        Self {
+            addresses: 1,
+            ..Self::always_new()
         }
     }
 }
@@ -82,6 +113,36 @@ pub(crate) struct Template {
 impl Traffic {
     /// Its packets' template.
     pub(crate) fn template(&self) -> Template {
+        match self.kind {
+            Packets::Udp => self.datagram(),
+            Packets::Syns => self.syn(),
+        }
+    }
+
+    /// A frame of 60 bytes: a segment of 20 bytes, and the first of the payload, by which the sink knows it.
+    fn syn(&self) -> Template {
+        const SEGMENT: u16 = 20 + 6;
+        let mut bytes = self.datagram().frame;
+        // The same header but for the transport; its length is the same.
+        for (to, from) in bytes.iter_mut().skip(23).zip([6_u8]) {
+            *to = from;
+        }
+        let mut segment = Vec::from([0, 0]);
+        segment.extend(self.to.port().to_be_bytes());
+        // Sequence and acknowledgement, five words, SYN, a window of 64 KiB, no checksum yet, nothing urgent.
+        segment.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0]);
+        segment.extend(PAYLOAD.iter().take(6));
+        for (to, from) in bytes.iter_mut().skip(34).zip(segment) {
+            *to = from;
+        }
+        Template {
+            ip_sum: sum(bytes.get(14..34).unwrap_or_default()),
+            udp_sum: 6 + u32::from(SEGMENT) + sum(bytes.get(26..60).unwrap_or_default()),
+            frame: bytes,
+        }
+    }
+
+    fn datagram(&self) -> Template {
         // The UDP header and the payload.
         const UDP_LENGTH: u16 = 8 + 18;
         let mut bytes = Vec::with_capacity(64);
@@ -140,6 +201,7 @@ mod tests {
             next_hop: [2, 0, 0, 0, 0x50, 2],
             to: SocketAddrV4::new(Ipv4Addr::new(192, 168, 50, 2), 8080),
             from: Sources::flows(Ipv4Addr::new(192, 168, 50, 3), 20_000, 1),
+            kind: Packets::Udp,
             rate: Some(150_000),
         }
     }

@@ -10,8 +10,8 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG, BPF_NOEXIST},
     btf_maps::{
-        Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage,
-        SockMap,
+        Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, Queue, RingBuf,
+        SkStorage, SockMap,
     },
     helpers::generated::bpf_get_socket_cookie,
     macros::btf_map,
@@ -21,7 +21,8 @@ use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
         Fragment, FragmentKey, Held, Hook, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey,
-        Payer, PayerRole, Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity, tail,
+        Opening, Payer, PayerRole, Rate, Reason, Rule, RuleId, Seconds, Settings, SharedKey, Slot, capacity,
+        tail,
     },
     nat::{Family, Here, Part, Rules, Wish, local::Host},
 };
@@ -40,6 +41,7 @@ type Flows<A> = HashMap<FlowKey<A>, Flow<A>, { capacity::FLOWS }>;
 type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, { capacity::FRAGMENTS }>;
 type Loads<A> = LruHashMap<A, Load, { capacity::LOADS }>;
 type Ended<A> = HashMap<Payer<A>, u64, { capacity::ENDED }, SPARSE_TOLD>;
+type Openings<A> = Queue<Opening<A>, { capacity::OPENINGS }>;
 type Locals<A> = HashMap<A, Local, { capacity::LOCALS }, SPARSE_TOLD>;
 type Networks<A> = LpmTrie<NetworkKey<A>, Network<A>, { capacity::NETWORKS }, SPARSE_TOLD>;
 type Egress<A> = HashMap<EgressPlace, A, { capacity::EGRESS }, SPARSE_TOLD>;
@@ -71,6 +73,8 @@ pub(crate) trait Tables: Family {
     const SOURCES: &'static Loads<Self>;
     /// [`netmap_common::maps::name::ENDED`].
     const ENDED: &'static Ended<Self>;
+    /// [`netmap_common::maps::name::OPENINGS`].
+    const OPENINGS: &'static Openings<Self>;
     /// [`netmap_common::maps::name::LOCALS`].
     const LOCALS: &'static Locals<Self>;
     /// [`netmap_common::maps::name::NETWORKS`].
@@ -117,6 +121,8 @@ static SOURCES: Loads<Address> = Loads::new();
 #[btf_map]
 static ENDED: Ended<Address> = Ended::new();
 #[btf_map]
+static OPENINGS: Openings<Address> = Openings::new();
+#[btf_map]
 static LOCALS: Locals<Address> = Locals::new();
 #[btf_map]
 static NETWORKS: Networks<Address> = Networks::new();
@@ -147,6 +153,7 @@ impl Tables for Address {
     const CONTAINERS: &'static Loads<Self> = &CONTAINERS;
     const SOURCES: &'static Loads<Self> = &SOURCES;
     const ENDED: &'static Ended<Self> = &ENDED;
+    const OPENINGS: &'static Openings<Self> = &OPENINGS;
     const LOCALS: &'static Locals<Self> = &LOCALS;
     const NETWORKS: &'static Networks<Self> = &NETWORKS;
     const EGRESS: &'static Egress<Self> = &EGRESS;
@@ -184,6 +191,8 @@ static SOURCES6: Loads<Address6> = Loads::new();
 #[btf_map]
 static ENDED6: Ended<Address6> = Ended::new();
 #[btf_map]
+static OPENINGS6: Openings<Address6> = Openings::new();
+#[btf_map]
 static LOCALS6: Locals<Address6> = Locals::new();
 #[btf_map]
 static NETWORKS6: Networks<Address6> = Networks::new();
@@ -216,6 +225,7 @@ impl Tables for Address6 {
     const CONTAINERS: &'static Loads<Self> = &CONTAINERS6;
     const SOURCES: &'static Loads<Self> = &SOURCES6;
     const ENDED: &'static Ended<Self> = &ENDED6;
+    const OPENINGS: &'static Openings<Self> = &OPENINGS6;
     const LOCALS: &'static Locals<Self> = &LOCALS6;
     const NETWORKS: &'static Networks<Self> = &NETWORKS6;
     const EGRESS: &'static Egress<Self> = &EGRESS6;
@@ -466,6 +476,27 @@ pub(crate) fn add_load<A: Tables>(payer: &Payer<A>) {
     // counts: Rust has no adding in one for this target.
     let load = unsafe { &mut *load };
     load.opened += 1;
+}
+
+/// Counts one less.
+#[inline(always)]
+pub(crate) fn drop_load<A: Tables>(payer: &Payer<A>) {
+    let Some(load) = load_of(payer) else { return };
+    // SAFETY: as above.
+    let load = unsafe { &mut *load };
+    load.opened = load.opened.saturating_sub(1);
+}
+
+/// Puts a flow behind those that somebody outside has opened. Where there is no room, the first of them makes it.
+#[inline(always)]
+pub(crate) fn push_opening<A: Tables>(opening: &Opening<A>) -> Option<Opening<A>> {
+    if A::OPENINGS.push(opening, 0).is_ok() {
+        return None;
+    }
+    let first = A::OPENINGS.pop().ok().flatten();
+    // Where another CPU was faster, the flow stands in no queue: it ends when it idles.
+    let _full = A::OPENINGS.push(opening, 0);
+    first
 }
 
 /// Whether somebody may open another flow in this second; if so, it counts.

@@ -17,7 +17,7 @@ use aya_ebpf::{
 use netmap_common::{
     maps::{
         AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
-        Local, Network, NetworkKey, Payer, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings,
+        Local, Network, NetworkKey, Opening, Payer, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings,
         SharedKey, Slot, Way,
     },
     nat::{Env, Hold, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
@@ -175,6 +175,16 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     #[inline(always)]
     fn add_load(&self, payer: &Payer<A>) {
         maps::add_load(payer);
+    }
+
+    #[inline(always)]
+    fn drop_load(&self, payer: &Payer<A>) {
+        maps::drop_load(payer);
+    }
+
+    #[inline(always)]
+    fn push_opening(&self, opening: &Opening<A>) -> Option<Opening<A>> {
+        maps::push_opening(opening)
     }
 
     #[inline(always)]

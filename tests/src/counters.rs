@@ -93,6 +93,15 @@ impl Moved {
         self.0.get(name).map_or(0, |count| count.packets)
     }
 
+    /// How many packets a hook has counted, with those that it dropped or without.
+    pub fn of_hook(&self, hook: &str, with_dropped: bool) -> u64 {
+        let counts = self.0.iter().filter(|(name, count)| {
+            let is_of_hook = name.split_once(' ').is_some_and(|(of, _)| of == hook);
+            is_of_hook && (with_dropped || count.class != "dropped")
+        });
+        counts.map(|(_, count)| count.packets).sum()
+    }
+
     /// What `uplink-xdp` counted under `uplink-in`.
     #[must_use]
     pub fn with_uplink_hooks_merged(self) -> Self {

@@ -15,12 +15,14 @@
 //! - [`engine`]: a container engine that is none, for `netmap run --docker`;
 //! - [`wire`]: frames as they are on an interface; [`pieces`]: datagrams in several;
 //! - [`nobody`]: what a daemon needs that does not run as root;
+//! - [`api`]: its API by hand;
 //! - [`daemon`]: a [`Netmap`] that runs in the lab's host;
 //! - [`launcher`]: an engine, as far as it starts a program for each port that it publishes there;
 //! - [`counters`]: what its counters say, and assertions on what moved;
 //! - [`scene`]: a lab with a netmap, servers and published ports, ready for clients;
 //! - [`rows`]: the product's promises, one a row: who asks whom, who carries it, which address the container sees;
 //! - [`refusals`]: its last row: what is dropped, and why;
+//! - [`soak`]: all kinds of load at once, and nothing left of it;
 //! - [`tool`], [`iperf`]: what everybody has at hand, from `ping` to `nmap`;
 //! - [`docker`]: a real dockerd in such a host;
 //! - [`programs`]: the eBPF programs by themselves, without a binary and with nothing attached.
@@ -31,6 +33,7 @@
 //! Everything here needs root. Traffic stays inside namespaces that the lab made, and every wait has a deadline.
 
 pub mod answer;
+pub mod api;
 pub mod command;
 pub mod counters;
 pub mod daemon;
@@ -54,6 +57,7 @@ pub mod programs;
 pub mod refusals;
 pub mod rows;
 pub mod scene;
+pub mod soak;
 pub mod stun;
 pub mod tcp;
 pub mod tool;

@@ -63,7 +63,7 @@ pub(super) fn start(lab: &Lab, backend: Backend, ports: Ports, more: &[&str]) ->
         arguments.push(NO_SOCKET_HOOKS);
     }
     // One container and one client stand for many here.
-    if Features::of_binary()?.limits {
+    if Features::of_binary()?.limits && !more.contains(&"--max-flows") {
         arguments.extend(["--max-flows", "0", "--max-source-flows", "0"]);
     }
     arguments.extend(more);

@@ -1,11 +1,13 @@
 //! The measures: each builds its labs, loads them, and writes down what it saw.
 
+mod flood;
 mod localhost;
 mod memory;
 mod newflows;
 mod ports;
 mod prog;
 mod scale;
+mod soak;
 mod tcp;
 mod udp;
 
@@ -50,7 +52,7 @@ impl Measure {
             Self::Ports => &[IptNft, IptLegacy, NftMap, Netmap],
             Self::Localhost => &[Route, Proxy, Netmap, NetmapProxy],
             Self::Memory => &[Proxy, Netmap],
-            Self::Scale | Self::Prog => &[Netmap],
+            Self::Scale | Self::Prog | Self::Flood | Self::Soak => &[Netmap],
         }
     }
 }
@@ -67,6 +69,8 @@ impl Run<'_> {
             Measure::Memory => memory::run(&mut self),
             Measure::Scale => scale::run(&mut self),
             Measure::Prog => prog::run(&mut self),
+            Measure::Flood => flood::run(&mut self),
+            Measure::Soak => soak::run(&mut self),
         }
     }
 

@@ -147,6 +147,11 @@ pub enum Side {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct TcpSeen(pub u8);
 
+impl TcpSeen {
+    /// Something was acknowledged.
+    pub const ACKNOWLEDGED: u8 = 0x10;
+}
+
 /// What a packet adds to its entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Address, FlowKey, Ip, Kind, Seconds};
+use super::{Address, Flow, FlowKey, Ip, Kind, Protocol, Seconds, TcpSeen};
 
 /// Limits, written by the daemon.
 #[repr(C)]
@@ -18,6 +18,33 @@ pub struct Limits {
     pub source_flows: u32,
     /// Fragments a second and interface that are held until their first comes.
     pub held_fragments: u32,
+}
+
+/// A flow that somebody outside has opened a while ago. When as many were opened since as there may be, it ends if it still
+/// [gives way](Opening::gives_way). So those that a flood opens by forged addresses end each other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opening<A: Ip = Address> {
+    /// Of its original entry.
+    pub key: FlowKey<A>,
+    /// Of both entries.
+    pub nonce: u32,
+}
+
+impl<A: Ip> Opening<A> {
+    /// Whether nothing shows yet that the client has had an answer, which one with a forged address never has: TCP is not
+    /// acknowledged in both directions, anything else was not answered, or the client sent nothing after its first packet.
+    ///
+    /// To end such a flow breaks nothing: what somebody outside opens is translated by its rule alone, so its next packet
+    /// opens it just so.
+    #[inline(always)]
+    pub fn gives_way(original: &Flow<A>, reply: &Flow<A>) -> bool {
+        if original.to.protocol == Protocol::Tcp.number() {
+            original.tcp.0 & reply.tcp.0 & TcpSeen::ACKNOWLEDGED == 0
+        } else {
+            original.packets <= 1 || reply.packets == 0
+        }
+    }
 }
 
 /// Whose share of the table a flow takes.

@@ -24,7 +24,7 @@ pub use endpoint::{
 };
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use fragment::{Fragment, FragmentKey, HELD_BYTES, Held};
-pub use limits::{Limits, Load, Payer, Rate, Role as PayerRole};
+pub use limits::{Limits, Load, Opening, Payer, Rate, Role as PayerRole};
 pub use reason::{Class, Count, Hook, Reason};
 pub use rule::{AllowKey, AllowPrefix, PortSlots, Rule, SharedKey, Slot};
 pub use settings::{PortRange, Settings};
@@ -138,6 +138,18 @@ pub mod capacity {
     pub const LOADS: usize = 16_384;
     /// Of both of these, what has ended.
     pub const ENDED: usize = 4 * LOADS;
+    /// Flows that somebody outside has opened, and nobody may have confirmed: as many as a client may have by default.
+    /// [`openings`] has it for another size of the flow table.
+    pub const OPENINGS: usize = FLOWS / 8;
+
+    /// [`OPENINGS`] for a flow table of so many entries, at most 65,536.
+    pub const fn openings(flow_entries: u32) -> u32 {
+        match flow_entries / 8 {
+            0 => 1,
+            openings @ ..=65_536 => openings,
+            _ => 65_536,
+        }
+    }
     /// Addresses of this host. Of IPv6 every interface has one at least.
     pub const LOCALS: usize = 2 * INTERFACES;
     /// Subnets behind managed bridges.

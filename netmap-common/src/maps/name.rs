@@ -42,6 +42,8 @@ pub const CONTAINERS: &str = "CONTAINERS";
 pub const SOURCES: &str = "SOURCES";
 /// `HASH` from [`super::Payer`] to `u64`: how many of these have ended.
 pub const ENDED: &str = "ENDED";
+/// `QUEUE` of [`super::Opening`]: flows that somebody outside has opened.
+pub const OPENINGS: &str = "OPENINGS";
 /// `ARRAY` of one [`super::Limits`].
 pub const LIMITS: &str = "LIMITS";
 /// `PERCPU_ARRAY` of one [`super::Rate`]: messages to senders of refused packets.
@@ -81,6 +83,8 @@ pub const CONTAINERS6: &str = "CONTAINERS6";
 pub const SOURCES6: &str = "SOURCES6";
 /// [`ENDED`] of IPv6.
 pub const ENDED6: &str = "ENDED6";
+/// [`OPENINGS`] of IPv6.
+pub const OPENINGS6: &str = "OPENINGS6";
 /// [`LOCALS`] of IPv6.
 pub const LOCALS6: &str = "LOCALS6";
 /// [`NETWORKS`] of IPv6.
@@ -105,7 +109,7 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 51] = [
+pub const ALL: [&str; 53] = [
     SLOTS,
     SHARED,
     RULES,
@@ -117,6 +121,7 @@ pub const ALL: [&str; 51] = [
     CONTAINERS,
     SOURCES,
     ENDED,
+    OPENINGS,
     LOCALS,
     NETWORKS,
     EGRESS,
@@ -146,6 +151,7 @@ pub const ALL: [&str; 51] = [
     CONTAINERS6,
     SOURCES6,
     ENDED6,
+    OPENINGS6,
     LOCALS6,
     NETWORKS6,
     EGRESS6,
@@ -180,6 +186,8 @@ pub struct Names {
     pub sources: &'static str,
     /// [`ENDED`].
     pub ended: &'static str,
+    /// [`OPENINGS`].
+    pub openings: &'static str,
     /// [`LOCALS`].
     pub locals: &'static str,
     /// [`NETWORKS`].
@@ -214,6 +222,7 @@ impl Names {
         containers: CONTAINERS,
         sources: SOURCES,
         ended: ENDED,
+        openings: OPENINGS,
         locals: LOCALS,
         networks: NETWORKS,
         egress: EGRESS,
@@ -236,6 +245,7 @@ impl Names {
         containers: CONTAINERS6,
         sources: SOURCES6,
         ended: ENDED6,
+        openings: OPENINGS6,
         locals: LOCALS6,
         networks: NETWORKS6,
         egress: EGRESS6,

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{
     Address, Address6, AllowKey, AllowPrefix, Detour, Detours, Endpoint, Flow, FlowKey, FragmentKey, Hop,
-    Interface, Ip, Network, NetworkKey, NetworkPrefix, Payer, Place, Rule, SharedKey,
+    Interface, Ip, Network, NetworkKey, NetworkPrefix, Opening, Payer, Place, Rule, SharedKey,
 };
 
 macro_rules! pod {
@@ -46,6 +46,7 @@ pod! {
     Hop { out, to, link }
     FragmentKey { src, dst, arrival, id, protocol, pad, pad_word }
     Payer { address, role, pad }
+    Opening { key, nonce }
     Place { address, port, pad }
     Detour { origin, target }
     Detours { 0 }

@@ -5,7 +5,7 @@ use core::ops::{Deref, DerefMut};
 use super::{Family, Wish};
 use crate::maps::{
     AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
-    Network, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
+    Network, Opening, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Something that is where it stands.
@@ -124,6 +124,12 @@ pub trait Env: Rules {
 
     /// Somebody has another flow.
     fn add_load(&self, payer: &Payer<Self::Ip>);
+
+    /// Somebody has a flow less.
+    fn drop_load(&self, payer: &Payer<Self::Ip>);
+
+    /// Puts a flow behind those that somebody outside has opened. Where these are as many as may be, the first of them goes.
+    fn push_opening(&self, opening: &Opening<Self::Ip>) -> Option<Opening<Self::Ip>>;
 
     /// Whether somebody may open another flow in this second, of which there are to be so many at most; if so, it counts.
     fn may_open(&self, payer: &Payer<Self::Ip>, most: u32) -> bool;

@@ -2,7 +2,7 @@
 //! (RFC 6888, REQ-4 and REQ-5).
 
 use super::{Datagram, Env, ports::Wish};
-use crate::maps::{Payer, Reason};
+use crate::maps::{FlowKey, Opening, Payer, Reason, Side};
 
 /// Whether there is room for the flow in its payers' shares.
 // Not inlined, like the other: few packets come here, and it needs stack of its own.
@@ -30,6 +30,41 @@ pub(super) fn count<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &Wish<E::
     env.add_load(&Payer::container(wish.kind(), &datagram.key, &wish.to));
     if let Some(source) = Payer::source(wish.kind(), &datagram.key) {
         env.add_load(&source);
+        displace(env, wish);
+    }
+}
+
+/// Somebody outside has opened a flow. Where there are as many such as may be, the one that was opened first is no longer among
+/// them, and ends if nobody has confirmed it yet. So a flood by forged addresses has no more than its share of the table, and
+/// keeps nobody out of that.
+#[inline(always)]
+fn displace<E: Env>(env: &E, wish: &Wish<E::Ip>) {
+    let opening = Opening {
+        key: wish.from,
+        nonce: wish.nonce(),
+    };
+    if let Some(former) = env.push_opening(&opening) {
+        give_way(env, &former.key, former.nonce);
+    }
+}
+
+/// Ends the flow of this nonce that `key` opened, if nobody has confirmed it yet.
+#[inline(never)]
+fn give_way<E: Env>(env: &E, key: &FlowKey<E::Ip>, nonce: u32) {
+    let Some(flow) = env.flow(key) else { return };
+    let (Some(kind), Side::Original) = (flow.kind(), flow.side()) else {
+        return;
+    };
+    let twin = flow.twin();
+    let Some(reply) = env.flow(&twin) else { return };
+    if flow.nonce != nonce || reply.nonce != nonce || !Opening::gives_way(&flow, &reply) {
+        return;
+    }
+    env.remove(key, nonce);
+    env.remove(&twin, nonce);
+    env.drop_load(&Payer::container(kind, key, &flow.to));
+    if let Some(source) = Payer::source(kind, key) {
+        env.drop_load(&source);
     }
 }
 

@@ -87,6 +87,12 @@ impl<A: Family> Wish<A> {
         self.kind = kind as u32;
     }
 
+    /// The number of its entries, once they are there.
+    #[inline(always)]
+    pub(super) const fn nonce(&self) -> u32 {
+        self.entry.nonce
+    }
+
     /// Why it is translated.
     #[inline(always)]
     pub(super) const fn kind(&self) -> Kind {

@@ -1,7 +1,10 @@
 //! A world in memory: the tables as ordinary maps, for tests here and in other crates.
 
 use core::cell::{Cell, RefCell};
-use std::{collections::BTreeMap, vec::Vec};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 
 use super::{
     Env, Family, Header, Here, Hold, HostSocket, InsertError, L4Change, Packet, Reshape, Route, Rules,
@@ -9,8 +12,8 @@ use super::{
 };
 use crate::maps::{
     Address, AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip,
-    Limits, Load, Network, Payer, Port, PortSlots, Protocol, Rate, Reason, Rule, RuleId, Seconds, Seen,
-    Settings, SharedKey, Slot, Way,
+    Limits, Load, Network, Opening, Payer, Port, PortSlots, Protocol, Rate, Reason, Rule, RuleId, Seconds,
+    Seen, Settings, SharedKey, Slot, Way,
 };
 
 /// Tables, clock and surroundings of a host.
@@ -26,6 +29,10 @@ pub struct World<A: Ip = Address> {
     pub limits: Limits,
     /// What everybody has opened; nothing ends here.
     pub loads: RefCell<BTreeMap<Payer<A>, Load>>,
+    /// How many flows that somebody outside has opened are known as such; 0 for any number.
+    pub opening_capacity: usize,
+    /// These flows, the latest last.
+    pub openings: RefCell<VecDeque<Opening<A>>>,
     /// Messages of this second.
     pub messages: Cell<Rate>,
     /// Flow entries.
@@ -197,6 +204,19 @@ impl<A: Family> Env for World<A> {
 
     fn add_load(&self, payer: &Payer<A>) {
         self.loads.borrow_mut().entry(*payer).or_default().opened += 1;
+    }
+
+    fn drop_load(&self, payer: &Payer<A>) {
+        if let Some(load) = self.loads.borrow_mut().get_mut(payer) {
+            load.opened = load.opened.saturating_sub(1);
+        }
+    }
+
+    fn push_opening(&self, opening: &Opening<A>) -> Option<Opening<A>> {
+        let mut openings = self.openings.borrow_mut();
+        openings.push_back(*opening);
+        let is_over = self.opening_capacity != 0 && openings.len() > self.opening_capacity;
+        is_over.then(|| openings.pop_front()).flatten()
     }
 
     fn may_open(&self, payer: &Payer<A>, most: u32) -> bool {

@@ -22,6 +22,9 @@ use super::types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Unp
 /// How long the daemon may take for an answer: publishing a range looks for listeners on each port of it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long to wait before another attempt where the daemon's queue of clients is full.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// The longest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -138,9 +141,7 @@ impl Client {
         path: &'static str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.protocol(error))?;
@@ -168,6 +169,16 @@ impl Client {
         tokio::select! {
             answer = &mut answered => answer,
             _ = connection => answered.await,
+        }
+    }
+
+    /// Waits for its turn: a queue that is full says so at once to who does not block.
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        loop {
+            match UnixStream::connect(&self.socket).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => time::sleep(PAUSE).await,
+                connected => return connected.map_err(|error| self.unreachable(&error)),
+            }
         }
     }
 

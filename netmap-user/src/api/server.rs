@@ -34,6 +34,10 @@ pub const MAX_BODY: usize = 32 << 20;
 /// How long a client may take for its headers, and again for its body.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same where half of the places are taken: who says nothing is not to keep others waiting, and on this host nobody needs
+/// long.
+const CROWDED: Duration = Duration::from_millis(250);
+
 /// Owner and group may connect; [`Peers`] makes sure of it.
 const MODE: u32 = 0o660;
 
@@ -93,7 +97,9 @@ impl Server {
     /// Serves until `stop` resolves; then removes the socket's file, finishes what clients have begun (within the
     /// patience that they have anyway) and returns.
     pub async fn serve(self, commands: mpsc::Sender<Command>, stop: impl Future<Output = ()>) {
-        let router = routes::router(commands, self.patience);
+        let router = |patience| routes::router(commands.clone(), patience);
+        let crowded = CROWDED.min(self.patience);
+        let routers = [(self.patience, router(self.patience)), (crowded, router(crowded))];
         let refusing = routes::refusing();
         let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
         let (stopping, stopped) = watch::channel(());
@@ -105,8 +111,11 @@ impl Server {
                 Some(_) = clients.join_next() => continue,
                 accepted = self.accept(&slots) => accepted,
             };
+            let is_crowded = slots.available_permits() < MAX_CLIENTS / 2;
+            let [quiet, crowded] = &routers;
+            let (patience, router) = if is_crowded { crowded } else { quiet };
             let router = if self.peers.admit(&client) {
-                &router
+                router
             } else {
                 &refusing
             };
@@ -114,7 +123,7 @@ impl Server {
                 client,
                 slot,
                 router.clone(),
-                self.patience,
+                *patience,
                 stopped.clone(),
             ));
         }

@@ -33,6 +33,8 @@ fn log() {
         .with_env_var(LOG)
         .from_env_lossy();
     tracing_subscriber::fmt()
+        // It would tell of a line that could not be written by printing to where none can be, and end the daemon.
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())

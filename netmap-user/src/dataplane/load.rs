@@ -8,7 +8,7 @@ use aya::{
     pin::PinError,
     programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier, SkLookup, Xdp},
 };
-use netmap_common::maps::{name, program, tail};
+use netmap_common::maps::{capacity, name, program, tail};
 
 use super::{
     DataplaneError, LoadOptions, bpffs,
@@ -143,6 +143,8 @@ fn load_maps(object: &[u8], options: &LoadOptions, pins: &Pins) -> Result<Ebpf, 
     if let Some(entries) = options.flow_entries {
         loader.map_max_entries(name::FLOWS, entries);
         loader.map_max_entries(name::FLOWS6, entries);
+        loader.map_max_entries(name::OPENINGS, capacity::openings(entries));
+        loader.map_max_entries(name::OPENINGS6, capacity::openings(entries));
     }
     loader.load(object).map_err(|error| match error {
         EbpfError::MapError(MapError::CreateError { io_error, .. })

@@ -9,7 +9,7 @@ const LAP: Duration = Duration::from_secs(5);
 /// How many times as long as it works it rests, so that a full table costs a thirtieth of a core.
 const REST: u32 = 29;
 /// The same where it finds flows to end: what a flood has left goes faster than it came.
-const REST_BETWEEN_ENDED: u32 = 4;
+const REST_BETWEEN_ENDED: u32 = 5;
 
 /// What a lap has taken so far.
 #[derive(Debug, Default)]
@@ -60,9 +60,9 @@ mod tests {
     }
 
     #[test]
-    fn ended_flows_are_worth_a_fifth_of_a_core() {
+    fn ended_flows_are_worth_a_sixth_of_a_core() {
         let mut pace = Pace::default();
-        assert_eq!(pace.rest(MS, swept(1_024, 128), false), 4 * MS);
+        assert_eq!(pace.rest(MS, swept(1_024, 128), false), 5 * MS);
         assert_eq!(pace.rest(MS, swept(1_024, 127), false), 29 * MS);
         assert_eq!(pace.rest(MS, swept(0, 0), false), 29 * MS);
     }

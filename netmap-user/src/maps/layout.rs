@@ -6,8 +6,8 @@ use aya::maps::{MapData, MapType};
 use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
-        Fragment, FragmentKey, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey, Payer,
-        Rate, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
+        Fragment, FragmentKey, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey, Opening,
+        Payer, Rate, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
     },
     nat::{self, Wish},
 };
@@ -86,6 +86,15 @@ impl Layout {
                 ..Self::sparse::<A, Load>(capacity::LOADS)
             },
             _ if name == names.ended => Self::sparse::<Payer<A>, u64>(capacity::ENDED).told(),
+            _ if name == names.openings => Self {
+                kind: MapType::Queue,
+                key: 0,
+                entries: match flows {
+                    Entries::Exactly(flows) => Entries::Exactly(openings(flows)),
+                    Entries::Any => Entries::Any,
+                },
+                ..Self::array::<Opening<A>>(0)
+            },
             _ if name == names.locals => Self::sparse::<A, Local>(capacity::LOCALS).told(),
             _ if name == names.networks => {
                 Self::prefixes::<NetworkKey<A>, Network<A>>(capacity::NETWORKS).told()
@@ -252,6 +261,12 @@ impl Layout {
             flags: NO_PREALLOC,
         }
     }
+}
+
+/// How many openings stand beside so many flow entries.
+fn openings(flows: usize) -> usize {
+    let flows = u32::try_from(flows).unwrap_or(u32::MAX);
+    usize::try_from(capacity::openings(flows)).unwrap_or(usize::MAX)
 }
 
 impl fmt::Display for Layout {

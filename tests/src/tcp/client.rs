@@ -27,6 +27,20 @@ impl Client {
             .with_context(|| format!("cannot connect from {} to {to}", namespace.name()))
     }
 
+    /// The same, with so much patience for this and all that follows, in place of [`DEADLINE`].
+    pub fn connect_within(
+        namespace: &Namespace,
+        to: impl Into<SocketAddr>,
+        patience: Duration,
+    ) -> Result<Self> {
+        let to = to.into();
+        let client = Self::of(connect(namespace, None, to, patience)?)
+            .with_context(|| format!("cannot connect from {} to {to}", namespace.name()))?;
+        client.stream.get_ref().set_write_timeout(Some(patience))?;
+        client.set_patience(patience)?;
+        Ok(client)
+    }
+
     /// The same, from the address and port `from`.
     pub fn connect_from(
         namespace: &Namespace,

@@ -14,7 +14,7 @@ use super::{Address, Place, Sample, World, check};
 use crate::{
     maps::{
         AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
-        Network, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
+        Network, Opening, Payer, Reason, Rule, RuleId, Seconds, Seen, Settings, SharedKey, Slot,
     },
     nat::{Carried, Env, Here, Hold, HostSocket, InsertError, Route, Rules, Wish},
 };
@@ -214,6 +214,12 @@ impl Env for Cpu<'_> {
     }
     fn add_load(&self, payer: &Payer<Address>) {
         self.read(|world| world.add_load(payer));
+    }
+    fn drop_load(&self, payer: &Payer<Address>) {
+        self.read(|world| world.drop_load(payer));
+    }
+    fn push_opening(&self, opening: &Opening<Address>) -> Option<Opening<Address>> {
+        self.read(|world| world.push_opening(opening))
     }
     fn may_open(&self, payer: &Payer<Address>, most: u32) -> bool {
         self.read(|world| world.may_open(payer, most))

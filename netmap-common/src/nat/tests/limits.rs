@@ -81,3 +81,68 @@ fn a_flow_that_finds_no_port_is_nobodys() {
     host.refuses(C1_PORT, &udp(c1(2_000), r(53)), Reason::PortsExhausted);
     assert_eq!(load(&host, PayerRole::Container, at(c1(0))), 0);
 }
+
+/// Who floods, a port a packet.
+fn flooder(number: u16) -> Socket {
+    socket(address::FAR_FROM_R, 1_000 + number)
+}
+
+/// How many entries there are of packets from somebody.
+fn entries_from(host: &Host, from: Socket) -> usize {
+    let flows = host.world.flows.borrow();
+    flows.keys().filter(|key| key.src == at(from)).count()
+}
+
+#[test]
+fn a_flood_ends_its_own_flows_and_nobody_elses() {
+    for sample in [
+        (|client| tcp(SYN, client, h(8_080))) as fn(Socket) -> Sample,
+        |client| udp(client, h(8_080)),
+    ] {
+        let mut host = Host::with_8080();
+        host.world.opening_capacity = 16;
+        // A client's own, confirmed before anybody else comes.
+        host.send(UPLINK_IN, &tcp(SYN, r(1), h(8_080)));
+        host.send(C1_PORT, &tcp(SYN | ACK, c1(80), r(1)));
+        host.send(UPLINK_IN, &tcp(ACK, r(1), h(8_080)));
+        host.send(UPLINK_IN, &udp(r(2), h(8_080)));
+        host.send(C1_PORT, &udp(c1(80), r(2)));
+        host.send(UPLINK_IN, &udp(r(2), h(8_080)));
+        // A container's, unanswered, is no concern of theirs.
+        host.send(C2_PORT, &udp(c2(1), r(53)));
+        for number in 0..1_000 {
+            host.send(UPLINK_IN, &sample(flooder(number)));
+        }
+        assert_eq!(
+            entries_from(&host, r(0)),
+            3,
+            "two of its own, and the answers to c2"
+        );
+        assert_eq!(entries_from(&host, c2(0)), 1);
+        assert_eq!(
+            host.world.flows.borrow().len(),
+            2 * (3 + 16),
+            "three that stay, and its share"
+        );
+        assert_eq!(load(&host, PayerRole::Container, at(c1(0))), 2 + 16);
+        // What was confirmed goes on as it was.
+        host.send(UPLINK_IN, &tcp(ACK, r(1), h(8_080)));
+        host.send(C1_PORT, &udp(c1(80), r(2)));
+    }
+}
+
+#[test]
+fn who_has_made_room_comes_back_with_the_next_packet() {
+    let mut host = Host::with_8080();
+    host.world.opening_capacity = 1;
+    host.send(UPLINK_IN, &tcp(SYN, flooder(1), h(8_080)));
+    host.send(UPLINK_IN, &tcp(SYN, flooder(2), h(8_080)));
+    assert_eq!(host.world.flows.borrow().len(), 2);
+    // The container's answer finds no flow; the client asks again.
+    host.refuses(C1_PORT, &tcp(SYN | ACK, c1(80), flooder(1)), Reason::MidFlow);
+    host.send(UPLINK_IN, &tcp(SYN, flooder(1), h(8_080)));
+    host.send(C1_PORT, &tcp(SYN | ACK, c1(80), flooder(1)));
+    assert_eq!(host.world.flows.borrow().len(), 2);
+    assert_eq!(load(&host, PayerRole::Source, at(flooder(0))), 1);
+    assert_eq!(load(&host, PayerRole::Container, at(c1(0))), 1);
+}
