@@ -44,6 +44,7 @@ mod insider;
 pub mod iperf;
 pub mod ipv6;
 pub mod launcher;
+pub mod monitor;
 pub mod namespace;
 pub mod pieces;
 pub mod ping;

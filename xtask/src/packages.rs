@@ -18,7 +18,7 @@ pub(crate) struct Tool {
 }
 
 /// What tests and demo call, beside the Rust toolchain.
-pub(crate) const TOOLS: [Tool; 14] = [
+pub(crate) const TOOLS: [Tool; 15] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -83,6 +83,11 @@ pub(crate) const TOOLS: [Tool; 14] = [
         program: "nmap",
         package: "nmap",
         reason: "finds out which ports are open",
+    },
+    Tool {
+        program: "tshark",
+        package: "tshark",
+        reason: "reads the packets that netmap monitor keeps",
     },
     Tool {
         program: "iptables-save",

@@ -125,6 +125,10 @@ pub trait Env: Rules {
     /// Somebody has another flow.
     fn add_load(&self, payer: &Payer<Self::Ip>);
 
+    /// A flow was opened.
+    #[inline(always)]
+    fn opened(&self, _flow: &Wish<Self::Ip>) {}
+
     /// Whether somebody may open another flow in this second, of which there are to be so many at most; if so, it counts.
     fn may_open(&self, payer: &Payer<Self::Ip>, most: u32) -> bool;
 

@@ -31,6 +31,7 @@ pub(super) fn count<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &Wish<E::
     if let Some(source) = Payer::source(wish.kind(), &datagram.key) {
         env.add_load(&source);
     }
+    env.opened(wish);
 }
 
 #[inline(always)]

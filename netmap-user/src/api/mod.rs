@@ -8,12 +8,14 @@
 //! | `POST /v1/publish` | [`types::PublishRequest`] | 200 [`types::Done`], 409 refused |
 //! | `POST /v1/unpublish` | [`types::UnpublishRequest`] | 200 [`types::Done`], 409 refused |
 //! | `GET /v1/status` | - | 200 [`types::DaemonStatus`] |
+//! | `POST /v1/watch` | [`events::WatchRequest`] | 200 [`events::Event`]s, a line each, without end; 409 refused |
 //!
 //! Every answer but 200 is a [`types::Refusal`]: 400 for a body that is no such request, 404 and 405 for a wrong
 //! path or method, 408 for a body that does not arrive, 413 for one above [`server::MAX_BODY`], 503 while the
 //! daemon stops. One request a connection.
 
 pub mod client;
+pub mod events;
 pub(crate) mod routes;
 pub mod server;
 pub mod socket;
