@@ -33,6 +33,12 @@ pub(crate) trait Snapshot: Context {
     fn copy(&self, place: *mut u8, length: u32) -> bool;
 }
 
+/// Whether somebody watches: asked first, without a call, for a flood of packets comes here.
+#[inline(always)]
+pub(crate) fn is_watched() -> bool {
+    WATCH.get(0).is_some_and(|watch| watch.until != Seconds(0))
+}
+
 /// A packet of this length, layer 2 included, was dropped or left to the host. Hook and reason by number.
 // Not inlined, like the other: for a stack of its own, which few packets need.
 #[inline(never)]
@@ -52,7 +58,7 @@ pub(crate) fn tell_packet<C: Snapshot>(context: *mut c_void, hook: u8, reason: u
         unsafe {
             (&raw mut (*event).what)
                 .cast::<[u8; 4]>()
-                .write([Event::PACKET, hook, reason, 0])
+                .write([Event::PACKET, hook, reason, 0]);
         };
         // Older verifiers (Linux 6.1) want to see right at the call that it is not nothing, and not too much.
         let captured = black_box(length).clamp(1, EVENT_BYTES as u32);
@@ -89,7 +95,7 @@ pub(crate) fn tell_opened<A: Tables>(arrival: IfIndex, flow: &Wish<A>) {
         unsafe {
             (&raw mut (*event).what)
                 .cast::<[u8; 4]>()
-                .write([what, 0, 0, kind])
+                .write([what, 0, 0, kind]);
         };
         // SAFETY: as above. There is room for two keys, and they may lie there: the field begins at a multiple of 8.
         let keys = unsafe { (&raw mut (*event).data).cast::<FlowKey<A>>() };

@@ -76,7 +76,9 @@ fn translate<A: Tables>(ctx: &TcContext, mut frame: Frame, hook: Hook, part: Par
                 frame.set_done(true);
             }
             let verdict = leave(&frame, hook, reason);
-            events::tell_packet::<Tc>(frame.context().raw(), hook as u8, reason as u8, frame.length());
+            if events::is_watched() {
+                events::tell_packet::<Tc>(frame.context().raw(), hook as u8, reason as u8, frame.length());
+            }
             // Only what would open a flow is told; the other parts have not the stack for it.
             let may_tell = matches!(part, Part::Whole | Part::Open);
             if may_tell && reason.is_told() && nat::tell(&mut frame, &kernel, hook).is_ok() {

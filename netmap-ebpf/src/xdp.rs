@@ -76,8 +76,10 @@ fn send<A: Tables>(frame: &mut Frame, carried: Carried) -> u32 {
 #[inline(always)]
 fn drop(frame: &Frame, reason: Reason) -> u32 {
     maps::count(Hook::UplinkXdp, reason, datagram_length(frame));
-    let (hook, reason) = (Hook::UplinkXdp as u8, reason as u8);
-    events::tell_packet::<Nic>(frame.nic().raw(), hook, reason, frame.length());
+    if events::is_watched() {
+        let (hook, reason) = (Hook::UplinkXdp as u8, reason as u8);
+        events::tell_packet::<Nic>(frame.nic().raw(), hook, reason, frame.length());
+    }
     XDP_DROP
 }
 
