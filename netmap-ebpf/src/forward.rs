@@ -7,8 +7,9 @@ use netmap_common::{
 };
 
 use crate::{
+    events,
     maps::{self, Tables},
-    packet::Frame,
+    packet::{Frame, Tc},
     world::{Context as _, Kernel},
 };
 
@@ -75,6 +76,9 @@ fn translate<A: Tables>(ctx: &TcContext, mut frame: Frame, hook: Hook, part: Par
                 frame.set_done(true);
             }
             let verdict = leave(&frame, hook, reason);
+            if events::is_watched() {
+                events::tell_packet::<Tc>(frame.context().raw(), hook as u8, reason as u8, frame.length());
+            }
             // Only what would open a flow is told; the other parts have not the stack for it.
             let may_tell = matches!(part, Part::Whole | Part::Open);
             if may_tell && reason.is_told() && nat::tell(&mut frame, &kernel, hook).is_ok() {

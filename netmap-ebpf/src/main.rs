@@ -16,6 +16,7 @@
     reason = "a context's field is one thing: its address and the volatile read of it"
 )]
 
+mod events;
 mod forward;
 mod maps;
 mod packet;

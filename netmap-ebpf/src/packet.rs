@@ -19,7 +19,7 @@ use netmap_common::{
     nat::{Delta, Family as _, Header, Hold, L4Change, Packet, Reshape, Truncated},
 };
 
-use crate::{maps, world::Context};
+use crate::{events::Snapshot, maps, world::Context};
 
 /// The mark bit that tells our later hooks that a packet is done; set by the loader. The mark is the only field that
 /// survives from a port's hook to the uplink's.
@@ -244,6 +244,20 @@ impl Context for Tc {
             copied == 0
         });
         if is_held { Hold::Held } else { Hold::Full }
+    }
+}
+
+impl Snapshot for Tc {
+    #[inline(always)]
+    fn of(raw: *mut c_void) -> Self {
+        Self(raw.cast())
+    }
+
+    #[inline(always)]
+    fn copy(&self, place: *mut u8, length: u32) -> bool {
+        // SAFETY: the caller has room for as much, and the helper checks that the frame has it.
+        let failed = unsafe { bpf_skb_load_bytes(self.0.cast(), 0, place.cast(), length) };
+        failed == 0
     }
 }
 

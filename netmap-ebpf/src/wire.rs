@@ -5,13 +5,16 @@ use core::{
     ptr::{addr_of, read_volatile, write_volatile},
 };
 
-use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len};
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+};
 use netmap_common::{
     maps::{Address6, IfIndex},
     nat::{Family as _, Header, L4Change, Packet, Truncated},
 };
 
-use crate::{maps, world::Context};
+use crate::{events::Snapshot, maps, world::Context};
 
 /// A frame as the driver has it.
 pub(crate) struct Frame {
@@ -167,5 +170,19 @@ impl Context for Nic {
     fn arrival(&self) -> IfIndex {
         // SAFETY: the kernel's verifier knows the context's fields and their size.
         IfIndex(unsafe { read_volatile(addr_of!((*self.0).ingress_ifindex)) })
+    }
+}
+
+impl Snapshot for Nic {
+    #[inline(always)]
+    fn of(raw: *mut c_void) -> Self {
+        Self(raw.cast())
+    }
+
+    #[inline(always)]
+    fn copy(&self, place: *mut u8, length: u32) -> bool {
+        // SAFETY: the caller has room for as much, and the helper checks that the frame has it.
+        let failed = unsafe { bpf_xdp_load_bytes(self.0, 0, place.cast(), length) };
+        failed == 0
     }
 }

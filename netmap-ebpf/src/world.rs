@@ -23,7 +23,10 @@ use netmap_common::{
     nat::{Env, Hold, HostSocket, InsertError, Route, Rules, Wish, local::Host as _},
 };
 
-use crate::maps::{self, Published, Tables};
+use crate::{
+    events,
+    maps::{self, Published, Tables},
+};
 
 /// What a packet program's context has for the helpers; TC and XDP differ in little else.
 pub(crate) trait Context {
@@ -185,6 +188,11 @@ impl<C: Context, A: Tables> Env for Kernel<C, A> {
     #[inline(always)]
     fn push_opening(&self, opening: &Opening<A>) -> Option<Opening<A>> {
         maps::push_opening(opening)
+    }
+
+    #[inline(always)]
+    fn opened(&self, flow: &Wish<A>) {
+        events::tell_opened(self.context.arrival(), flow);
     }
 
     #[inline(always)]

@@ -13,6 +13,7 @@ use netmap_common::{
 };
 
 use crate::{
+    events,
     maps::{self, Tables},
     wire::{Frame, Nic},
     world::{self, Context, Kernel},
@@ -75,6 +76,10 @@ fn send<A: Tables>(frame: &mut Frame, carried: Carried) -> u32 {
 #[inline(always)]
 fn drop(frame: &Frame, reason: Reason) -> u32 {
     maps::count(Hook::UplinkXdp, reason, datagram_length(frame));
+    if events::is_watched() {
+        let (hook, reason) = (Hook::UplinkXdp as u8, reason as u8);
+        events::tell_packet::<Nic>(frame.nic().raw(), hook, reason, frame.length());
+    }
     XDP_DROP
 }
 

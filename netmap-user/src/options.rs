@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use netmap_common::{
-    maps::Seconds,
+    maps::{Reason, Seconds},
     nat::{LifetimeClass, Lifetimes},
 };
 use serde::Deserialize;
 
-use crate::{egress::Egress, mappings::Mappings, outlets::Outlets, ownership::Ownership};
+use crate::{api::events, egress::Egress, mappings::Mappings, outlets::Outlets, ownership::Ownership};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/netmap/netmap.sock";
@@ -248,6 +248,11 @@ pub enum OptionError {
     /// No name that the kernel would take.
     #[error("{0:?} is not an interface name; names have 1 to 15 characters without slash, colon and space")]
     BadInterface(String),
+    /// Nothing that packets are dropped or left for.
+    #[error(
+        "{0:?} is no reason that packets are dropped or left to the host for; `netmap stats --all` names those"
+    )]
+    UnknownReason(String),
     /// Too many, too few, or no number.
     #[error("{0:?} is not a number of flow entries; give {MIN_FLOW_ENTRIES} to {MAX_FLOW_ENTRIES}")]
     BadFlowEntries(String),
@@ -418,6 +423,17 @@ pub fn parse_flow_entries(text: &str) -> Result<u32, OptionError> {
         .ok()
         .filter(|entries| (MIN_FLOW_ENTRIES..=MAX_FLOW_ENTRIES).contains(entries))
         .ok_or_else(|| OptionError::BadFlowEntries(text.to_owned()))
+}
+
+/// A reason by its name.
+///
+/// # Errors
+///
+/// There is none of that name, or packets with it are not told.
+pub fn parse_reason(text: &str) -> Result<Reason, OptionError> {
+    events::reason(text)
+        .filter(|reason| events::is_told(*reason))
+        .ok_or_else(|| OptionError::UnknownReason(text.to_owned()))
 }
 
 /// The number of a mark's bit.

@@ -48,6 +48,7 @@ mod insider;
 pub mod iperf;
 pub mod ipv6;
 pub mod launcher;
+pub mod monitor;
 pub mod namespace;
 pub mod nobody;
 pub mod pieces;

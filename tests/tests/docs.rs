@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use netmap_common::maps::Reason;
 
 const REASONS: &str = include_str!("../../docs/reasons.md");
+const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const NAT: &str = include_str!("../../docs/nat.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const README: &str = include_str!("../../README.md");
@@ -42,7 +43,13 @@ fn every_reason_stands_under_its_class() {
 
 #[test]
 fn links_lead_somewhere() {
-    for (folder, text) in [("", README), ("", ARCHITECTURE), ("docs", REASONS), ("docs", NAT)] {
+    for (folder, text) in [
+        ("", README),
+        ("", ARCHITECTURE),
+        ("docs", REASONS),
+        ("docs", NAT),
+        ("docs", TROUBLESHOOTING),
+    ] {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             assert!(root().join(folder).join(link).exists(), "{link}");
         }

@@ -19,7 +19,7 @@ pub(crate) struct Tool {
 }
 
 /// What tests and demo call, beside the Rust toolchain.
-pub(crate) const TOOLS: [Tool; 16] = [
+pub(crate) const TOOLS: [Tool; 17] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -84,6 +84,11 @@ pub(crate) const TOOLS: [Tool; 16] = [
         program: "nmap",
         package: "nmap",
         reason: "finds out which ports are open",
+    },
+    Tool {
+        program: "tshark",
+        package: "tshark",
+        reason: "reads the packets that netmap monitor keeps",
     },
     Tool {
         program: "iptables-save",

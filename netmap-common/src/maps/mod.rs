@@ -7,6 +7,7 @@
 mod address;
 mod detour;
 mod endpoint;
+mod event;
 mod flow;
 mod fragment;
 mod limits;
@@ -22,6 +23,7 @@ pub use detour::{Cookie, Detour, Detours, Place, ROOM};
 pub use endpoint::{
     EgressPlace, Endpoint, Hop, Interface, Local, Network, NetworkKey, NetworkPrefix, Role, Way,
 };
+pub use event::{EVENT_BYTES, Event, Told, Watch};
 pub use flow::{Flow, FlowKey, Kind, Seen, Side, TcpSeen};
 pub use fragment::{Fragment, FragmentKey, HELD_BYTES, Held};
 pub use limits::{Limits, Load, Opening, Payer, Rate, Role as PayerRole};
@@ -132,6 +134,8 @@ pub mod capacity {
     pub const FRAGMENTS: usize = 16_384;
     /// Bytes of fragments that the daemon has not taken yet: 256 of them.
     pub const HELD: usize = 256 * 2_048;
+    /// Bytes of events that the daemon has not taken yet: some 3,500 of them.
+    pub const EVENTS: usize = 1 << 20;
     /// Interfaces whose fragments are counted.
     pub const HOLDS: usize = 4_096;
     /// Containers, and as many others, whose flows are counted; who has not opened one for longest makes room.

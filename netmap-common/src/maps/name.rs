@@ -16,6 +16,12 @@ pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const HELD: &str = "HELD";
 /// `LRU_HASH` from [`super::IfIndex`] to [`super::Rate`]: how many of these came by each interface in this second.
 pub const HOLDS: &str = "HOLDS";
+/// `RINGBUF` of [`super::Event`]: what happened, for whoever watches.
+pub const EVENTS: &str = "EVENTS";
+/// `ARRAY` of one [`super::Watch`]: what of it is watched for.
+pub const WATCH: &str = "WATCH";
+/// `PERCPU_ARRAY` of one [`super::Told`]: how much of it was told.
+pub const TOLD: &str = "TOLD";
 /// `HASH` from an address to [`super::Local`]: every address of this host.
 pub const LOCALS: &str = "LOCALS";
 /// `LPM_TRIE` from [`super::NetworkKey`] to [`super::Network`]: subnets behind managed bridges.
@@ -109,7 +115,7 @@ pub const PLACE6: &str = "PLACE6";
 pub const HOP6: &str = "HOP6";
 
 /// Every map, in the order in which they are created.
-pub const ALL: [&str; 53] = [
+pub const ALL: [&str; 56] = [
     SLOTS,
     SHARED,
     RULES,
@@ -118,6 +124,9 @@ pub const ALL: [&str; 53] = [
     FRAGMENTS,
     HELD,
     HOLDS,
+    EVENTS,
+    WATCH,
+    TOLD,
     CONTAINERS,
     SOURCES,
     ENDED,

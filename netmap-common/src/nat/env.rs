@@ -131,6 +131,10 @@ pub trait Env: Rules {
     /// Puts a flow behind those that somebody outside has opened. Where these are as many as may be, the first of them goes.
     fn push_opening(&self, opening: &Opening<Self::Ip>) -> Option<Opening<Self::Ip>>;
 
+    /// A flow was opened.
+    #[inline(always)]
+    fn opened(&self, _flow: &Wish<Self::Ip>) {}
+
     /// Whether somebody may open another flow in this second, of which there are to be so many at most; if so, it counts.
     fn may_open(&self, payer: &Payer<Self::Ip>, most: u32) -> bool;
 

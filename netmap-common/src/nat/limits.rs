@@ -32,6 +32,7 @@ pub(super) fn count<E: Env>(env: &E, datagram: &Datagram<E::Ip>, wish: &Wish<E::
         env.add_load(&source);
         displace(env, wish);
     }
+    env.opened(wish);
 }
 
 /// Somebody outside has opened a flow. Where there are as many such as may be, the one that was opened first is no longer among

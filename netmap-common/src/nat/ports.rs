@@ -107,6 +107,30 @@ impl<A: Family> Wish<A> {
         }
     }
 
+    /// The packet that opens it, or what a mapping has in its place.
+    #[inline(always)]
+    pub const fn from(&self) -> &FlowKey<A> {
+        &self.from
+    }
+
+    /// What becomes of that.
+    #[inline(always)]
+    pub const fn to(&self) -> &FlowKey<A> {
+        &self.to
+    }
+
+    /// Where packets of the original direction go on, 0 by the host's stack.
+    #[inline(always)]
+    pub const fn out(&self) -> IfIndex {
+        self.there.out
+    }
+
+    /// [`Kind`] number.
+    #[inline(always)]
+    pub const fn kind_number(&self) -> u32 {
+        self.kind
+    }
+
     /// The same flow, its answers by another way.
     #[inline(always)]
     pub(super) const fn back_by(&mut self, back: Direction) {

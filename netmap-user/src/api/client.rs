@@ -9,7 +9,7 @@ use std::{
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Method, Request, StatusCode,
-    body::Bytes,
+    body::{Bytes, Incoming},
     client::conn::http1,
     header::{CONTENT_TYPE, HOST},
 };
@@ -17,7 +17,10 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time};
 
-use super::types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest};
+use super::{
+    events::WatchRequest,
+    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
+};
 
 /// How long the daemon may take for an answer: publishing a range looks for listeners on each port of it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,6 +112,64 @@ impl Client {
         self.ask(Method::GET, "/v1/names", Bytes::new()).await
     }
 
+    /// What happens from now on.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn watch(&self, request: &WatchRequest) -> Result<Watching, ClientError> {
+        let body = self.encode(request)?;
+        let asked = async {
+            let stream = UnixStream::connect(&self.socket)
+                .await
+                .map_err(|error| self.unreachable(&error))?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+                .await
+                .map_err(|error| self.protocol(error))?;
+            // It ends with the daemon's answer, or when that is dropped.
+            tokio::spawn(connection);
+            sender
+                .send_request(self.request(Method::POST, "/v1/watch", body)?)
+                .await
+                .map_err(|error| self.protocol(error))
+        };
+        let Ok(answer) = time::timeout(self.patience, asked).await else {
+            return Err(ClientError::Timeout(self.socket.clone(), self.patience));
+        };
+        let answer = answer?;
+        let status = answer.status();
+        if status == StatusCode::OK {
+            return Ok(Watching {
+                client: self.clone(),
+                body: answer.into_body(),
+                rest: Vec::new(),
+            });
+        }
+        let body = Limited::new(answer.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|error| self.protocol(error))?;
+        match serde_json::from_slice(&body.to_bytes()) {
+            Ok(Refusal { error }) => Err(ClientError::Refused(error)),
+            Err(_) => Err(self.protocol(status)),
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &'static str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "netmap")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.protocol(error))
+    }
+
     fn encode(&self, request: &impl Serialize) -> Result<Bytes, ClientError> {
         let body = serde_json::to_vec(request).map_err(|error| self.protocol(error))?;
         Ok(body.into())
@@ -145,13 +206,7 @@ impl Client {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.protocol(error))?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, "netmap")
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|error| self.protocol(error))?;
+        let request = self.request(method, path, body)?;
         let answered = async {
             let answer = sender
                 .send_request(request)
@@ -193,5 +248,43 @@ impl Client {
 
     fn protocol(&self, error: impl std::fmt::Display) -> ClientError {
         ClientError::Protocol(self.socket.clone(), error.to_string())
+    }
+}
+
+/// Events as they come.
+#[derive(Debug)]
+pub struct Watching {
+    client: Client,
+    body: Incoming,
+    /// The beginning of a line whose end has not come.
+    rest: Vec<u8>,
+}
+
+impl Watching {
+    /// The next lines, each with its end; none when the daemon has stopped.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn lines(&mut self) -> Result<Option<String>, ClientError> {
+        loop {
+            // A daemon that was killed has not said that it ends.
+            let Some(Ok(frame)) = self.body.frame().await else {
+                return Ok(None);
+            };
+            self.rest.extend(frame.into_data().unwrap_or_default());
+            if self.rest.len() > MAX_ANSWER {
+                return Err(self.client.protocol("a line without end"));
+            }
+            let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
+                continue;
+            };
+            let rest = self.rest.split_off(end + 1);
+            let lines = std::mem::replace(&mut self.rest, rest);
+            return match String::from_utf8(lines) {
+                Ok(lines) => Ok(Some(lines)),
+                Err(error) => Err(self.client.protocol(error)),
+            };
+        }
     }
 }

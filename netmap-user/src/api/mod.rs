@@ -8,6 +8,7 @@
 //! | `POST /v1/publish` | [`types::PublishRequest`] | 200 [`types::Done`], 409 refused |
 //! | `POST /v1/unpublish` | [`types::UnpublishRequest`] | 200 [`types::Done`], 409 refused |
 //! | `GET /v1/status` | - | 200 [`types::DaemonStatus`] |
+//! | `POST /v1/watch` | [`events::WatchRequest`] | 200 [`events::Event`]s, a line each, without end; 409 refused |
 //!
 //! Every answer but 200 is a [`types::Refusal`]: 400 for a body that is no such request, 403 for a client that is none of
 //! those, 404 and 405 for a wrong
@@ -15,6 +16,7 @@
 //! daemon stops. One request a connection.
 
 pub mod client;
+pub mod events;
 mod peers;
 pub(crate) mod routes;
 pub mod server;

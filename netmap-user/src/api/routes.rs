@@ -1,15 +1,16 @@
 //! What each path of the API does.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json, Router,
     body::Body,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use futures_util::stream;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -18,6 +19,7 @@ use tokio::{
 };
 
 use super::{
+    events::{self, WatchRequest},
     server::{Command, MAX_BODY},
     types::{Done, PublishRequest, Refusal, UnpublishRequest},
 };
@@ -37,6 +39,7 @@ pub(crate) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Rou
         .route("/v1/unpublish", post(unpublish))
         .route("/v1/status", get(status))
         .route("/v1/names", get(names))
+        .route("/v1/watch", post(watch))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Daemon { commands, patience })
@@ -80,6 +83,24 @@ async fn names(State(daemon): State<Daemon>) -> Result<Response, Refused> {
     Ok(Json(names).into_response())
 }
 
+/// The lines of the events as they happen; the client ends it.
+async fn watch(State(daemon): State<Daemon>, body: Body) -> Result<Response, Refused> {
+    let request: WatchRequest = daemon.read(body).await?;
+    let lines = daemon
+        .ask(|answer| Command::Watch(request, answer))
+        .await?
+        .map_err(|refusal| Refused {
+            status: StatusCode::CONFLICT,
+            refusal,
+        })?;
+    let lines = stream::unfold(lines, async |mut lines| {
+        let line = lines.recv().await?;
+        Some((Ok::<_, Infallible>(line), lines))
+    });
+    let content_type = [(CONTENT_TYPE, "application/x-ndjson")];
+    Ok((content_type, Body::from_stream(lines)).into_response())
+}
+
 async fn not_found() -> Refused {
     Refused::new(
         StatusCode::NOT_FOUND,
@@ -113,6 +134,18 @@ impl Request for UnpublishRequest {
         self.published
             .iter()
             .try_for_each(|named| spec::check_host_ports(named).map_err(|error| format!("{named}: {error}")))
+    }
+}
+
+impl Request for WatchRequest {
+    fn check(&self) -> Result<(), String> {
+        let mut reasons = self.reasons.iter();
+        let unknown = reasons.find(|name| !events::reason(name).is_some_and(events::is_told));
+        unknown.map_or(Ok(()), |name| {
+            Err(format!(
+                "{name:?} is no reason that netmap drops or leaves packets for"
+            ))
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{body::Bytes, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -23,6 +23,7 @@ use tokio::{
 
 pub use super::socket::BindError;
 use super::{
+    events::WatchRequest,
     peers::Peers,
     routes, socket,
     types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
@@ -56,6 +57,11 @@ pub enum Command {
     Unpublish(UnpublishRequest, oneshot::Sender<Result<Done, Refusal>>),
     /// Tell how it is.
     Status(oneshot::Sender<DaemonStatus>),
+    /// Tell what happens, a line an event, until the receiver is gone.
+    Watch(
+        WatchRequest,
+        oneshot::Sender<Result<mpsc::Receiver<Bytes>, Refusal>>,
+    ),
     /// Tell what containers are called.
     Names(oneshot::Sender<EngineNames>),
 }

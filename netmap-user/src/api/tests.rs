@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     client::{Client, ClientError},
+    events::WatchRequest,
     server::{BindError, Command, MAX_BODY, Server},
     types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
 };
@@ -102,6 +103,14 @@ async fn answer(mut commands: mpsc::Receiver<Command>) {
             }
             Command::Status(answer) => answer.send(status()).unwrap(),
             Command::Names(answer) => answer.send(EngineNames::default()).unwrap(),
+            Command::Watch(request, answer) => {
+                let (lines, receiver) = mpsc::channel(4);
+                let line = serde_json::to_string(&request).unwrap() + "\n";
+                let (first, second) = line.split_at(9);
+                lines.send(first.to_owned().into()).await.unwrap();
+                lines.send(second.to_owned().into()).await.unwrap();
+                answer.send(Ok(receiver)).unwrap();
+            }
         }
     }
 }
@@ -129,6 +138,31 @@ fn binding(spec: &str) -> Binding {
 fn publish(spec: &str) -> PublishRequest {
     PublishRequest {
         bindings: vec![binding(spec)],
+    }
+}
+
+#[tokio::test]
+async fn events_are_whole_lines_however_they_arrive() {
+    let fake = Fake::start();
+    let client = Client::new(&fake.socket);
+    let request = WatchRequest {
+        reasons: vec!["not-allowed".to_owned()],
+        ports: vec![8_080],
+        ..WatchRequest::default()
+    };
+    let mut watching = client.watch(&request).await.unwrap();
+    let line = watching.lines().await.unwrap().unwrap();
+    assert!(line.ends_with('\n'), "{line}");
+    assert_eq!(serde_json::from_str::<WatchRequest>(&line).unwrap(), request);
+    assert_eq!(watching.lines().await.unwrap(), None);
+    for never in ["published-in", "bad-luck"] {
+        let request = WatchRequest {
+            reasons: vec![never.to_owned()],
+            ..WatchRequest::default()
+        };
+        let error = client.watch(&request).await.unwrap_err().to_string();
+        let expected = format!("{never:?} is no reason that netmap drops or leaves packets for");
+        assert_eq!(error, expected);
     }
 }
 

@@ -115,7 +115,7 @@ pub struct UplinkXdp {
 }
 
 /// One program at one hook.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attachment {
     /// The interface; `netns` and a path for the socket hooks.
     pub interface: String,

@@ -15,6 +15,7 @@ A first round, as root:
   netmap ports                            what is published
   netmap flows                            who is connected, and what becomes of the packets
   netmap stats                            what was carried, left alone, dropped, and why
+  netmap monitor --drops                  what is dropped from now on, and why
   netmap unpublish 8080                   from the next packet on
   netmap down                             stop, detach, remove every trace
 
@@ -158,6 +159,27 @@ pub(super) const STATS_EXAMPLES: &str = "\
 Examples:
   netmap stats
   netmap stats --json | jq '.counters[] | select(.class == \"dropped\")'";
+
+pub(super) const MONITOR: &str = "\
+    Tells what happens as it happens, a line an event: a packet dropped, or left to the host where netmap could have carried \
+    it, with the reason; a flow opened, and one that ended with its packets and bytes (original/reply); ports published and \
+    taken back; where published containers are found; programs attached and detached.\n\n\
+    Filters of different kinds must all fit, of one kind any. --drops and --reason leave packets alone. What is left to the host \
+    for everyday reasons (to-host, on-link, from-host, transit, not-ip, vlan, not-routable, other-icmp, stack-flow, not-masqueraded, \
+    left-to-tc) is told with --all or by its --reason. Packets of a flow are never told: tcpdump shows those.\n\n\
+    The daemon must run, and you must be allowed to talk to it; several may watch. While nobody does, it costs no \
+    packet anything. More than 20,000 events a second, or more than you can take, are counted as missed. With --json, the first \
+    line is the event watching; docs/troubleshooting.md has the keys of each. --pcap keeps the first 256 bytes of dropped \
+    packets as they came.";
+
+pub(super) const MONITOR_EXAMPLES: &str = "\
+Examples:
+  netmap monitor                                        what goes wrong, and what begins and ends
+  netmap monitor --drops --port 8080                    why nobody reaches port 8080
+  netmap monitor --reason no-endpoint,not-allowed
+  netmap monitor --container web --address 203.0.113.0/24
+  netmap monitor --drops --pcap drops.pcapng            and then: wireshark drops.pcapng
+  netmap monitor --json | jq -r 'select(.event == \"flow-closed\") | [.original.src, .bytes_reply] | @tsv'";
 
 pub(super) const STATUS: &str = "\
     Tells whether the daemon runs, what is attached to which interface and how, how full the tables are \

@@ -12,6 +12,7 @@ mod down;
 mod failure;
 pub mod flows;
 mod help;
+mod monitor;
 mod output;
 pub mod ports;
 pub mod privilege;
@@ -54,6 +55,7 @@ fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Ports(args) => ports::command(&args, &instance, out),
         Command::Flows(args) => flows::command(&args, &instance, out),
         Command::Stats(args) => stats::command(&args, &instance, out),
+        Command::Monitor(args) => monitor::command(&args, &instance, out),
         Command::Status(args) => status::command(&args, &instance, out),
         Command::Docker(args) => docker::command(args, &instance, out),
         Command::Doctor(args) => doctor::command(&args, &instance, out),

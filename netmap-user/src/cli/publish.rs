@@ -137,6 +137,7 @@ mod tests {
             }
             Command::Status(_) => "status".to_owned(),
             Command::Names(_) => "names".to_owned(),
+            Command::Watch(..) => "watch".to_owned(),
         }
     }
 

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use super::{Daemon, ports};
 use crate::{
     api::{
+        events::Happening,
         server::Command,
         types::{Attachment, DaemonStatus, Done, PublishRequest, Refusal, UnpublishRequest},
     },
@@ -31,6 +32,7 @@ impl Daemon {
             }
             Command::Status(answer) => drop(answer.send(self.status())),
             Command::Names(answer) => drop(answer.send(self.names())),
+            Command::Watch(request, answer) => drop(answer.send(self.watch(request))),
         }
     }
 
@@ -58,6 +60,7 @@ impl Daemon {
         self.publisher.publish(&mut self.maps, &bindings, owner)?;
         let mut warnings = self.topology.closures().warnings(&bindings, self.host.view());
         log("published", &bindings);
+        self.tell_rules(Happening::RulePublished, &bindings);
         if let Err(error) = ports::mark_published(&mut self.maps, &bindings) {
             warnings.push(format!(
                 "masquerading may take a published port as its source: {error:#}"
@@ -115,6 +118,7 @@ impl Daemon {
         let mut warnings = Vec::new();
         let bindings = self.publisher.unpublish(&mut self.maps, published)?;
         log("unpublished", &bindings);
+        self.tell_rules(Happening::RuleUnpublished, &bindings);
         let containers: BTreeSet<IpAddr> = bindings.iter().map(|binding| binding.target).collect();
         for binding in bindings {
             if ports::is_range(&binding)

@@ -92,6 +92,8 @@ impl Daemon {
             .picture
             .replace(Arc::clone(picture))
             .unwrap_or_default();
+        let names = self.names();
+        self.watchers.resolve(&names);
         for note in picture.notes.difference(&known.notes) {
             warn!("{note}");
         }

@@ -18,6 +18,7 @@ mod start;
 mod strays;
 mod surroundings;
 mod topology;
+mod watch;
 mod xdp;
 
 use std::{
@@ -39,7 +40,10 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::{engine::Followed, fragments::WaitingRoom, record::Record, topology::Topology, xdp::Accelerator};
+use self::{
+    engine::Followed, fragments::WaitingRoom, record::Record, topology::Topology, watch::Watchers,
+    xdp::Accelerator,
+};
 use crate::{
     api::server::{Command, Server},
     dataplane::{self, Dataplane, DataplaneError, Removed},
@@ -142,6 +146,7 @@ struct Daemon {
     next_slice: Instant,
     purge: Purge,
     waiting_room: WaitingRoom,
+    watchers: Watchers,
     started: Instant,
 }
 
@@ -182,6 +187,7 @@ impl Daemon {
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),
                 Ok(()) = self.waiting_room.ready() => self.waiting_room.serve(&self.maps, &self.dataplane),
+                Ok(()) = self.watchers.ready() => self.watchers.serve(self.host.view()),
                 _ = sweep.tick() => self.sweep_sockets(),
                 () = due(self.next_cut) => self.cut_collected(),
                 _ = refresh.tick() => self.refresh(),
@@ -193,6 +199,7 @@ impl Daemon {
         }
         self.waiting_room.serve(&self.maps, &self.dataplane);
         self.waiting_room.clear(&self.dataplane);
+        self.watchers.clear();
         // Nobody would hear when a container takes no frames from XDP any more: until then TC carries them.
         if let Err(error) = self.maps.redirects.replace(&BTreeSet::new()) {
             warn!("XDP goes on to send frames to containers: {error}");
@@ -203,6 +210,7 @@ impl Daemon {
 
     /// Ends what is over in a slice of the flow table: a millisecond or two, so that nobody waits.
     fn sweep(&mut self) {
+        self.sweeper.note(self.watchers.is_watched());
         let rest = match self.sweeper.slice(&mut self.maps, maps::now()) {
             Ok(Slice { lap, rest, .. }) => {
                 if let Some(Swept {
@@ -220,6 +228,8 @@ impl Daemon {
                 SWEEP
             }
         };
+        let ended = self.sweeper.ended();
+        self.tell_ended(ended);
         self.next_slice = Instant::now() + rest;
     }
 
@@ -230,6 +240,7 @@ impl Daemon {
             v4: &|key, flow| topology.is_gone4(view, key, flow),
             v6: &|key, flow| topology.is_gone6(view, key, flow),
         };
+        self.purge.note(self.watchers.is_watched());
         match self.purge.slice(&mut self.maps, &gone) {
             Ok(None) => {}
             Ok(Some(ended)) => {
@@ -240,6 +251,8 @@ impl Daemon {
             }
             Err(error) => warn!("flows whose way is gone cannot be ended, trying again: {error}"),
         }
+        let ended = self.purge.ended();
+        self.tell_ended(ended);
     }
 
     /// What nobody tells of: the host's own ports. And what went wrong last time.
@@ -294,6 +307,7 @@ impl Daemon {
         self.accelerator.follow(view, &mut self.dataplane);
         let locals = view.locals().collect();
         self.locals.store(Arc::new(locals));
+        self.tell_places();
         Ok(())
     }
 }

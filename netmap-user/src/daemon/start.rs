@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::{
     Daemon, SOCKET_MARK, down, engine::Followed, fragments::WaitingRoom, limits, ports, record::Record,
-    topology::Topology, xdp::Accelerator,
+    topology::Topology, watch::Watchers, xdp::Accelerator,
 };
 use crate::{
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -102,6 +102,7 @@ impl Daemon {
             next_slice: Instant::now(),
             purge: Purge::default(),
             waiting_room: WaitingRoom::open(&options.pin_dir)?,
+            watchers: Watchers::open(&options.pin_dir)?,
             started: Instant::now(),
         };
         if daemon.engine.is_wanted() {

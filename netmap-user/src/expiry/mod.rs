@@ -11,6 +11,7 @@
 //! shrink, but for those of established connections.
 
 mod mappings;
+mod obituary;
 mod pace;
 mod pressure;
 mod purge;
@@ -23,7 +24,10 @@ use std::time::Duration;
 
 use netmap_common::{maps::Seconds, nat::Lifetimes};
 
-pub use self::purge::{Gone, Purge};
+pub use self::{
+    obituary::{Ended, Obituary},
+    purge::{Gone, Purge},
+};
 use self::{
     pace::Pace,
     verdict::Lap,
@@ -100,6 +104,16 @@ impl Sweeper {
     /// How much is left of lifetimes, in hundredths: less than 100 where a table is nearly full.
     pub fn lifetimes_left(&self) -> u32 {
         self.walk.left()
+    }
+
+    /// Notes down what it ends from now on, or does not.
+    pub fn note(&mut self, is_watched: bool) {
+        self.walk.note(is_watched);
+    }
+
+    /// What it has noted down since this was last asked.
+    pub fn ended(&mut self) -> Ended {
+        self.walk.ended()
     }
 
     /// Ends, in the next slice of a table, what is idle for longer than its lifetime, and what belongs to a rule that is

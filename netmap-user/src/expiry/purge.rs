@@ -6,7 +6,7 @@ use netmap_common::{
 };
 
 use super::{
-    Swept, slice,
+    Ended, Swept, slice,
     verdict::{Verdict, judge},
     walk::{Next, Part, Walk},
 };
@@ -67,6 +67,16 @@ impl Purge {
         self.state != State::Idle
     }
 
+    /// Notes down what it ends from now on, or does not.
+    pub fn note(&mut self, is_watched: bool) {
+        self.walk.note(is_watched);
+    }
+
+    /// What it has noted down since this was last asked.
+    pub fn ended(&mut self) -> Ended {
+        self.walk.ended()
+    }
+
     /// Ends what `gone` says so of, in the next slice of a table. Says how many flows went since the beginning when
     /// all were looked at that were there at the last [`Purge::begin`].
     ///
@@ -95,7 +105,12 @@ impl Purge {
 
 fn purge<A: Family>(
     maps: &mut FamilyMaps<A>,
-    Part { cursor, tally, .. }: &mut Part<A>,
+    Part {
+        cursor,
+        tally,
+        obituaries,
+        ..
+    }: &mut Part<A>,
     is_gone: &dyn Fn(&FlowKey<A>, &Flow<A>) -> bool,
 ) -> Result<Swept, MapsError> {
     let mut swept = Swept::default();
@@ -110,7 +125,7 @@ fn purge<A: Family>(
                     Verdict::Keep
                 }
             };
-            slice::end(maps, key, verdict, tally, &mut swept)?;
+            slice::end(maps, key, verdict, (tally, obituaries), &mut swept)?;
         }
     }
     tally.tell(&mut maps.loads)?;

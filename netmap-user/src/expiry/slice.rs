@@ -6,6 +6,7 @@ use netmap_common::maps::{Flow, FlowKey, Generation, RuleId, Seconds};
 
 use super::{
     Swept, mappings,
+    obituary::Obituaries,
     tally::Tally,
     verdict::{Lap, Verdict, judge},
     walk::Part,
@@ -19,6 +20,7 @@ pub(super) fn sweep<A: Family>(
         cursor,
         tally,
         pressure,
+        obituaries,
     }: &mut Part<A>,
     lap: Lap,
     now: Seconds,
@@ -46,7 +48,7 @@ pub(super) fn sweep<A: Family>(
             let is_stale = is_stale && (current.rule, current.generation) == (flow.rule, flow.generation);
             judge(key, current, twin, is_stale, &lap.lifetimes, now)
         };
-        end(maps, key, again, tally, &mut swept)?;
+        end(maps, key, again, (tally, obituaries), &mut swept)?;
     }
     tally.tell(&mut maps.loads)?;
     pressure.add(swept);
@@ -62,7 +64,7 @@ pub(super) fn end<A: Family>(
     maps: &mut FamilyMaps<A>,
     key: &FlowKey<A>,
     verdict: impl FnOnce(&Flow<A>, Option<&Flow<A>>) -> Verdict,
-    tally: &mut Tally<A>,
+    (tally, obituaries): (&mut Tally<A>, &mut Obituaries<A>),
     swept: &mut Swept,
 ) -> Result<(), MapsError> {
     let Some(flow) = maps.flows.get(key)? else {
@@ -77,6 +79,7 @@ pub(super) fn end<A: Family>(
             }
             if let (true, Some(twin)) = (maps.flows.remove(&flow.twin())?, twin) {
                 tally.end(&flow.twin(), &twin);
+                obituaries.add(key, &flow, &twin);
             }
             swept.ended += 1;
         }

@@ -2,7 +2,11 @@
 
 use netmap_common::maps::{Address, Address6};
 
-use super::{pressure::Pressure, tally::Tally};
+use super::{
+    obituary::{Ended, Obituaries},
+    pressure::Pressure,
+    tally::Tally,
+};
 use crate::maps::{Family, FlowCursor};
 
 /// IPv4's table is gone over first, then IPv6's: a lap is one of both.
@@ -21,6 +25,8 @@ pub(super) struct Part<A: Family> {
     pub(super) tally: Tally<A>,
     /// How full it is.
     pub(super) pressure: Pressure,
+    /// What was ended, for whoever watches.
+    pub(super) obituaries: Obituaries<A>,
 }
 
 /// The table that has the next slice.
@@ -56,6 +62,20 @@ impl Walk {
         self.v4.pressure.left().min(self.v6.pressure.left())
     }
 
+    /// Notes down what is ended from now on, or does not.
+    pub(super) fn note(&mut self, is_watched: bool) {
+        self.v4.obituaries.note(is_watched);
+        self.v6.obituaries.note(is_watched);
+    }
+
+    /// What was noted down since this was last asked.
+    pub(super) fn ended(&mut self) -> Ended {
+        Ended {
+            v4: self.v4.obituaries.take(),
+            v6: self.v6.obituaries.take(),
+        }
+    }
+
     /// Back to the start.
     pub(super) fn rewind(&mut self) {
         self.v4.cursor.rewind();
@@ -69,6 +89,7 @@ impl<A: Family> Part<A> {
             cursor: FlowCursor::new(slice),
             tally: Tally::default(),
             pressure: Pressure::default(),
+            obituaries: Obituaries::default(),
         }
     }
 }

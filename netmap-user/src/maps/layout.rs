@@ -7,7 +7,7 @@ use netmap_common::{
     maps::{
         Address, Address6, AllowKey, Cookie, Count, Detour, Detours, EgressPlace, Endpoint, Flow, FlowKey,
         Fragment, FragmentKey, Hop, IfIndex, Interface, Limits, Load, Local, Network, NetworkKey, Opening,
-        Payer, Rate, Rule, RuleId, Settings, SharedKey, Slot, capacity, name,
+        Payer, Rate, Rule, RuleId, Settings, SharedKey, Slot, Told, Watch, capacity, name,
     },
     nat::{self, Wish},
 };
@@ -126,12 +126,12 @@ impl Layout {
             name::RESERVED => Self::array::<u64>(capacity::RESERVED).told(),
             name::SETTINGS => Self::array::<Settings>(1).told(),
             name::LIMITS => Self::array::<Limits>(1).told(),
-            name::HELD => Self {
-                kind: MapType::RingBuf,
-                key: 0,
-                value: 0,
-                entries: Entries::Exactly(capacity::HELD),
-                flags: 0,
+            name::HELD => Self::ring(capacity::HELD),
+            name::EVENTS => Self::ring(capacity::EVENTS),
+            name::WATCH => Self::array::<Watch>(1),
+            name::TOLD => Self {
+                kind: MapType::PerCpuArray,
+                ..Self::array::<Told>(1)
             },
             name::HOLDS => Self {
                 kind: MapType::LruHash,
@@ -229,6 +229,17 @@ impl Layout {
             value: size_of::<V>(),
             entries: Entries::Exactly(entries),
             flags: NO_PREALLOC,
+        }
+    }
+
+    /// Its size is in bytes.
+    const fn ring(bytes: usize) -> Self {
+        Self {
+            kind: MapType::RingBuf,
+            key: 0,
+            value: 0,
+            entries: Entries::Exactly(bytes),
+            flags: 0,
         }
     }
 

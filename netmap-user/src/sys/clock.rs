@@ -10,6 +10,11 @@ pub fn monotonic_seconds() -> Seconds {
     Seconds(u32::try_from(time(libc::CLOCK_MONOTONIC).as_secs()).unwrap_or(u32::MAX))
 }
 
+/// Time since boot on the same clock.
+pub fn monotonic_time() -> Duration {
+    time(libc::CLOCK_MONOTONIC)
+}
+
 /// How long the calling thread has run, in the kernel and out of it; while it waits for a core, this stands still.
 pub fn thread_time() -> Duration {
     time(libc::CLOCK_THREAD_CPUTIME_ID)

@@ -22,7 +22,7 @@ pub mod qdisc;
 
 pub use batch::Batch;
 pub use cgroup::cgroup2_root;
-pub use clock::{monotonic_seconds, thread_time};
+pub use clock::{monotonic_seconds, monotonic_time, thread_time};
 pub use cursor::Cursor;
 pub use inbox::{Datagram, Inbox};
 pub use link::{Link, LinkState, LinkTarget};

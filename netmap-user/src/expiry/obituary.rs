@@ -1,0 +1,98 @@
+//! What was ended, for whoever watches.
+
+use netmap_common::maps::{Address, Address6, Flow, FlowKey, Ip, Side};
+
+/// A flow that was ended, as it was last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Obituary<A: Ip> {
+    /// The packet that opened it, as it came.
+    pub key: FlowKey<A>,
+    /// Its original direction.
+    pub original: Flow<A>,
+    /// Its answers.
+    pub reply: Flow<A>,
+}
+
+/// Flows of both families.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// IPv4's.
+    pub v4: Vec<Obituary<Address>>,
+    /// IPv6's.
+    pub v6: Vec<Obituary<Address6>>,
+}
+
+/// A list of them, kept only while somebody wants it.
+#[derive(Debug)]
+pub(super) struct Obituaries<A: Ip> {
+    is_kept: bool,
+    list: Vec<Obituary<A>>,
+}
+
+impl<A: Ip> Default for Obituaries<A> {
+    fn default() -> Self {
+        Self {
+            is_kept: false,
+            list: Vec::new(),
+        }
+    }
+}
+
+impl<A: Ip> Obituaries<A> {
+    pub(super) const fn note(&mut self, is_kept: bool) {
+        self.is_kept = is_kept;
+    }
+
+    /// A flow whose entry at `key` and its twin were ended.
+    pub(super) fn add(&mut self, key: &FlowKey<A>, flow: &Flow<A>, twin: &Flow<A>) {
+        if !self.is_kept {
+            return;
+        }
+        let (key, original, reply) = match flow.side() {
+            Side::Original => (*key, *flow, *twin),
+            Side::Reply => (flow.twin(), *twin, *flow),
+        };
+        self.list.push(Obituary { key, original, reply });
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Obituary<A>> {
+        std::mem::take(&mut self.list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netmap_common::maps::Port;
+
+    use super::*;
+
+    #[test]
+    fn whichever_half_is_found_first_the_flow_is_the_same() {
+        let key = FlowKey {
+            src_port: Port(7),
+            ..FlowKey::<Address>::default()
+        };
+        let original = Flow {
+            to: FlowKey {
+                src_port: Port(8),
+                ..key
+            },
+            packets: 3,
+            ..Flow::default()
+        };
+        let reply = Flow {
+            to: key.reversed(),
+            side: Side::Reply as u8,
+            packets: 2,
+            ..Flow::default()
+        };
+        let mut list = Obituaries::default();
+        list.add(&key, &original, &reply);
+        assert_eq!(list.take(), []);
+        list.note(true);
+        list.add(&key, &original, &reply);
+        list.add(&original.twin(), &reply, &original);
+        let expected = Obituary { key, original, reply };
+        assert_eq!(list.take(), [expected; 2]);
+    }
+}
