@@ -1,7 +1,7 @@
 //! The daemon's API: HTTP and JSON over a unix socket.
 //!
 //! Root, the daemon's user and the group of the socket's file may publish ports. The file is 0660 (`chgrp` it to let another
-//! group in), and the daemon asks the kernel who a client is besides: [`peers`].
+//! group in), and the daemon asks the kernel who a client is besides.
 //!
 //! | request | body | answers |
 //! |---|---|---|

@@ -152,7 +152,7 @@ impl Host {
     }
 
     /// Adds a port to the bridge, or removes it.
-    pub(crate) fn attach_or_detach_a_port(&self, dice: &mut Dice) {
+    pub(crate) fn attach_or_detach_a_port(dice: &mut Dice) {
         let name = PORTS[usize::try_from(dice.below(3)).unwrap()];
         if has(name) {
             sh(&format!("ip link del {name}"));
@@ -164,7 +164,7 @@ impl Host {
     }
 
     /// Where programs have to be attached now: interface and hook.
-    pub(crate) fn hooks(&self) -> Vec<(String, &'static str)> {
+    pub(crate) fn hooks() -> Vec<(String, &'static str)> {
         let ports = PORTS
             .into_iter()
             .filter(|port| has(port))

@@ -40,18 +40,18 @@ fn a_daemon_that_is_killed_at_any_moment_leaves_exactly_what_was_published() {
                         thread::sleep(moment);
                         killer.kill();
                     });
-                    host.attach_or_detach_a_port(&mut dice);
+                    Host::attach_or_detach_a_port(&mut dice);
                     // Until nobody answers any more.
                     while model.change(&host, &mut dice) {}
                 });
                 host.bury();
                 if dice.one_in(2) {
-                    host.attach_or_detach_a_port(&mut dice);
+                    Host::attach_or_detach_a_port(&mut dice);
                 }
             }
             model.open_idle_flows(death);
             host.start();
-            model.check(&host);
+            model.check();
         }
         model.check_flows();
     });

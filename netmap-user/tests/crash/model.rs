@@ -114,7 +114,7 @@ impl Model {
     }
 
     /// Everything must be so, but for what was not answered: that is published or not, whole in either case.
-    pub(crate) fn check(&mut self, host: &Host) {
+    pub(crate) fn check(&mut self) {
         let found = published(&self.pin_dir);
         let certain =
             |rows: &BTreeSet<Row>| -> BTreeSet<Row> { rows.difference(&self.uncertain).cloned().collect() };
@@ -123,7 +123,7 @@ impl Model {
         self.uncertain.clear();
         self.check_record();
         self.check_pins();
-        self.check_hooks(host);
+        self.check_hooks();
     }
 
     fn check_record(&self) {
@@ -172,7 +172,7 @@ impl Model {
         }
     }
 
-    fn check_hooks(&self, host: &Host) {
+    fn check_hooks(&self) {
         let ids: BTreeMap<_, _> = program_stats(&self.pin_dir)
             .unwrap()
             .into_iter()
@@ -183,7 +183,7 @@ impl Model {
             .iter()
             .map(|attachment| (attachment.place.interface(), attachment.place.hook()))
             .collect();
-        let mut expected = host.hooks();
+        let mut expected = Host::hooks();
         found.sort();
         expected.sort();
         assert_eq!(found, expected);
