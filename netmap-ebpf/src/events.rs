@@ -6,6 +6,7 @@
 use core::{ffi::c_void, hint::black_box};
 
 use aya_ebpf::{
+    bindings::BPF_F_RDONLY_PROG,
     btf_maps::{Array, PerCpuArray, RingBuf},
     helpers::generated::bpf_ktime_get_ns,
     macros::btf_map,
@@ -20,7 +21,7 @@ use crate::{maps::Tables, world::Context};
 #[btf_map]
 static EVENTS: RingBuf<Event, { capacity::EVENTS }> = RingBuf::new();
 #[btf_map]
-static WATCH: Array<Watch, 1> = Array::new();
+static WATCH: Array<Watch, 1, { BPF_F_RDONLY_PROG as usize }> = Array::new();
 #[btf_map]
 static TOLD: PerCpuArray<Told, 1> = PerCpuArray::new();
 

@@ -128,7 +128,7 @@ impl Layout {
             name::LIMITS => Self::array::<Limits>(1).told(),
             name::HELD => Self::ring(capacity::HELD),
             name::EVENTS => Self::ring(capacity::EVENTS),
-            name::WATCH => Self::array::<Watch>(1),
+            name::WATCH => Self::array::<Watch>(1).told(),
             name::TOLD => Self {
                 kind: MapType::PerCpuArray,
                 ..Self::array::<Told>(1)
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the pinned map SLOTS is Hash(7 entries, keys of 4 bytes, values of 4 bytes, flags 0x1), but this netmap \
-             needs Array(131072 entries, keys of 4 bytes, values of 4 bytes, flags 0x0); `netmap down` removes it, and \
+             needs Array(131072 entries, keys of 4 bytes, values of 4 bytes, flags 0x80); `netmap down` removes it, and \
              all flows with it"
         );
     }

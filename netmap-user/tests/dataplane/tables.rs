@@ -70,13 +70,21 @@ fn programs_write_only_what_is_theirs_and_constants_are_frozen() {
             })
             .collect();
         let families = [name::Names::V4, name::Names::V6].map(|names| {
-            let theirs = [names.flows, names.fragments, names.containers, names.sources];
+            let theirs = [
+                names.flows,
+                names.fragments,
+                names.containers,
+                names.sources,
+                names.openings,
+            ];
             let passing = [names.clients, names.detours, names.hop, names.room];
-            [theirs, passing].concat()
+            [&theirs[..], &passing].concat()
         });
         let shared = [
             name::HELD,
             name::HOLDS,
+            name::EVENTS,
+            name::TOLD,
             name::MESSAGES,
             name::COUNTERS,
             name::PROBING,
