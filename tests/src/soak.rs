@@ -266,7 +266,12 @@ impl State {
             Ok((now.files <= self.files && now.threads <= self.threads).then_some(()))
         })?;
         let now = Self::of(netmap)?;
-        for (name, entries) in &now.tables {
+        // Addresses are the host's: its link-local ones come when nobody else was found to have them.
+        let tables = now
+            .tables
+            .iter()
+            .filter(|(name, _)| !name.starts_with("addresses"));
+        for (name, entries) in tables {
             let before = self.tables.get(name).copied().unwrap_or_default();
             ensure!(
                 *entries <= before,
