@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use netmap_common::maps::Reason;
 
 const REASONS: &str = include_str!("../../docs/reasons.md");
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const NAT: &str = include_str!("../../docs/nat.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
@@ -49,9 +50,11 @@ fn links_lead_somewhere() {
         ("docs", REASONS),
         ("docs", NAT),
         ("docs", TROUBLESHOOTING),
+        ("docs", OPERATIONS),
     ] {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            assert!(root().join(folder).join(link).exists(), "{link}");
+            let (file, _heading) = link.split_once('#').unwrap_or((link, ""));
+            assert!(root().join(folder).join(file).exists(), "{link}");
         }
     }
 }

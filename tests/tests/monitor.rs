@@ -294,7 +294,7 @@ fn each_watcher_is_told_what_it_has_asked_for() -> Result<()> {
 
 /// Until which second, of `CLOCK_MONOTONIC`, the programs tell; 0 for not at all.
 fn lease(netmap: &Netmap) -> Result<u32> {
-    let version = netmap.pins().join("v4");
+    let version = netmap.layout()?;
     let data = MapData::from_pin(version.join("maps").join(name::WATCH))?;
     let watch = Array::<_, [u32; 8]>::try_from(Map::Array(data))?.get(&0, 0)?;
     let [low, high, more, most, until, ..] = watch;
