@@ -25,6 +25,9 @@ static WATCH: Array<Watch, 1, { BPF_F_RDONLY_PROG as usize }> = Array::new();
 #[btf_map]
 static TOLD: PerCpuArray<Told, 1> = PerCpuArray::new();
 
+/// Bytes of an Ethernet header.
+const LEAST: u32 = 14;
+
 /// A context whose packet can be copied.
 pub(crate) trait Snapshot: Context {
     /// The same context.
@@ -61,8 +64,9 @@ pub(crate) fn tell_packet<C: Snapshot>(context: *mut c_void, hook: u8, reason: u
                 .cast::<[u8; 4]>()
                 .write([Event::PACKET, hook, reason, 0]);
         };
-        // Older verifiers (Linux 6.1) want to see right at the call that it is not nothing, and not too much.
-        let captured = black_box(length).clamp(1, EVENT_BYTES as u32);
+        // Older verifiers (Linux 6.1) want to see right at the call that it is not nothing, and not too much. They learn so from
+        // "less than", not from "is zero"; no frame is without an Ethernet header.
+        let captured = black_box(length).clamp(LEAST, EVENT_BYTES as u32);
         // SAFETY: as above.
         let data = unsafe { &raw mut (*event).data };
         let copied = context.copy(data.cast(), captured);
