@@ -104,6 +104,9 @@ struct Done {
     published: AtomicU64,
 }
 
+/// A part of the load: what it is called, and once of it.
+type Work<'a> = (&'static str, Box<dyn Fn() -> Result<()> + Sync + 'a>);
+
 /// All at once.
 fn load(scene: &Scene, time: Duration, done: &Done) -> Result<()> {
     let lab = &scene.lab;
@@ -112,19 +115,36 @@ fn load(scene: &Scene, time: Duration, done: &Done) -> Result<()> {
     let goes_on = || Instant::now() < end && !failed.load(Ordering::Relaxed);
     let published = |address| SocketAddr::from((address, PUBLISHED));
     let outside = SocketAddr::from((REMOTE, SERVED));
-    let works: [Box<dyn Fn() -> Result<()> + Sync + '_>; 8] = [
-        Box::new(|| connection(&lab.remote, published(HOST), done)),
-        Box::new(|| connection(&lab.c1b, published(GATEWAY1), done)),
-        Box::new(|| connection(&lab.c2, outside, done)),
-        Box::new(|| connection(&scene.host, published(Ipv4Addr::LOCALHOST), done)),
-        Box::new(|| bulk(&lab.remote, published(HOST), done)),
-        Box::new(|| bulk(&lab.c2, outside, done)),
-        Box::new(|| churn(scene, done)),
-        Box::new(|| flood(lab, done)),
+    let works: [Work<'_>; 8] = [
+        (
+            "connections from outside",
+            Box::new(|| connection(&lab.remote, published(HOST), done)),
+        ),
+        (
+            "connections of a neighbour",
+            Box::new(|| connection(&lab.c1b, published(GATEWAY1), done)),
+        ),
+        (
+            "connections to the outside",
+            Box::new(|| connection(&lab.c2, outside, done)),
+        ),
+        (
+            "the host's own connections",
+            Box::new(|| connection(&scene.host, published(Ipv4Addr::LOCALHOST), done)),
+        ),
+        (
+            "bulk from outside",
+            Box::new(|| bulk(&lab.remote, published(HOST), done)),
+        ),
+        ("bulk to the outside", Box::new(|| bulk(&lab.c2, outside, done))),
+        ("ports that come and go", Box::new(|| churn(scene, done))),
+        ("the flood", Box::new(|| flood(lab, done))),
     ];
-    let repeat = |work: &(dyn Fn() -> Result<()> + Sync)| -> Result<()> {
+    let repeat = |(name, work): &Work<'_>| -> Result<()> {
         while goes_on() {
-            work().inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            work()
+                .inspect_err(|_| failed.store(true, Ordering::Relaxed))
+                .with_context(|| (*name).to_owned())?;
         }
         Ok(())
     };
@@ -132,7 +152,7 @@ fn load(scene: &Scene, time: Duration, done: &Done) -> Result<()> {
         let repeat = &repeat;
         let workers: Vec<_> = works
             .iter()
-            .map(|work| scope.spawn(move || repeat(&**work)))
+            .map(|work| scope.spawn(move || repeat(work)))
             .collect();
         workers
             .into_iter()

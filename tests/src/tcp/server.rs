@@ -1,9 +1,10 @@
 //! The server.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -23,7 +24,8 @@ pub struct Server {
 
 #[derive(Debug, Default)]
 struct Shared {
-    streams: Mutex<Vec<TcpStream>>,
+    /// Of the clients that are here, by the order in which they came.
+    streams: Mutex<BTreeMap<u64, TcpStream>>,
     taken: Mutex<Vec<Answer>>,
 }
 
@@ -66,30 +68,31 @@ impl Drop for Server {
         if let Some(acceptor) = self.acceptor.take() {
             let _ended = acceptor.join();
         }
-        for stream in self
-            .shared
-            .streams
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
+        for stream in self.shared.streams().values() {
             let _ended = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
+impl Shared {
+    fn streams(&self) -> MutexGuard<'_, BTreeMap<u64, TcpStream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut number = 0;
     while let Ok((stream, _)) = listener.accept() {
+        number += 1;
         let shared_there = Arc::clone(shared);
         if let Ok(copy) = stream.try_clone() {
-            shared
-                .streams
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(copy);
+            shared.streams().insert(number, copy);
         }
-        // A client that goes away is its own affair; what it did not get, it reports.
-        thread::spawn(move || serve(stream, &shared_there));
+        thread::spawn(move || {
+            // A client that goes away is its own affair; what it did not get, it reports.
+            let _served = serve(stream, &shared_there);
+            shared_there.streams().remove(&number);
+        });
     }
 }
 
