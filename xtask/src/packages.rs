@@ -208,9 +208,6 @@ pub(crate) fn is_root() -> bool {
         .is_ok_and(|folder| folder.uid() == 0)
 }
 
-/// Where Debian keeps releases that its mirrors no longer have.
-const ARCHIVE: &str = "http://archive.debian.org/debian";
-
 /// The machine's package manager, whose lists are read anew once, and only when something is missing.
 #[derive(Default)]
 pub(crate) struct Apt {
@@ -226,21 +223,13 @@ impl Apt {
         fs::create_dir_all(folder.join("cache/archives/partial"))?;
         let sources = folder.join("sources.list");
         let keys = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
-        let places = [mirror(), ARCHIVE.to_owned()];
-        fs::write(
-            &sources,
-            places
-                .map(|place| format!("deb {keys} {place} {codename} main\n"))
-                .concat(),
-        )?;
+        let place = mirror()?;
+        fs::write(&sources, format!("deb {keys} {place} {codename} main\n"))?;
         let elsewhere = [
             format!("Dir::Etc::SourceList={}", sources.display()),
             "Dir::Etc::SourceParts=-".to_owned(),
             format!("Dir::State::Lists={}", folder.join("lists").display()),
             format!("Dir::Cache={}", folder.join("cache").display()),
-            // One of the two places has it; the other need not answer for long.
-            "Acquire::Retries=0".to_owned(),
-            "Acquire::http::Timeout=20".to_owned(),
             // Its own user may not get to the folder.
             "APT::Sandbox::User=root".to_owned(),
         ];
@@ -351,15 +340,13 @@ impl Apt {
 }
 
 /// Where this machine gets Debian's packages from.
-fn mirror() -> String {
-    const USUAL: &str = "http://deb.debian.org/debian";
-    let targets = Command::new("apt-get")
+fn mirror() -> anyhow::Result<String> {
+    let listed = Command::new("apt-get")
         .args(["indextargets", "--format", "$(REPO_URI)"])
         .args(["Created-By: Packages", "Origin: Debian", "Label: Debian"])
-        .output();
-    let listed = targets.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let first = listed
-        .ok()
-        .and_then(|listed| listed.lines().next().map(str::to_owned));
-    first.unwrap_or_else(|| USUAL.to_owned())
+        .output()
+        .context("cannot run apt-get")?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let first = listed.lines().next().map(str::to_owned);
+    first.context("this machine's package lists name no mirror of Debian: `apt-get update` reads them")
 }
