@@ -36,7 +36,14 @@ fn command(netmap: &Path) -> anyhow::Result<Command> {
     let docker = docker::unpacked()
         .inspect_err(|error| println!("setup: no Docker to compare with: {error:#}"))
         .ok();
-    succeed(cargo("build").args(["--release", "--package", "netmap-bench"]))?;
+    // The loads of a soak call a program of the tests, which cargo does not build for a library's user.
+    succeed(cargo("build").args([
+        "--release",
+        "--package=netmap-bench",
+        "--package=netmap-tests",
+        "--bin=netmap-bench",
+        "--bin=insider",
+    ]))?;
     let mut command = Command::new(build::binary("release", "netmap-bench")?);
     let path = env::var_os("PATH").unwrap_or_default();
     // Where the programs stand that change the network, which a user's PATH often leaves out.
