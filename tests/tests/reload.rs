@@ -59,10 +59,12 @@ impl Configured {
         Ok((setting["value"].clone(), origin.to_owned()))
     }
 
-    /// Packets of the flows that there are, the most of each.
+    /// Packets of the flows that there are, in both directions.
     fn carried(&self) -> Result<u64> {
         let flows = self.netmap.flows()?;
-        Ok(flows.iter().filter_map(|flow| flow["packets"].as_u64()).sum())
+        let packets = |flow: &Value, key: &str| flow[key].as_u64().unwrap_or_default();
+        let both = |flow| packets(flow, "packets_original") + packets(flow, "packets_reply");
+        Ok(flows.iter().map(both).sum())
     }
 
     fn pending(&self) -> Result<String> {
