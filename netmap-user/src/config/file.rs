@@ -157,7 +157,7 @@ impl Fault {
         }
     }
 
-    fn at(span: &Range<usize>, why: impl ToString) -> Self {
+    fn at(span: &Range<usize>, why: &impl ToString) -> Self {
         Self {
             at: span.start,
             why: why.to_string(),
@@ -172,12 +172,12 @@ fn faults(table: &DeTable<'_>) -> Vec<Fault> {
         let at = name.span();
         let name = name.get_ref();
         if !key::is_known(name) {
-            faults.push(Fault::at(&at, key::unknown(name)));
+            faults.push(Fault::at(&at, &key::unknown(name)));
         }
         let places = value.get_ref().as_array().into_iter().flatten();
         faults.extend(places.filter_map(|place| {
             let refused = refusal(name, place.get_ref().as_str()?)?;
-            Some(Fault::at(&place.span(), refused))
+            Some(Fault::at(&place.span(), &refused))
         }));
         if name == "timeouts"
             && let Some(timeouts) = value.get_ref().as_table()
@@ -211,14 +211,14 @@ fn timeout_fault(
     if !kinds().contains(&kind) {
         let hint = nearest::hint(kind, kinds());
         let why = format!("{}{hint}", OptionError::UnknownTimeout(kind.to_owned()));
-        return Some(Fault::at(&kind_at, why));
+        return Some(Fault::at(&kind_at, &why));
     }
     let Some(seconds) = seconds.as_integer() else {
-        return Some(Fault::at(&at, OptionError::BadTimeout(kind.to_owned())));
+        return Some(Fault::at(&at, &OptionError::BadTimeout(kind.to_owned())));
     };
     // What is not written in tens is checked when it is read.
     let refused = (seconds.radix() == 10).then(|| Timeout::new(kind, seconds.as_str()).err());
-    refused.flatten().map(|error| Fault::at(&at, error))
+    refused.flatten().map(|error| Fault::at(&at, &error))
 }
 
 /// The key in whose value this byte is.

@@ -209,7 +209,7 @@ mod tests {
         let said: String = shipped
             .lines()
             .filter(|line| line.starts_with('#') && !line.starts_with("# "))
-            .map(|line| format!("{}\n", line.trim_start_matches('#')))
+            .flat_map(|line| [line.trim_start_matches('#'), "\n"])
             .collect();
         let place = std::path::Path::new("dist/netmap.toml");
         crate::config::Config::parse(place, shipped).unwrap();

@@ -1,6 +1,6 @@
 //! Settings with where they came from, and how two sets of them differ.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use netmap_common::nat::LifetimeClass;
 use serde::{Deserialize, Serialize};
@@ -274,10 +274,10 @@ fn texts<T: ToString>(values: &[T]) -> Value {
 }
 
 fn path(path: Option<&PathBuf>) -> Option<Value> {
-    path.map(path_value)
+    path.map(|path| path_value(path))
 }
 
-fn path_value(path: &PathBuf) -> Value {
+fn path_value(path: &Path) -> Value {
     Value::String(path.display().to_string())
 }
 

@@ -87,9 +87,9 @@ impl Daemon {
         let old = self.settings.in_force.options.clone();
         let known = self.host.view().notes.clone();
         if let Err(error) = self.put(&old, &new.options) {
-            self.put(&new.options, &old).unwrap_or_else(|error| {
-                warn!("what counted before does not count in full, trying again: {error:#}")
-            });
+            if let Err(error) = self.put(&new.options, &old) {
+                warn!("what counted before does not count in full, trying again: {error:#}");
+            }
             return Err(error.context("nothing has changed, and what was read before goes on to count"));
         }
         self.settings.logs.set_level(&new.options.log.level);

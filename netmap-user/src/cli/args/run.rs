@@ -95,7 +95,7 @@ pub struct RunArgs {
     /// [default: edm]
     #[arg(long = "nat", value_name = "[BRIDGE=]MAPPING", value_delimiter = ',')]
     pub mappings: Vec<MappingChoice>,
-    /// How much is logged: off, error, warn, info, debug, trace, or of a module as in netmap_user::host=debug
+    /// How much is logged: off, error, warn, info, debug, trace, or of one module as in `netmap_user::host=debug`
     /// [default: info]
     #[arg(long, value_name = "LEVEL", env = "NETMAP_LOG", hide_env_values = true)]
     pub log_level: Option<LogLevel>,
