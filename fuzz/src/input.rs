@@ -7,7 +7,8 @@ use std::{net::IpAddr, path::Path};
 
 use netmap_user::{
     binding::{Binding, HostPorts},
-    cli::{args::Cli, config::Config},
+    cli::args::Cli,
+    config::Config,
     host::View,
     spec::{self, PublishSpec},
     testing,

@@ -1,6 +1,6 @@
 //! By which of this host's addresses containers leave, where not by the uplink's (`netmap run --egress`).
 
-use std::{collections::BTreeMap, net::IpAddr, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
 use serde::Deserialize;
 
@@ -14,8 +14,20 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct EgressChoice {
-    bridge: Option<InterfaceName>,
-    address: IpAddr,
+    /// The bridge; none for all that have none of their own.
+    pub bridge: Option<InterfaceName>,
+    /// By which of the host's addresses.
+    pub address: IpAddr,
+}
+
+impl fmt::Display for EgressChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.address;
+        match &self.bridge {
+            Some(bridge) => write!(f, "{bridge}={address}"),
+            None => write!(f, "{address}"),
+        }
+    }
 }
 
 impl FromStr for EgressChoice {

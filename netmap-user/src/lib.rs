@@ -10,6 +10,8 @@
 //! - [`mappings`]: which bridges' containers keep their ports;
 //! - [`egress`]: by which addresses they leave;
 //! - [`options`]: what `netmap run` is given;
+//! - [`config`]: where it says so, file and flags;
+//! - [`log`]: what it tells of itself;
 //! - [`host`]: links, addresses, bridge ports and neighbours, by netlink;
 //! - [`dataplane`]: loads, attaches and pins the programs;
 //! - [`publish`]: turns bindings into map entries;
@@ -26,6 +28,7 @@
 pub mod api;
 pub mod binding;
 pub mod cli;
+pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod docker;
@@ -34,6 +37,7 @@ pub mod egress;
 pub mod expiry;
 pub mod host;
 pub mod install;
+pub mod log;
 pub mod mappings;
 pub mod maps;
 pub mod options;

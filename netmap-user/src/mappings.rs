@@ -1,6 +1,6 @@
 //! Which bridges' containers keep their ports towards everybody (`netmap run --nat`).
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::Deserialize;
 
@@ -32,8 +32,23 @@ impl FromStr for Mapping {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct MappingChoice {
-    bridge: Option<InterfaceName>,
-    mapping: Mapping,
+    /// The bridge; none for all that have none of their own.
+    pub bridge: Option<InterfaceName>,
+    /// Its mapping.
+    pub mapping: Mapping,
+}
+
+impl fmt::Display for MappingChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mapping = match self.mapping {
+            Mapping::PerDestination => "edm",
+            Mapping::ForAll => "eim",
+        };
+        match &self.bridge {
+            Some(bridge) => write!(f, "{bridge}={mapping}"),
+            None => f.write_str(mapping),
+        }
+    }
 }
 
 impl FromStr for MappingChoice {

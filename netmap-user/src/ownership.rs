@@ -1,6 +1,6 @@
 //! Behind which bridges a container may send from its own addresses only (`netmap run --own-addresses`).
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::Deserialize;
 
@@ -10,8 +10,20 @@ use crate::options::{InterfaceName, OptionError};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct OwnershipChoice {
-    bridge: Option<InterfaceName>,
-    is_kept: bool,
+    /// The bridge; none for all that have none of their own.
+    pub bridge: Option<InterfaceName>,
+    /// Whether its containers are held to their own addresses.
+    pub is_kept: bool,
+}
+
+impl fmt::Display for OwnershipChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.is_kept { "on" } else { "off" };
+        match &self.bridge {
+            Some(bridge) => write!(f, "{bridge}={word}"),
+            None => f.write_str(word),
+        }
+    }
 }
 
 impl FromStr for OwnershipChoice {

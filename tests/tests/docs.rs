@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use netmap_common::maps::Reason;
 
 const REASONS: &str = include_str!("../../docs/reasons.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const NAT: &str = include_str!("../../docs/nat.md");
@@ -51,6 +52,7 @@ fn links_lead_somewhere() {
         ("docs", NAT),
         ("docs", TROUBLESHOOTING),
         ("docs", OPERATIONS),
+        ("docs", CONFIGURATION),
     ] {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let (file, _heading) = link.split_once('#').unwrap_or((link, ""));

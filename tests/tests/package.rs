@@ -22,7 +22,7 @@ const LIFE: &str = r#"
         look() {
             echo "== $1"
             dpkg-query -W -f "status \${db:Status-Abbrev}\n" netmap 2>/dev/null || echo status none
-            for file in /usr/bin/netmap /lib/systemd/system/netmap.service /etc/netmap.toml /var/lib/netmap/published.json; do
+            for file in /usr/bin/netmap /lib/systemd/system/netmap.service /etc/netmap/netmap.toml /var/lib/netmap/published.json; do
                 test -e "$file" && echo "has $file" || echo "no $file"
             done
         }
@@ -30,11 +30,11 @@ const LIFE: &str = r#"
         look installed
         echo "version $(netmap --version)"
         echo "user $(getent passwd netmap)"
-        echo "uplinks = [\"eth7\"]" >/etc/netmap.toml
+        echo "uplinks = [\"eth7\"]" >/etc/netmap/netmap.toml
         mkdir /var/lib/netmap && echo "{}" >/var/lib/netmap/published.json
         dpkg --force-depends -i /netmap.deb
         look upgraded
-        echo "config $(cat /etc/netmap.toml)"
+        echo "config $(cat /etc/netmap/netmap.toml)"
         dpkg -r netmap
         look removed
         dpkg -P netmap
@@ -83,7 +83,7 @@ fn everything_is_in_its_place() -> Result<()> {
         ("-rwxr-xr-x root/root", "./usr/bin/netmap-docker-proxy"),
         ("-rw-r--r-- root/root", "./lib/systemd/system/netmap.service"),
         ("-rw-r--r-- root/root", "./usr/lib/sysusers.d/netmap.conf"),
-        ("-rw-r--r-- root/root", "./etc/netmap.toml"),
+        ("-rw-r--r-- root/root", "./etc/netmap/netmap.toml"),
         ("-rw-r--r-- root/root", "./usr/share/man/man8/netmap.8.gz"),
         ("-rw-r--r-- root/root", "./usr/share/man/man8/netmap-publish.8.gz"),
         (
@@ -123,7 +123,7 @@ fn everything_is_in_its_place() -> Result<()> {
             .output()?,
     )?;
     ensure!(
-        unit.contains("\nExecStart=/usr/bin/netmap run --config /etc/netmap.toml\n"),
+        unit.contains("\nExecStart=/usr/bin/netmap run --config /etc/netmap/netmap.toml\n"),
         "{unit}"
     );
     Ok(())
@@ -176,12 +176,18 @@ fn it_is_installed_upgraded_removed_and_purged() -> Result<()> {
         Ok(())
     };
     let files = ["has /usr/bin/netmap", "has /lib/systemd/system/netmap.service"];
-    holds(0, &["status ii", files[0], files[1], "has /etc/netmap.toml"])?;
+    holds(
+        0,
+        &["status ii", files[0], files[1], "has /etc/netmap/netmap.toml"],
+    )?;
     holds(0, &["version netmap ", "user netmap:x:"])?;
     holds(1, &["status ii", files[0], "config uplinks = [\"eth7\"]"])?;
     // What the administrator wrote, and what is published, stay until it is purged.
-    holds(2, &["status rc", "no /usr/bin/netmap", "has /etc/netmap.toml"])?;
+    holds(
+        2,
+        &["status rc", "no /usr/bin/netmap", "has /etc/netmap/netmap.toml"],
+    )?;
     holds(2, &["has /var/lib/netmap/published.json"])?;
-    holds(3, &["status none", "no /etc/netmap.toml"])?;
+    holds(3, &["status none", "no /etc/netmap/netmap.toml"])?;
     holds(3, &["no /var/lib/netmap/published.json"])
 }

@@ -21,8 +21,9 @@ use crate::{
 const BINARY: &str = "usr/bin/netmap";
 
 /// What stands in `docs`, for who is not on the network.
-const DOCS: [&str; 5] = [
+const DOCS: [&str; 6] = [
     "README.md",
+    "docs/configuration.md",
     "docs/docker.md",
     "docs/nat.md",
     "docs/operations.md",
@@ -58,7 +59,8 @@ fn assemble(target: &Path, netmap: &Path, docker_proxy: &Path, pages: &Path) -> 
     let unit = fs::read_to_string(workspace().join("dist/netmap.service"))?;
     tree.text("lib/systemd/system/netmap.service", &packaged(&unit)?)?;
     tree.text("usr/lib/sysusers.d/netmap.conf", control::SYSUSERS)?;
-    tree.text("etc/netmap.toml", control::CONFIG)?;
+    let config = fs::read_to_string(workspace().join("dist/netmap.toml"))?;
+    tree.text("etc/netmap/netmap.toml", &config)?;
     for page in fs::read_dir(pages.join("man"))? {
         let page = page?;
         let place = format!("usr/share/man/man8/{}.gz", page.file_name().display());

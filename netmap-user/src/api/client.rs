@@ -19,7 +19,9 @@ use tokio::{net::UnixStream, time};
 
 use super::{
     events::WatchRequest,
-    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
+    types::{
+        ConfigReport, DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Reloaded, UnpublishRequest,
+    },
 };
 
 /// How long the daemon may take for an answer: publishing a range looks for listeners on each port of it.
@@ -110,6 +112,24 @@ impl Client {
     /// See [`ClientError`].
     pub async fn names(&self) -> Result<EngineNames, ClientError> {
         self.ask(Method::GET, "/v1/names", Bytes::new()).await
+    }
+
+    /// What counts, and who says so.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn config(&self) -> Result<ConfigReport, ClientError> {
+        self.ask(Method::GET, "/v1/config", Bytes::new()).await
+    }
+
+    /// Has the daemon read its configuration file again.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn reload(&self) -> Result<Reloaded, ClientError> {
+        self.ask(Method::POST, "/v1/reload", Bytes::new()).await
     }
 
     /// What happens from now on.

@@ -12,7 +12,7 @@ use axum::{
 };
 use futures_util::stream;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{mpsc, oneshot},
     time,
@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     events::{self, WatchRequest},
     server::{Command, MAX_BODY},
-    types::{Done, PublishRequest, Refusal, UnpublishRequest},
+    types::{PublishRequest, Refusal, UnpublishRequest},
 };
 use crate::spec;
 
@@ -39,6 +39,8 @@ pub(crate) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Rou
         .route("/v1/unpublish", post(unpublish))
         .route("/v1/status", get(status))
         .route("/v1/names", get(names))
+        .route("/v1/config", get(config))
+        .route("/v1/reload", post(reload))
         .route("/v1/watch", post(watch))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
@@ -81,6 +83,15 @@ async fn status(State(daemon): State<Daemon>) -> Result<Response, Refused> {
 async fn names(State(daemon): State<Daemon>) -> Result<Response, Refused> {
     let names = daemon.ask(Command::Names).await?;
     Ok(Json(names).into_response())
+}
+
+async fn config(State(daemon): State<Daemon>) -> Result<Response, Refused> {
+    let config = daemon.ask(Command::Config).await?;
+    Ok(Json(config).into_response())
+}
+
+async fn reload(State(daemon): State<Daemon>) -> Result<Response, Refused> {
+    daemon.ask(Command::Reload).await?.into_answer()
 }
 
 /// The lines of the events as they happen; the client ends it.
@@ -234,10 +245,10 @@ trait IntoAnswer {
     fn into_answer(self) -> Result<Response, Refused>;
 }
 
-impl IntoAnswer for Result<Done, Refusal> {
+impl<T: Serialize> IntoAnswer for Result<T, Refusal> {
     fn into_answer(self) -> Result<Response, Refused> {
         match self {
-            Ok(done) => Ok(Json(done).into_response()),
+            Ok(answer) => Ok(Json(answer).into_response()),
             Err(refusal) => Err(Refused {
                 status: StatusCode::CONFLICT,
                 refusal,

@@ -26,7 +26,9 @@ use super::{
     events::WatchRequest,
     peers::Peers,
     routes, socket,
-    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
+    types::{
+        ConfigReport, DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Reloaded, UnpublishRequest,
+    },
 };
 
 /// The longest body, in bytes: some 200,000 bindings.
@@ -64,6 +66,10 @@ pub enum Command {
     ),
     /// Tell what containers are called.
     Names(oneshot::Sender<EngineNames>),
+    /// Tell what counts, and who says so.
+    Config(oneshot::Sender<ConfigReport>),
+    /// Read the configuration file again, and apply it or nothing.
+    Reload(oneshot::Sender<Result<Reloaded, Refusal>>),
 }
 
 /// A socket that listens. Its file goes when this goes.

@@ -20,7 +20,9 @@ use super::{
     client::{Client, ClientError},
     events::WatchRequest,
     server::{BindError, Command, MAX_BODY, Server},
-    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
+    types::{
+        ConfigReport, DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Reloaded, UnpublishRequest,
+    },
 };
 use crate::binding::Binding;
 
@@ -102,6 +104,8 @@ async fn answer(mut commands: mpsc::Receiver<Command>) {
                 answer.send(Ok(Done { warnings })).unwrap();
             }
             Command::Status(answer) => answer.send(status()).unwrap(),
+            Command::Config(answer) => answer.send(ConfigReport::default()).unwrap(),
+            Command::Reload(answer) => answer.send(Ok(Reloaded::default())).unwrap(),
             Command::Names(answer) => answer.send(EngineNames::default()).unwrap(),
             Command::Watch(request, answer) => {
                 let (lines, receiver) = mpsc::channel(4);
@@ -126,6 +130,7 @@ fn status() -> DaemonStatus {
         missing_interfaces: vec!["br9".to_owned()],
         unresolved_containers: Vec::new(),
         engine: None,
+        config_pending: None,
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     binding::{Binding, HostPorts},
+    config::{Change, Setting},
     dataplane,
 };
 
@@ -63,6 +64,9 @@ pub struct DaemonStatus {
     /// The container engine that is followed, with `--docker`.
     #[serde(default)]
     pub engine: Option<EngineStatus>,
+    /// Why the configuration file as it is now is not what counts, if that is so.
+    #[serde(default)]
+    pub config_pending: Option<String>,
 }
 
 /// A container engine, as it last was.
@@ -101,6 +105,30 @@ pub struct NamedAddress {
 /// What a daemon means that says nothing of lifetimes.
 const fn whole() -> u32 {
     100
+}
+
+/// `GET /v1/config`: everything that counts, and who says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigReport {
+    /// Whether it is a daemon's word.
+    pub running: bool,
+    /// The file, if there is one.
+    pub file: Option<String>,
+    /// Every key of it.
+    pub settings: Vec<Setting>,
+    /// Why the file as it is now is not what counts, if that is so.
+    pub pending: Option<String>,
+}
+
+/// `POST /v1/reload`, when the file was not refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What counts from now on.
+    pub changed: Vec<Change>,
+    /// What the file says and only a new start brings about. The old values count.
+    pub needs_restart: Vec<Change>,
+    /// Things that the user should know, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// How an uplink runs XDP.

@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+mod config;
 mod docker;
 mod host;
 mod listing;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 pub use self::{
+    config::{ConfigArgs, ConfigCheckArgs, ConfigCommand, ConfigShowArgs, ReloadArgs},
     docker::{DockerArgs, DockerCommand, DockerPlaces, DockerStatusArgs, DockerWriteArgs},
     host::{DoctorArgs, DownArgs},
     listing::{FlowsArgs, KindName, ListArgs, ProtocolName, StatsArgs},
@@ -111,6 +113,12 @@ pub enum Command {
     /// Tell what runs, what is attached and how full the tables are
     #[command(long_about = help::STATUS, after_help = help::STATUS_EXAMPLES)]
     Status(ListArgs),
+    /// Check a configuration file, or print what counts and who says so
+    #[command(long_about = help::CONFIG, after_help = help::CONFIG_EXAMPLES)]
+    Config(ConfigArgs),
+    /// Have the daemon read its configuration file again
+    #[command(long_about = help::RELOAD, after_help = help::RELOAD_EXAMPLES)]
+    Reload(ReloadArgs),
     /// Make Docker publish its ports by netmap, or by itself again
     #[command(long_about = help::DOCKER, after_help = help::DOCKER_EXAMPLES)]
     Docker(DockerArgs),

@@ -54,9 +54,12 @@ pub(super) const RUN: &str = "\
     addresses in the namespace behind each veth, and hears when they change. Of taps, and where it cannot know, only what \
     is a known container's is kept from others. --own-addresses BRIDGE=off ends that, for containers that send for others \
     in the bridge's subnet (a bridge or macvlan of their own).\n\n\
-    The configuration file has the keys uplinks, bridges, xdp, socket, pin_dir, state, cgroup, socket_hooks, \
-    flow_entries, mark_bit, direct, trusted, publish_on, own_addresses, timeouts, max_flows, max_new_flows, max_source_flows, nat, docker and egress. Flags win over it. Where it says socket, pin_dir or state, the other commands need \
-    the same by flag or environment. Logs go to stderr; NETMAP_LOG=debug says more.";
+    The configuration file (--config) says the same as the flags, in TOML; `netmap config show` prints every key with what \
+    counts now and who says so, `netmap config check` tries a file, and `netmap reload` or SIGHUP has it read again. Flags \
+    win over it; where a list may speak of single bridges, both count, and the flag's word is the last. Where it says socket, pin_dir or \
+    state, the other commands need the same by flag or environment.\n\n\
+    Logs go to stderr, or to the journal where systemd has connected stderr with it. --log-level debug says more, and so does \
+    NETMAP_LOG=debug.";
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
@@ -67,12 +70,39 @@ Examples:
   netmap run --bridge br0 --egress br0=192.0.2.7,br0=2001:db8::7
                                                        br0's containers are seen outside with these
   netmap run --bridge br0 --publish-on 203.0.113.5     nothing is published at the host's other addresses
-  netmap run --config /etc/netmap.toml
+  netmap run --config /etc/netmap/netmap.toml
 
-  # /etc/netmap.toml
+  # /etc/netmap/netmap.toml
   uplinks = [\"eth0\"]
   bridges = [\"docker0\", \"br-web\"]
   flow_entries = 1048576";
+
+pub(super) const CONFIG: &str = "\
+    `check` reads a configuration file as `netmap run --config` would: what is not understood is told with its line, and what would \
+    be taken. What the file names and this host does not have (interfaces, addresses, paths) is told on stderr, and is no \
+    failure: it may come yet. Exit status 0: the file is valid; 1: it is not.\n\n\
+    `show` prints every setting that counts, and who says so: a flag (or a variable of the environment), the file, both, or \
+    nobody. It asks the daemon; where none runs, or with --file, it says what the file would give.";
+
+pub(super) const CONFIG_EXAMPLES: &str = "\
+Examples:
+  netmap config check                  /etc/netmap/netmap.toml
+  netmap config check ./new.toml && install -m 0644 new.toml /etc/netmap/netmap.toml && netmap reload
+  netmap config show                   what the daemon goes by
+  netmap config show --file new.toml   what this file would give
+  netmap config show --json";
+
+pub(super) const RELOAD: &str = "\
+    Has the daemon read the file of `netmap run --config` again, as SIGHUP and `systemctl reload netmap` do. What is different \
+    then applies at once, and no flow is lost but those whose uplink or bridge is taken away. What only a new start can change is \
+    named, and stays as it was.\n\n\
+    A file that is refused changes nothing: everything stays as it was, this command says why (exit status 1), and `netmap status` \
+    goes on to say so until the file is mended.";
+
+pub(super) const RELOAD_EXAMPLES: &str = "\
+Examples:
+  netmap reload
+  netmap reload --json";
 
 pub(super) const PUBLISH: &str = "\
     Publishes ports of this host to a container, for the next packet on: \

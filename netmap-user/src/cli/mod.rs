@@ -5,7 +5,7 @@
 
 pub mod args;
 pub(crate) mod batch;
-pub mod config;
+mod config;
 mod docker;
 mod doctor;
 mod down;
@@ -18,6 +18,7 @@ pub mod ports;
 pub mod privilege;
 mod publish;
 pub mod read;
+mod reload;
 mod run;
 pub mod stats;
 pub mod status;
@@ -57,6 +58,8 @@ fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Stats(args) => stats::command(&args, &instance, out),
         Command::Monitor(args) => monitor::command(&args, &instance, out),
         Command::Status(args) => status::command(&args, &instance, out),
+        Command::Config(args) => config::command(&args, &instance, out),
+        Command::Reload(args) => reload::command(&args, &instance, out),
         Command::Docker(args) => docker::command(args, &instance, out),
         Command::Doctor(args) => doctor::command(&args, &instance, out),
         Command::Down(args) => down::command(args, &instance, out),

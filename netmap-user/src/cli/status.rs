@@ -53,6 +53,8 @@ pub struct Status {
     pub unresolved_containers: Vec<IpAddr>,
     /// The container engine that is followed, with `netmap run --docker`. The daemon knows.
     pub engine: Option<EngineStatus>,
+    /// Why the configuration file as it is now is not what counts, if that is so. The daemon knows.
+    pub config_pending: Option<String>,
 }
 
 /// The daemon, as far as it answers.
@@ -123,6 +125,7 @@ pub fn gather(
         missing_interfaces: Vec::new(),
         unresolved_containers: Vec::new(),
         engine: None,
+        config_pending: None,
     };
     let Some(answer) = answer else {
         status.attachments = tables.map(Tables::attachments).transpose()?.unwrap_or_default();
@@ -141,6 +144,7 @@ pub fn gather(
     status.missing_interfaces = answer.missing_interfaces;
     status.unresolved_containers = answer.unresolved_containers;
     status.engine = answer.engine;
+    status.config_pending = answer.config_pending;
     Ok(status)
 }
 
@@ -177,6 +181,9 @@ pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<(
     writeln!(out, "netmap {}", status.version)?;
     writeln!(out, "daemon      {}", daemon(&status.daemon))?;
     writeln!(out, "pins        {}", status.pin_dir)?;
+    if let Some(pending) = &status.config_pending {
+        writeln!(out, "config      not in force: {pending}")?;
+    }
     for (name, table) in &status.tables {
         writeln!(out, "{name:<10}  {} of {} entries", table.entries, table.capacity)?;
     }
@@ -333,6 +340,7 @@ mod tests {
                 addresses: 3,
                 ports: 4,
             }),
+            config_pending: Some("max_flows is another".to_owned()),
         }
     }
 
@@ -357,7 +365,7 @@ mod tests {
                 r#""flows6":{"entries":2,"capacity":262144},"#,
                 r#""rules":{"entries":2,"capacity":65535}},"lifetimes_percent":63,"missing_interfaces":["br9"],"#,
                 r#""unresolved_containers":["172.30.1.9"],"engine":{"socket":"/run/docker.sock","answers":true,"networks":2,"#,
-                r#""addresses":3,"ports":4}}"#,
+                r#""addresses":3,"ports":4},"config_pending":"max_flows is another"}"#,
                 "\n"
             )
         );

@@ -32,6 +32,11 @@ impl Daemon {
             }
             Command::Status(answer) => drop(answer.send(self.status())),
             Command::Names(answer) => drop(answer.send(self.names())),
+            Command::Config(answer) => drop(answer.send(self.settings.report())),
+            Command::Reload(answer) => {
+                let result = self.reload().map_err(|error| refusal(&error));
+                drop(answer.send(result));
+            }
             Command::Watch(request, answer) => drop(answer.send(self.watch(request))),
         }
     }
@@ -168,6 +173,7 @@ impl Daemon {
             missing_interfaces: view.missing.clone(),
             unresolved_containers: view.unresolved.clone(),
             engine: self.engine.status(),
+            config_pending: self.settings.pending(),
         }
     }
 }

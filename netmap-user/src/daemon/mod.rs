@@ -12,6 +12,7 @@ mod fragments;
 mod limits;
 mod ports;
 mod record;
+mod reload;
 mod shims;
 mod sockets;
 mod start;
@@ -41,15 +42,17 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use self::{
-    engine::Followed, fragments::WaitingRoom, record::Record, topology::Topology, watch::Watchers,
-    xdp::Accelerator,
+    engine::Followed, fragments::WaitingRoom, record::Record, reload::Settings, topology::Topology,
+    watch::Watchers, xdp::Accelerator,
 };
 use crate::{
     api::server::{Command, Server},
+    config::{Effective, Source},
     dataplane::{self, Dataplane, DataplaneError, Removed},
     docker::{Claims, Door, ShimRequest},
     expiry::{Gone, Purge, Slice, Sweeper, Swept},
     host::{Host, HostError},
+    log::Logs,
     maps::{self, Maps},
     options::RunOptions,
     proxy::{Mark, Proxy, Reservations},
@@ -72,7 +75,8 @@ const SOUGHT_FOR: Duration = Duration::from_millis(50);
 /// # Errors
 ///
 /// One sentence that says why it cannot run.
-pub fn run(options: &RunOptions) -> anyhow::Result<()> {
+pub fn run(source: Source, settings: Effective, logs: Logs) -> anyhow::Result<()> {
+    let options = &settings.options.clone();
     // What takes more than the rest of the daemon may do, and then no thread that could keep more than that.
     dataplane::provide(&options.pin_dir)?;
     sandbox::enter()?;
@@ -85,7 +89,7 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
         let server = Server::bind(&options.socket)?;
         let door = Door::bind(&options.shim_socket())?;
         let mut signals = Signals::new()?;
-        let mut daemon = Daemon::start(options).await?;
+        let mut daemon = Daemon::start(Settings::new(source, settings, logs)).await?;
         let (commands, inbox) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.serve(commands, async {
@@ -121,6 +125,7 @@ pub fn down(pin_dir: &Path) -> Result<Removed, Vec<DataplaneError>> {
 }
 
 struct Daemon {
+    settings: Settings,
     host: Host,
     engine: Followed,
     topology: Topology,
@@ -191,7 +196,10 @@ impl Daemon {
                 _ = sweep.tick() => self.sweep_sockets(),
                 () = due(self.next_cut) => self.cut_collected(),
                 _ = refresh.tick() => self.refresh(),
-                () = signals.stop() => break,
+                told = signals.next() => match told {
+                    Told::Stop => break,
+                    Told::Reload => self.reload_for_signal(),
+                },
             }
         }
         if let Err(error) = limits::hold_none(&mut self.maps) {
@@ -312,10 +320,17 @@ impl Daemon {
     }
 }
 
-/// What tells the daemon to stop.
+/// What the daemon is told by signals.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What to do.
+enum Told {
+    Stop,
+    Reload,
 }
 
 impl Signals {
@@ -323,13 +338,15 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    async fn stop(&mut self) {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
         }
     }
 }

@@ -10,13 +10,13 @@ use tracing::warn;
 
 use super::{
     Daemon, SOCKET_MARK, down, engine::Followed, fragments::WaitingRoom, limits, ports, record::Record,
-    topology::Topology, watch::Watchers, xdp::Accelerator,
+    reload::Settings, topology::Topology, watch::Watchers, xdp::Accelerator,
 };
 use crate::{
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
     docker::Claims,
     expiry::{Purge, Sweeper},
-    host::{Host, Selection},
+    host::{Host, Selection, View},
     maps::Maps,
     options::RunOptions,
     proxy::{self, Hold, Limits, Proxy, Reservations, Timeouts},
@@ -24,19 +24,16 @@ use crate::{
 };
 
 impl Daemon {
-    pub(super) async fn start(options: &RunOptions) -> anyhow::Result<Self> {
-        let selection = Selection {
-            uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
-            bridges: options.bridges.iter().map(ToString::to_string).collect(),
-            engine: options.docker.as_ref().map(|_| BTreeSet::new()),
-            mappings: options.mappings.clone(),
-            egress: options.egress.clone(),
-            ownership: options.ownership.clone(),
-        };
-        let host = Host::open(selection)
+    pub(super) async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let options = &settings.in_force().options.clone();
+        let host = Host::open(selection(options))
             .await
             .context("the host's interfaces cannot be read")?;
-        check_uplinks(&host, options)?;
+        let view = host.view();
+        for note in view.notes.iter().chain(&closed_names(view, options)) {
+            warn!("{note}");
+        }
+        check_uplinks(view, options)?;
         let dataplane = Dataplane::load(&LoadOptions {
             pin_dir: options.pin_dir.clone(),
             flow_entries: options.flow_entries,
@@ -45,7 +42,7 @@ impl Daemon {
         })?;
         let adopted = dataplane.adopted();
         let engine = Followed::start(options.docker.as_deref()).await;
-        let started = Self::attach(host, engine, dataplane, options);
+        let started = Self::attach(host, engine, dataplane, options, settings);
         if started.is_err() && !adopted {
             // What is half attached would carry packets that nobody looks after.
             for error in down(&options.pin_dir).err().into_iter().flatten() {
@@ -60,6 +57,7 @@ impl Daemon {
         engine: Followed,
         dataplane: Dataplane,
         options: &RunOptions,
+        settings: Settings,
     ) -> anyhow::Result<Self> {
         let mut maps = Maps::open(&options.pin_dir)?;
         let mut publisher = Publisher::adopt(&mut maps)?;
@@ -83,6 +81,7 @@ impl Daemon {
         }
         let reservations = Reservations::new(ports::ranges(&publisher));
         let mut daemon = Self {
+            settings,
             host,
             engine,
             topology: Topology::adopt(&maps, options.direct.clone(), options.outlets.clone())?,
@@ -178,11 +177,20 @@ fn start_proxy(locals: Arc<ArcSwap<BTreeSet<IpAddr>>>) -> anyhow::Result<Proxy> 
     })?)
 }
 
-fn check_uplinks(host: &Host, options: &RunOptions) -> anyhow::Result<()> {
-    let view = host.view();
-    for note in &view.notes {
-        warn!("{note}");
+/// What the host is asked to work on.
+pub(super) fn selection(options: &RunOptions) -> Selection {
+    Selection {
+        uplinks: options.uplinks.iter().map(ToString::to_string).collect(),
+        bridges: options.bridges.iter().map(ToString::to_string).collect(),
+        engine: options.docker.as_ref().map(|_| BTreeSet::new()),
+        mappings: options.mappings.clone(),
+        egress: options.egress.clone(),
+        ownership: options.ownership.clone(),
     }
+}
+
+/// What netmap cannot do without.
+pub(super) fn check_uplinks(view: &View, options: &RunOptions) -> anyhow::Result<()> {
     if let Some(uplink) = options
         .uplinks
         .iter()
@@ -190,17 +198,20 @@ fn check_uplinks(host: &Host, options: &RunOptions) -> anyhow::Result<()> {
     {
         bail!("there is no interface {uplink} to take as uplink");
     }
-    for name in options.outlets.uplinks() {
-        let mut uplinks = view
-            .interfaces
-            .values()
-            .filter(|interface| interface.role == Role::Uplink);
-        if !uplinks.any(|uplink| uplink.name == name.as_str()) {
-            warn!("{name} is no uplink (yet): nothing is reached by it that --publish-on opens");
-        }
-    }
     if view.default_uplink.is_none() {
         bail!("no interface has a default route; name the uplink with --uplink");
     }
     Ok(())
+}
+
+/// Interfaces that are to be open and are no uplinks, a sentence each.
+pub(super) fn closed_names(view: &View, options: &RunOptions) -> Vec<String> {
+    let is_uplink = |name: &str| {
+        let mut interfaces = view.interfaces.values();
+        interfaces.any(|interface| interface.role == Role::Uplink && interface.name == name)
+    };
+    let names = options.outlets.uplinks().filter(|name| !is_uplink(name.as_str()));
+    names
+        .map(|name| format!("{name} is no uplink (yet): nothing is reached by it that --publish-on opens"))
+        .collect()
 }

@@ -48,6 +48,13 @@ impl Topology {
         })
     }
 
+    /// What the user wants, from the next view on. Flows are looked at that this may have left without a way.
+    pub(super) fn set_wishes(&mut self, direct: Direct, outlets: Outlets) {
+        self.is_new |= self.direct != direct;
+        self.direct = direct;
+        self.outlets = outlets;
+    }
+
     /// What a container engine says of its bridges, from the next view on.
     pub(super) fn set_engine(&mut self, bridges: Vec<Bridge>) {
         self.engine = bridges;

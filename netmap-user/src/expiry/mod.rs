@@ -106,6 +106,11 @@ impl Sweeper {
         self.walk.left()
     }
 
+    /// Whether there may be mappings.
+    pub fn keeps_mappings(&self) -> bool {
+        self.lap.keeps_mappings
+    }
+
     /// Notes down what it ends from now on, or does not.
     pub fn note(&mut self, is_watched: bool) {
         self.walk.note(is_watched);

@@ -33,7 +33,7 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use netmap_common::maps::{Address, Address6, IfIndex};
+use netmap_common::maps::{Address, Address6, IfIndex, Role};
 use rtnetlink::Handle;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -186,6 +186,35 @@ impl Host {
         self.selection.engine = bridges;
         self.stale = true;
         self.refresh();
+    }
+
+    /// Works on what another selection names, beside the engine's bridges, if `check` has nothing against what comes of it.
+    /// The view covers it at once.
+    ///
+    /// # Errors
+    ///
+    /// What `check` says; then nothing has changed.
+    pub fn select<E>(
+        &mut self,
+        selection: Selection,
+        check: impl Fn(&View) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let selection = Selection {
+            engine: self.selection.engine.clone(),
+            ..selection
+        };
+        let mut last = self.picture.clone();
+        if selection.uplinks != self.selection.uplinks {
+            // Nobody's uplink only because it was one.
+            let interfaces = &mut last.view.interfaces;
+            interfaces.retain(|_, interface| interface.role != Role::Uplink);
+        }
+        check(&view::picture(&self.snapshot, &selection, &self.wanted, &last).view)?;
+        self.selection = selection;
+        self.picture = last;
+        self.stale = true;
+        self.refresh();
+        Ok(())
     }
 
     /// By which addresses containers leave.

@@ -9,15 +9,6 @@ use crate::build::workspace;
 /// The user that the unit runs netmap as.
 pub(super) const SYSUSERS: &str = "u netmap - \"netmap daemon\" - -\n";
 
-/// Says nothing, but where to write.
-pub(super) const CONFIG: &str = "\
-# Which interfaces netmap takes. `netmap run --help` and netmap-run(8) say what else may stand here.
-# Without any: every interface with a default route, and every bridge that is no uplink.
-
-#uplinks = [\"eth0\"]
-#bridges = [\"docker0\"]
-";
-
 /// netmap changes what packets do on a host: who installs it says when it starts. An upgrade starts the daemon anew where one
 /// runs, which ends no connection.
 const POSTINST: &str = "\
@@ -91,7 +82,7 @@ pub(super) fn files(
     );
     Ok(vec![
         ("control", 0o644, control),
-        ("conffiles", 0o644, "/etc/netmap.toml\n".to_owned()),
+        ("conffiles", 0o644, "/etc/netmap/netmap.toml\n".to_owned()),
         ("postinst", 0o755, POSTINST.to_owned()),
         ("prerm", 0o755, PRERM.to_owned()),
         ("postrm", 0o755, POSTRM.to_owned()),

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Instance;
 use crate::{
+    config::Config,
     egress::EgressChoice,
     mappings::MappingChoice,
-    options::{self, DEFAULT_ENGINE, DirectRule, InterfaceName, Timeout, XdpMode},
+    options::{self, DEFAULT_ENGINE, DirectRule, InterfaceName, LogFormat, LogLevel, Timeout, XdpMode},
     outlets::Outlet,
     ownership::OwnershipChoice,
 };
@@ -95,4 +97,44 @@ pub struct RunArgs {
     /// [default: edm]
     #[arg(long = "nat", value_name = "[BRIDGE=]MAPPING", value_delimiter = ',')]
     pub mappings: Vec<MappingChoice>,
+    /// How much is logged: off, error, warn, info, debug, trace, or of one module as in `netmap_user::host=debug`
+    /// [default: info]
+    #[arg(long, value_name = "LEVEL", env = "NETMAP_LOG", hide_env_values = true)]
+    pub log_level: Option<LogLevel>,
+    /// How logs are written: text or json to stderr, or journald [default: journald where systemd has connected stderr
+    /// with it, else text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+impl RunArgs {
+    /// The same as a file would say it.
+    pub fn into_config(self, instance: Instance) -> Config {
+        Config {
+            uplinks: self.uplinks,
+            bridges: self.bridges,
+            xdp: self.xdp,
+            socket: instance.socket,
+            shim_socket: self.shim_socket,
+            pin_dir: instance.pin_dir,
+            state: instance.state,
+            cgroup: self.cgroup,
+            socket_hooks: self.no_socket_hooks.then_some(false),
+            flow_entries: self.flow_entries,
+            mark_bit: self.mark_bit,
+            direct: self.direct,
+            trusted: self.trusted,
+            timeouts: self.timeouts,
+            max_flows: self.max_flows,
+            max_new_flows: self.max_new_flows,
+            max_source_flows: self.max_source_flows,
+            nat: self.mappings,
+            docker: self.docker,
+            egress: self.egress,
+            publish_on: self.publish_on,
+            own_addresses: self.own_addresses,
+            log_level: self.log_level,
+            log_format: self.log_format,
+        }
+    }
 }
