@@ -19,7 +19,8 @@ use tokio::{net::UnixStream, time};
 
 use super::{
     events::WatchRequest,
-    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
+    flows::{CloseRequest, Closed},
+    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, RuleUses, UnpublishRequest},
 };
 
 /// How long the daemon may take for an answer: publishing a range looks for listeners on each port of it.
@@ -110,6 +111,25 @@ impl Client {
     /// See [`ClientError`].
     pub async fn names(&self) -> Result<EngineNames, ClientError> {
         self.ask(Method::GET, "/v1/names", Bytes::new()).await
+    }
+
+    /// When what is published was last used by flows that have ended.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn uses(&self) -> Result<RuleUses, ClientError> {
+        self.ask(Method::GET, "/v1/uses", Bytes::new()).await
+    }
+
+    /// Forgets flows; how many there were.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn close_flows(&self, request: &CloseRequest) -> Result<Closed, ClientError> {
+        let body = self.encode(request)?;
+        self.ask(Method::POST, "/v1/flows/close", body).await
     }
 
     /// What happens from now on.

@@ -12,7 +12,7 @@ use axum::{
 };
 use futures_util::stream;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{mpsc, oneshot},
     time,
@@ -20,8 +20,9 @@ use tokio::{
 
 use super::{
     events::{self, WatchRequest},
+    flows::CloseRequest,
     server::{Command, MAX_BODY},
-    types::{Done, PublishRequest, Refusal, UnpublishRequest},
+    types::{PublishRequest, Refusal, UnpublishRequest},
 };
 use crate::spec;
 
@@ -39,6 +40,8 @@ pub(crate) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Rou
         .route("/v1/unpublish", post(unpublish))
         .route("/v1/status", get(status))
         .route("/v1/names", get(names))
+        .route("/v1/uses", get(uses))
+        .route("/v1/flows/close", post(close_flows))
         .route("/v1/watch", post(watch))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
@@ -81,6 +84,19 @@ async fn status(State(daemon): State<Daemon>) -> Result<Response, Refused> {
 async fn names(State(daemon): State<Daemon>) -> Result<Response, Refused> {
     let names = daemon.ask(Command::Names).await?;
     Ok(Json(names).into_response())
+}
+
+async fn uses(State(daemon): State<Daemon>) -> Result<Response, Refused> {
+    let uses = daemon.ask(Command::Uses).await?;
+    Ok(Json(uses).into_response())
+}
+
+async fn close_flows(State(daemon): State<Daemon>, body: Body) -> Result<Response, Refused> {
+    let request: CloseRequest = daemon.read(body).await?;
+    daemon
+        .ask(|answer| Command::CloseFlows(request, answer))
+        .await?
+        .into_answer()
 }
 
 /// The lines of the events as they happen; the client ends it.
@@ -146,6 +162,15 @@ impl Request for WatchRequest {
                 "{name:?} is no reason that netmap drops or leaves packets for"
             ))
         })
+    }
+}
+
+impl Request for CloseRequest {
+    fn check(&self) -> Result<(), String> {
+        if self.filter.is_everything() && !self.all {
+            return Err("nothing says which flows are to be closed, and not that all are".to_owned());
+        }
+        self.filter.check()
     }
 }
 
@@ -234,7 +259,7 @@ trait IntoAnswer {
     fn into_answer(self) -> Result<Response, Refused>;
 }
 
-impl IntoAnswer for Result<Done, Refusal> {
+impl<T: Serialize> IntoAnswer for Result<T, Refusal> {
     fn into_answer(self) -> Result<Response, Refused> {
         match self {
             Ok(done) => Ok(Json(done).into_response()),

@@ -24,9 +24,10 @@ use tokio::{
 pub use super::socket::BindError;
 use super::{
     events::WatchRequest,
+    flows::{CloseRequest, Closed},
     peers::Peers,
     routes, socket,
-    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
+    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, RuleUses, UnpublishRequest},
 };
 
 /// The longest body, in bytes: some 200,000 bindings.
@@ -62,6 +63,10 @@ pub enum Command {
         WatchRequest,
         oneshot::Sender<Result<mpsc::Receiver<Bytes>, Refusal>>,
     ),
+    /// Forget flows.
+    CloseFlows(CloseRequest, oneshot::Sender<Result<Closed, Refusal>>),
+    /// Tell when what is published was last used by flows that have ended.
+    Uses(oneshot::Sender<RuleUses>),
     /// Tell what containers are called.
     Names(oneshot::Sender<EngineNames>),
 }

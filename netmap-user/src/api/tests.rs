@@ -19,8 +19,9 @@ use tokio::{
 use super::{
     client::{Client, ClientError},
     events::WatchRequest,
+    flows::Closed,
     server::{BindError, Command, MAX_BODY, Server},
-    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, UnpublishRequest},
+    types::{DaemonStatus, Done, EngineNames, PublishRequest, Refusal, RuleUses, UnpublishRequest},
 };
 use crate::binding::Binding;
 
@@ -103,6 +104,11 @@ async fn answer(mut commands: mpsc::Receiver<Command>) {
             }
             Command::Status(answer) => answer.send(status()).unwrap(),
             Command::Names(answer) => answer.send(EngineNames::default()).unwrap(),
+            Command::Uses(answer) => answer.send(RuleUses::default()).unwrap(),
+            Command::CloseFlows(request, answer) => {
+                let closed = request.filter.ports.len() as u64;
+                answer.send(Ok(Closed { closed })).unwrap();
+            }
             Command::Watch(request, answer) => {
                 let (lines, receiver) = mpsc::channel(4);
                 let line = serde_json::to_string(&request).unwrap() + "\n";

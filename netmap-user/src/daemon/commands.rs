@@ -32,6 +32,8 @@ impl Daemon {
             }
             Command::Status(answer) => drop(answer.send(self.status())),
             Command::Names(answer) => drop(answer.send(self.names())),
+            Command::Uses(answer) => drop(answer.send(self.uses())),
+            Command::CloseFlows(request, answer) => self.close(&request, answer),
             Command::Watch(request, answer) => drop(answer.send(self.watch(request))),
         }
     }
