@@ -16,6 +16,7 @@
 //! - [`dataplane`]: loads, attaches and pins the programs;
 //! - [`publish`]: turns bindings into map entries;
 //! - [`expiry`]: ends idle flows;
+//! - [`rates`]: how much goes by in a second;
 //! - [`proxy`]: sockets for what the packet hooks cannot see;
 //! - [`state`]: what outlives a reboot;
 //! - [`api`]: requests over the unix socket;
@@ -45,6 +46,7 @@ pub mod outlets;
 pub mod ownership;
 pub mod proxy;
 pub mod publish;
+pub mod rates;
 pub mod sandbox;
 pub mod spec;
 pub mod state;

@@ -19,8 +19,10 @@ use tokio::{net::UnixStream, time};
 
 use super::{
     events::WatchRequest,
+    flows::{CloseRequest, Closed},
     types::{
-        ConfigReport, DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Reloaded, UnpublishRequest,
+        ConfigReport, DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Reloaded, RuleUses,
+        UnpublishRequest,
     },
 };
 
@@ -121,6 +123,25 @@ impl Client {
     /// See [`ClientError`].
     pub async fn config(&self) -> Result<ConfigReport, ClientError> {
         self.ask(Method::GET, "/v1/config", Bytes::new()).await
+    }
+
+    /// When what is published was last used by flows that have ended.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn uses(&self) -> Result<RuleUses, ClientError> {
+        self.ask(Method::GET, "/v1/uses", Bytes::new()).await
+    }
+
+    /// Forgets flows; how many there were.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn close_flows(&self, request: &CloseRequest) -> Result<Closed, ClientError> {
+        let body = self.encode(request)?;
+        self.ask(Method::POST, "/v1/flows/close", body).await
     }
 
     /// Has the daemon read its configuration file again.

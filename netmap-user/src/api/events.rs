@@ -1,14 +1,15 @@
 //! What `POST /v1/watch` answers with: events, a line of JSON each, for as long as the client listens. Stable: other
 //! programs read it. `docs/troubleshooting.md` has every key.
 
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netmap_common::maps::{Class, FlowKey, Ip, Reason};
+use netmap_common::maps::{Class, Reason};
 use serde::{Deserialize, Serialize};
 
-use super::types::Attachment;
-use crate::binding::{Binding, Bracketed};
+pub use super::flows::Ends;
+use super::{flows::FlowRow, types::Attachment};
+use crate::binding::Binding;
 
 /// Which events are wanted. What is empty does not restrict; of what is not, one of each must fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +56,7 @@ pub enum Happening {
     /// A flow was opened.
     FlowOpened(FlowOpened),
     /// A flow was taken from the table.
-    FlowClosed(FlowClosed),
+    FlowClosed(FlowRow),
     /// A rule is in force.
     RulePublished(Rule),
     /// A rule no longer is.
@@ -105,19 +106,6 @@ pub struct Packet {
     pub frame: Option<String>,
 }
 
-/// Where a packet comes from and goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ends {
-    /// Source address.
-    pub src: IpAddr,
-    /// Source port, or the identifier of an ICMP echo request.
-    pub sport: u16,
-    /// Destination address.
-    pub dst: IpAddr,
-    /// Destination port, or the identifier of an ICMP echo reply.
-    pub dport: u16,
-}
-
 /// A flow as it begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowOpened {
@@ -133,35 +121,6 @@ pub struct FlowOpened {
     pub original: Ends,
     /// The same as it went on.
     pub translated: Ends,
-}
-
-/// A flow as it ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlowClosed {
-    /// `tcp`, `udp` or `icmp`.
-    pub protocol: String,
-    /// Why it was translated.
-    pub kind: String,
-    /// What it had come to.
-    pub state: String,
-    /// The packet that opened it, as it came.
-    pub original: Ends,
-    /// The same as it went on.
-    pub translated: Ends,
-    /// Since it was opened.
-    pub age_seconds: u32,
-    /// Since its last packet, in either direction.
-    pub idle_seconds: u32,
-    /// Packets in the direction of the first.
-    pub packets_original: u64,
-    /// Bytes in the direction of the first, at layer 3.
-    pub bytes_original: u64,
-    /// Packets in the other direction.
-    pub packets_reply: u64,
-    /// Bytes in the other direction, at layer 3.
-    pub bytes_reply: u64,
-    /// The rule that opened it.
-    pub rule: Option<u32>,
 }
 
 /// What is published, as `netmap ports --json` has it.
@@ -246,24 +205,6 @@ pub const fn is_told(reason: Reason) -> bool {
 /// The reason of this name.
 pub fn reason(name: &str) -> Option<Reason> {
     Reason::ALL.iter().copied().find(|reason| reason.name() == name)
-}
-
-impl<A: Ip> From<FlowKey<A>> for Ends {
-    fn from(key: FlowKey<A>) -> Self {
-        Self {
-            src: key.src.into(),
-            sport: key.src_port.0,
-            dst: key.dst.into(),
-            dport: key.dst_port.0,
-        }
-    }
-}
-
-impl fmt::Display for Ends {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (src, dst) = (Bracketed(self.src), Bracketed(self.dst));
-        write!(f, "{src}:{}->{dst}:{}", self.sport, self.dport)
-    }
 }
 
 impl From<&Binding> for Rule {

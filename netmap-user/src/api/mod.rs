@@ -8,6 +8,9 @@
 //! | `POST /v1/publish` | [`types::PublishRequest`] | 200 [`types::Done`], 409 refused |
 //! | `POST /v1/unpublish` | [`types::UnpublishRequest`] | 200 [`types::Done`], 409 refused |
 //! | `GET /v1/status` | - | 200 [`types::DaemonStatus`] |
+//! | `GET /v1/names` | - | 200 [`types::EngineNames`] |
+//! | `GET /v1/uses` | - | 200 [`types::RuleUses`] |
+//! | `POST /v1/flows/close` | [`flows::CloseRequest`] | 200 [`flows::Closed`], 409 refused |
 //! | `POST /v1/watch` | [`events::WatchRequest`] | 200 [`events::Event`]s, a line each, without end; 409 refused |
 //!
 //! Every answer but 200 is a [`types::Refusal`]: 400 for a body that is no such request, 403 for a client that is none of
@@ -17,6 +20,7 @@
 
 pub mod client;
 pub mod events;
+pub mod flows;
 mod peers;
 pub(crate) mod routes;
 pub mod server;

@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     events::{self, WatchRequest},
+    flows::CloseRequest,
     server::{Command, MAX_BODY},
     types::{PublishRequest, Refusal, UnpublishRequest},
 };
@@ -41,6 +42,8 @@ pub(crate) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Rou
         .route("/v1/names", get(names))
         .route("/v1/config", get(config))
         .route("/v1/reload", post(reload))
+        .route("/v1/uses", get(uses))
+        .route("/v1/flows/close", post(close_flows))
         .route("/v1/watch", post(watch))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
@@ -92,6 +95,19 @@ async fn config(State(daemon): State<Daemon>) -> Result<Response, Refused> {
 
 async fn reload(State(daemon): State<Daemon>) -> Result<Response, Refused> {
     daemon.ask(Command::Reload).await?.into_answer()
+}
+
+async fn uses(State(daemon): State<Daemon>) -> Result<Response, Refused> {
+    let uses = daemon.ask(Command::Uses).await?;
+    Ok(Json(uses).into_response())
+}
+
+async fn close_flows(State(daemon): State<Daemon>, body: Body) -> Result<Response, Refused> {
+    let request: CloseRequest = daemon.read(body).await?;
+    daemon
+        .ask(|answer| Command::CloseFlows(request, answer))
+        .await?
+        .into_answer()
 }
 
 /// The lines of the events as they happen; the client ends it.
@@ -157,6 +173,15 @@ impl Request for WatchRequest {
                 "{name:?} is no reason that netmap drops or leaves packets for"
             ))
         })
+    }
+}
+
+impl Request for CloseRequest {
+    fn check(&self) -> Result<(), String> {
+        if self.filter.is_everything() && !self.all {
+            return Err("nothing says which flows are to be closed, and not that all are".to_owned());
+        }
+        self.filter.check()
     }
 }
 

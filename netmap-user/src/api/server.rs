@@ -24,10 +24,12 @@ use tokio::{
 pub use super::socket::BindError;
 use super::{
     events::WatchRequest,
+    flows::{CloseRequest, Closed},
     peers::Peers,
     routes, socket,
     types::{
-        ConfigReport, DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Reloaded, UnpublishRequest,
+        ConfigReport, DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Reloaded, RuleUses,
+        UnpublishRequest,
     },
 };
 
@@ -64,6 +66,10 @@ pub enum Command {
         WatchRequest,
         oneshot::Sender<Result<mpsc::Receiver<Bytes>, Refusal>>,
     ),
+    /// Forget flows.
+    CloseFlows(CloseRequest, oneshot::Sender<Result<Closed, Refusal>>),
+    /// Tell when what is published was last used by flows that have ended.
+    Uses(oneshot::Sender<RuleUses>),
     /// Tell what containers are called.
     Names(oneshot::Sender<EngineNames>),
     /// Tell what counts, and who says so.

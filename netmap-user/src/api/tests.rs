@@ -19,9 +19,11 @@ use tokio::{
 use super::{
     client::{Client, ClientError},
     events::WatchRequest,
+    flows::Closed,
     server::{BindError, Command, MAX_BODY, Server},
     types::{
-        ConfigReport, DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Reloaded, UnpublishRequest,
+        ConfigReport, DaemonStatus, Done, EngineNames, PublishRequest, Refusal, Reloaded, RuleUses,
+        UnpublishRequest,
     },
 };
 use crate::binding::Binding;
@@ -107,6 +109,11 @@ async fn answer(mut commands: mpsc::Receiver<Command>) {
             Command::Config(answer) => answer.send(ConfigReport::default()).unwrap(),
             Command::Reload(answer) => answer.send(Ok(Reloaded::default())).unwrap(),
             Command::Names(answer) => answer.send(EngineNames::default()).unwrap(),
+            Command::Uses(answer) => answer.send(RuleUses::default()).unwrap(),
+            Command::CloseFlows(request, answer) => {
+                let closed = request.filter.ports.len() as u64;
+                answer.send(Ok(Closed { closed })).unwrap();
+            }
             Command::Watch(request, answer) => {
                 let (lines, receiver) = mpsc::channel(4);
                 let line = serde_json::to_string(&request).unwrap() + "\n";

@@ -102,6 +102,26 @@ pub struct NamedAddress {
     pub network: String,
 }
 
+/// `GET /v1/uses`: when what is published was last used by flows that have ended since the daemon began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleUses {
+    /// Each rule once.
+    pub uses: Vec<RuleUse>,
+}
+
+/// A rule's last use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleUse {
+    /// Whether it is one of IPv6's.
+    pub ipv6: bool,
+    /// Its number among those of its family.
+    pub rule: u32,
+    /// Its generation. The same number with another is another rule.
+    pub generation: u32,
+    /// Since the last packet of those flows.
+    pub idle_seconds: u32,
+}
+
 /// What a daemon means that says nothing of lifetimes.
 const fn whole() -> u32 {
     100

@@ -2,6 +2,7 @@
 
 mod config;
 mod docker;
+mod flows;
 mod host;
 mod listing;
 mod monitor;
@@ -15,8 +16,9 @@ use clap::{Args, Parser, Subcommand};
 pub use self::{
     config::{ConfigArgs, ConfigCheckArgs, ConfigCommand, ConfigShowArgs, ReloadArgs},
     docker::{DockerArgs, DockerCommand, DockerPlaces, DockerStatusArgs, DockerWriteArgs},
+    flows::{CloseArgs, FlowFilterArgs, FlowOrder, FlowsArgs, FlowsCommand, KindName, ProtocolName},
     host::{DoctorArgs, DownArgs},
-    listing::{FlowsArgs, KindName, ListArgs, ProtocolName, StatsArgs},
+    listing::{ClassName, ListArgs, OwnerName, PortOrder, PortsArgs, StatsArgs},
     monitor::MonitorArgs,
     publish::{PublishArgs, UnpublishArgs},
     run::RunArgs,
@@ -100,10 +102,10 @@ pub enum Command {
     Unpublish(UnpublishArgs),
     /// List what is published
     #[command(long_about = help::PORTS, after_help = help::PORTS_EXAMPLES)]
-    Ports(ListArgs),
+    Ports(PortsArgs),
     /// List what is being translated
     #[command(long_about = help::FLOWS, after_help = help::FLOWS_EXAMPLES)]
-    Flows(FlowsArgs),
+    Flows(Box<FlowsArgs>),
     /// Count what became of packets, and why
     #[command(long_about = help::STATS, after_help = help::STATS_EXAMPLES)]
     Stats(StatsArgs),

@@ -1,34 +1,56 @@
 //! `netmap flows`: what is being translated.
 //!
 //! The tables, one a family, may hold millions and change while they are read, so a flow is printed as soon as its entry
-//! of the original direction is read, and memory does not grow with them. Only `--limit` has an order, and keeps what it
-//! prints.
+//! of the original direction is read, and memory does not grow with them. Only `--limit` and `--sort` have an order, and keep what
+//! they print.
 
-mod latest;
+mod close;
+mod ranked;
 mod row;
 
-use std::{
-    io::{self, Write},
-    net::IpAddr,
-};
+use std::io::{self, Write};
 
-use netmap_common::maps::{Address, Address6, Flow, FlowKey, Kind, Protocol, Seconds, Side};
+use netmap_common::maps::{Address, Address6, Flow, FlowKey, IfIndex, Seconds, Side};
 
-pub use row::{Ends, FlowRow};
+pub use crate::api::flows::{Ends, FlowRow};
 
-use self::latest::{Latest, Turn};
+use self::ranked::{Ranked, Turn};
 use super::{
-    args::{FlowsArgs, Instance},
+    args::{FlowOrder, FlowsArgs, FlowsCommand, Instance},
     failure::Failure,
+    names,
     read::{self, Entries, Tables as _},
 };
-use crate::maps::Family;
+use crate::{
+    api::{flows::Choice, types::EngineNames},
+    dataplane,
+    maps::Family,
+};
 
-/// Prints the flows.
+/// How many are printed with an order and without a limit.
+const MOST: usize = 1_000;
+
+/// Prints the flows, or has the daemon close some.
 pub(super) fn command(args: &FlowsArgs, instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
+    if let Some(FlowsCommand::Close(args)) = &args.command {
+        return close::command(args, instance, out);
+    }
     let tables = read::open(instance.pin_dir())?;
-    list(&tables, tables.now(), args, out)?;
+    let filter = args.filter.filter();
+    let names = if filter.has_names() {
+        names::of_containers(instance.socket())?
+    } else {
+        EngineNames::default()
+    };
+    let choice =
+        Choice::new(&filter, &names, index).map_err(|error| Failure::usage(anyhow::anyhow!(error)))?;
+    list(&tables, tables.now(), (args, &choice), out)?;
     Ok(())
+}
+
+/// An interface of this network namespace by its name.
+fn index(name: &str) -> Option<IfIndex> {
+    dataplane::interface_index(name)
 }
 
 /// Prints flows of these tables as the arguments want it: as a table, or as `{"flows":[..],"total":N,"entries":N}`, one
@@ -40,10 +62,15 @@ pub(super) fn command(args: &FlowsArgs, instance: &Instance, out: &mut impl Writ
 pub fn list(
     tables: &(impl Entries<Address> + Entries<Address6>),
     now: Seconds,
-    args: &FlowsArgs,
+    (args, choice): (&FlowsArgs, &Choice),
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let listing = Listing { tables, now, args };
+    let listing = Listing {
+        tables,
+        now,
+        args,
+        choice,
+    };
     if args.json {
         listing.write_json(out)
     } else {
@@ -64,6 +91,7 @@ struct Listing<'tables, T> {
     tables: &'tables T,
     now: Seconds,
     args: &'tables FlowsArgs,
+    choice: &'tables Choice,
 }
 
 impl<T: Entries<Address> + Entries<Address6>> Listing<'_, T> {
@@ -85,30 +113,32 @@ impl<T: Entries<Address> + Entries<Address6>> Listing<'_, T> {
         let mut shown = 0;
         let Totals { flows, entries } = self.each_row(|row| {
             shown += 1;
-            row.write_line(out)
+            row::write_line(&row, out)
         })?;
         writeln!(out, "{shown} of {flows} flows, {entries} entries in the table")?;
         Ok(())
     }
 
-    /// Without a limit the rows are in no order.
+    /// Without a limit or an order the rows are in none.
     fn each_row(&self, mut visit: impl FnMut(FlowRow) -> io::Result<()>) -> anyhow::Result<Totals> {
-        let Some(limit) = self.args.limit else {
-            return self.each_flow(&mut |_, row| Ok(visit(row)?));
+        let (order, limit) = match (self.args.sort, self.args.limit) {
+            (None, None) => {
+                return self.each_flow(&mut |found| Ok(visit(found.row(self.now))?));
+            }
+            (order, limit) => (order.unwrap_or_default(), limit.unwrap_or(MOST)),
         };
-        let mut latest = Latest::new(limit);
-        let totals = self.each_flow(&mut |turn, row| {
-            latest.add(turn, row);
+        let mut ranked = Ranked::new(limit);
+        let totals = self.each_flow(&mut |found| {
+            let turn = found.turn(order);
+            let turn = if self.args.reverse { turn.reversed() } else { turn };
+            ranked.add(turn, || found.row(self.now));
             Ok(())
         })?;
-        latest.into_rows().try_for_each(visit)?;
+        ranked.into_rows().try_for_each(visit)?;
         Ok(totals)
     }
 
-    fn each_flow(
-        &self,
-        visit: &mut dyn FnMut(Turn, FlowRow) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Totals> {
+    fn each_flow(&self, visit: &mut dyn FnMut(&dyn Found) -> anyhow::Result<()>) -> anyhow::Result<Totals> {
         let mut totals = Totals::default();
         self.each_of_family::<Address>(&mut totals, visit)?;
         self.each_of_family::<Address6>(&mut totals, visit)?;
@@ -120,16 +150,15 @@ impl<T: Entries<Address> + Entries<Address6>> Listing<'_, T> {
     fn each_of_family<A: Family>(
         &self,
         totals: &mut Totals,
-        visit: &mut dyn FnMut(Turn, FlowRow) -> anyhow::Result<()>,
+        visit: &mut dyn FnMut(&dyn Found) -> anyhow::Result<()>,
     ) -> anyhow::Result<()>
     where
         T: Entries<A>,
     {
-        let choice = Choice::new(self.args);
         self.tables
             .each_entry(&mut |key: &FlowKey<A>, original: &Flow<A>| {
                 totals.entries += 1;
-                if original.side() != Side::Original || !choice.includes(key, original) {
+                if original.side() != Side::Original || !self.choice.may_include(key, original, self.now) {
                     return Ok(());
                 }
                 let reply = self.tables.entry(&original.twin())?;
@@ -137,35 +166,30 @@ impl<T: Entries<Address> + Entries<Address6>> Listing<'_, T> {
                 else {
                     return Ok(());
                 };
+                if !self.choice.includes(key, original, &reply, self.now) {
+                    return Ok(());
+                }
                 totals.flows += 1;
-                let row = FlowRow::new(*key, original, &reply, self.now);
-                visit(Turn::new(key, original, &reply), row)
+                visit(&(*key, *original, reply))
             })
     }
 }
 
-/// Which flows are asked for.
-struct Choice {
-    protocol: Option<u8>,
-    kind: Option<Kind>,
-    address: Option<IpAddr>,
+/// A flow of either family.
+trait Found {
+    fn turn(&self, order: FlowOrder) -> Turn;
+    fn row(&self, now: Seconds) -> FlowRow;
 }
 
-impl Choice {
-    fn new(args: &FlowsArgs) -> Self {
-        Self {
-            protocol: args.protocol.map(|name| Protocol::from(name).number()),
-            kind: args.kind.map(Kind::from),
-            address: args.address,
-        }
+impl<A: Family> Found for (FlowKey<A>, Flow<A>, Flow<A>) {
+    fn turn(&self, order: FlowOrder) -> Turn {
+        let (key, original, reply) = self;
+        Turn::new(order, key, original, reply)
     }
 
-    fn includes<A: Family>(&self, key: &FlowKey<A>, original: &Flow<A>) -> bool {
-        let ends = [key.src, key.dst, original.to.src, original.to.dst];
-        let is_at = |address: IpAddr| A::from_ip(address).is_some_and(|address| ends.contains(&address));
-        self.protocol.is_none_or(|protocol| key.protocol == protocol)
-            && self.kind.is_none_or(|kind| original.kind() == Some(kind))
-            && self.address.is_none_or(is_at)
+    fn row(&self, now: Seconds) -> FlowRow {
+        let (key, original, reply) = self;
+        FlowRow::new(*key, original, reply, now)
     }
 }
 

@@ -155,22 +155,29 @@ pub(super) const PORTS: &str = "\
     (operator, docker, or docker (unclaimed) when the engine that had it published is gone), who may \
     connect, for how long it has been published, and how many flows use it. The keys of a line of JSON: host, \
     port, end, protocol, container, container_port, container_end, allow, rule, generation, age_seconds, flows, \
-    proxied, owner. `\"allow\":[\"::/128\"]` (of IPv4 0.0.0.0/32) stands for nobody.";
+    idle_seconds, proxied, owner; docs/json.md says what each is. `\"allow\":[\"::/128\"]` (of IPv4 0.0.0.0/32) stands for nobody.\n\n\
+    USED is when a packet last came or went by it, as far as the flows tell that are there, and those that the daemon has ended \
+    since it began. What the proxy carries, and what the host's own processes do, is not in it, nor in the rates that --sample \
+    prints: packets, bytes and new flows a second between two looks at the flow tables.";
 
 pub(super) const PORTS_EXAMPLES: &str = "\
 Examples:
   netmap ports
+  netmap ports --container web
+  netmap ports --sample --sort bytes --limit 10     who carries most
+  netmap ports --unused                             what nobody uses
   netmap ports --json | jq -r '.ports[] | \"\\(.port) \\(.container)\"'
   netmap ports --json | jq '.ports[] | select(.owner == \"docker\")'";
 
 pub(super) const FLOWS: &str = "\
     Lists flows as they are read from the tables, IPv4's first, in no order: the packet that opened each as it came \
     (ORIGINAL), and as it went on (TRANSLATED). Packets and bytes are original/reply. With --limit, the \
-    one that had a packet last comes first.\n\n\
+    one that had a packet last comes first; --sort has other orders. Neither takes more memory than what is printed.\n\n\
     Kinds: published (from outside to a published port), egress (from a container to the outside), \
-    hairpin (from a container to another's published port), own-port (from a container to its own). An \
+    hairpin (from a container to another's published port), own-port (from a container to its own), direct (from outside straight to \
+    a container, --direct), mapping and mapped (--nat eim). An \
     ICMP echo flow has its identifier as source port.\n\n\
-    States of TCP: opening, established, closed, reset. Of others: unanswered, answered.";
+    States of TCP: opening, established, closed, reset. Of others: unanswered, answered; of mappings: kept.";
 
 pub(super) const FLOWS_EXAMPLES: &str = "\
 Examples:
@@ -178,16 +185,39 @@ Examples:
   netmap flows --protocol udp --kind egress
   netmap flows --address 203.0.113.9
   netmap flows --address 2001:db8::9
+  netmap flows --sort bytes --limit 10 --container web
+  netmap flows --flow-state established --idle 1h
+  netmap flows close --client 203.0.113.9           see netmap flows close --help
   netmap flows --json | jq .total";
+
+pub(super) const FLOWS_CLOSE: &str = "\
+    Has the daemon forget the flows that all filters fit, of both families, and says how many there were. At least one filter is \
+    needed, or --all.\n\n\
+    Nobody is told: neither end gets a FIN or a reset. The next packet of a closed flow is decided anew. A datagram or a ping opens \
+    a new flow, where it may still. A TCP packet to a published port opens none, for it is no SYN: it is dropped or left to the host \
+    (mid-flow in netmap stats), and both ends find out by their own timers. To keep a client out for good, publish the port with \
+    --allow. `netmap monitor` tells of each flow that was closed (flow-closed).";
+
+pub(super) const FLOWS_CLOSE_EXAMPLES: &str = "\
+Examples:
+  netmap flows close --client 203.0.113.9
+  netmap flows close --port 8080 --idle 1h
+  netmap flows close --container web --protocol udp";
 
 pub(super) const STATS: &str = "\
     Counts packets by the hook that saw them and by what became of them: carried (translated and sent \
     on), passed (left to the host, untouched) or dropped, each with its reason. Counters start at 0 when \
-    netmap attaches first, and only grow. The socket hook counts connections and datagrams.";
+    netmap attaches first, and only grow. The socket hook counts connections and datagrams. \
+    Nothing is counted by interface: a hook stands for all interfaces of its kind (uplink-in for all uplinks, port-in for all \
+    containers' ports), for a counter each would cost every packet time. `ip -s link` has what an interface did, `netmap monitor \
+    --interface` the packets.\n\n\
+    With --watch it prints what came in a second since the time before, a block a time; on a terminal in place of the last one.";
 
 pub(super) const STATS_EXAMPLES: &str = "\
 Examples:
   netmap stats
+  netmap stats --class dropped --watch              what is dropped, a second
+  netmap stats --watch 5s --count 12 --json
   netmap stats --json | jq '.counters[] | select(.class == \"dropped\")'";
 
 pub(super) const MONITOR: &str = "\
@@ -217,7 +247,8 @@ pub(super) const STATUS: &str = "\
     addresses each bridge's containers leave, how it maps ports (--nat; how many mappings there are) and who may go straight \
     to them (--direct), which \
     interfaces are missing, and which published containers have no place that netmap knows (the proxy \
-    serves those).";
+    serves those), and in lines that begin with \"not so\" what else is not in force. The programs' digest is the same wherever \
+    the same code is loaded; the kernel's line says whether it has all that netmap uses.";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:

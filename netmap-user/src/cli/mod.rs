@@ -13,6 +13,7 @@ mod failure;
 pub mod flows;
 mod help;
 mod monitor;
+mod names;
 mod output;
 pub mod ports;
 pub mod privilege;

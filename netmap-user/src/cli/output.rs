@@ -51,6 +51,25 @@ pub(super) fn duration(seconds: u64) -> String {
     whole.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
+/// A rate for people: three digits or so, and k, M or G for thousands of it.
+pub(super) fn rate(rate: f64) -> String {
+    let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let Some((size, unit)) = units.into_iter().find(|(size, _)| rate >= *size) else {
+        return rounded(rate);
+    };
+    rounded(rate / size) + unit
+}
+
+/// One digit behind the point below 100, where it says something.
+fn rounded(number: f64) -> String {
+    let text = if number < 100.0 {
+        format!("{number:.1}")
+    } else {
+        format!("{number:.0}")
+    };
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
 /// Whether the cause is that whoever reads our output has seen enough (`netmap flows | head`).
 pub(super) fn is_reader_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -116,6 +135,22 @@ mod tests {
         assert_eq!(duration(0), "0s");
         assert_eq!(duration(3_723), "1h 2m");
         assert_eq!(duration(90_061), "1day 1h");
+    }
+
+    #[test]
+    fn rates_have_three_digits_or_so() {
+        let cases = [
+            (0.0, "0"),
+            (2.5, "2.5"),
+            (99.0, "99"),
+            (123.4, "123"),
+            (1_536.0, "1.5k"),
+            (2e6, "2M"),
+            (7.25e9, "7.2G"),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(rate(number), expected);
+        }
     }
 
     #[test]

@@ -137,6 +137,8 @@ mod tests {
             }
             Command::Status(_) => "status".to_owned(),
             Command::Names(_) => "names".to_owned(),
+            Command::Uses(_) => "uses".to_owned(),
+            Command::CloseFlows(..) => "close".to_owned(),
             Command::Watch(..) => "watch".to_owned(),
             Command::Config(_) => "config".to_owned(),
             Command::Reload(_) => "reload".to_owned(),

@@ -1,8 +1,10 @@
 //! `netmap stats`: what became of packets, and why.
 
+mod watch;
+
 use std::{io, io::Write};
 
-use netmap_common::maps::{Count, Hook, Reason};
+use netmap_common::maps::{Class, Count, Hook, Reason};
 use serde::Serialize;
 
 use super::{
@@ -30,11 +32,29 @@ pub struct CounterRow {
     pub meaning: &'static str,
 }
 
-/// Prints the counters.
+/// Prints the counters, or what they count from now on.
 pub(super) fn command(args: &StatsArgs, instance: &Instance, out: &mut impl Write) -> Result<(), Failure> {
-    let counters = read::open(instance.pin_dir())?.counters()?;
-    render(&rows(counters, args.all), args.json, out)?;
+    let tables = read::open(instance.pin_dir())?;
+    if let Some(pause) = args.watch {
+        return watch::command(args, pause, || tables.counters(), out);
+    }
+    let chosen = chosen(tables.counters()?, args);
+    render(&rows(chosen, args.all), args.json, out)?;
     Ok(())
+}
+
+/// The counters that are asked for, zero or not.
+fn chosen(counters: Vec<(Hook, Reason, Count)>, args: &StatsArgs) -> Vec<(Hook, Reason, Count)> {
+    let is_of = |class: Class| args.classes.iter().any(|name| Class::from(*name) == class);
+    let is_chosen = |hook: &Hook, reason: &Reason| {
+        (args.hooks.is_empty() || args.hooks.contains(hook))
+            && (args.reasons.is_empty() || args.reasons.contains(reason))
+            && (args.classes.is_empty() || is_of(reason.class()))
+    };
+    let counters = counters.into_iter();
+    counters
+        .filter(|(hook, reason, _)| is_chosen(hook, reason))
+        .collect()
 }
 
 /// The counters that are not zero, or all of them, by hook and reason.
@@ -125,5 +145,29 @@ mod tests {
             line.ends_with("The source is not in the rule's allow-list."),
             "{line}"
         );
+    }
+
+    #[test]
+    fn filters_of_one_kind_widen_and_of_several_narrow() {
+        use crate::cli::args::ClassName;
+        let names = |args: &StatsArgs| -> Vec<&str> {
+            let rows = rows(chosen(Sample.counters().unwrap(), args), false);
+            rows.iter().map(|row| row.reason).collect()
+        };
+        let args = StatsArgs {
+            hooks: vec![Hook::UplinkIn],
+            ..StatsArgs::default()
+        };
+        assert_eq!(names(&args), ["published-in", "not-allowed"]);
+        let args = StatsArgs {
+            classes: vec![ClassName::Carried],
+            ..args
+        };
+        assert_eq!(names(&args), ["published-in"]);
+        let args = StatsArgs {
+            reasons: vec![Reason::NotAllowed, Reason::Proxied],
+            ..StatsArgs::default()
+        };
+        assert_eq!(names(&args), ["not-allowed", "proxied"]);
     }
 }

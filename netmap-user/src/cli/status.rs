@@ -1,4 +1,7 @@
-//! `netmap status`: what runs, what is attached, how full the tables are, what is carried where.
+//! `netmap status`: what runs, what is attached, how full the tables are, what is carried where, and what is not in force.
+
+mod kernel;
+mod shortfall;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,15 +14,19 @@ use std::{
 
 use serde::Serialize;
 
+pub use self::kernel::Kernel;
 use super::{
     args::{Instance, ListArgs},
     failure::Failure,
     output, publish,
     read::{self, Bridge, ReadError, TableUse, Tables, Uplink},
 };
-use crate::api::{
-    client::{Client, ClientError},
-    types::{Attachment, DaemonStatus, EngineStatus, UplinkXdp},
+use crate::{
+    api::{
+        client::{Client, ClientError},
+        types::{Attachment, DaemonStatus, EngineStatus, UplinkXdp},
+    },
+    dataplane::{self, LoadedPrograms},
 };
 
 /// How long a daemon may take to say how it is.
@@ -55,6 +62,12 @@ pub struct Status {
     pub engine: Option<EngineStatus>,
     /// Why the configuration file as it is now is not what counts, if that is so. The daemon knows.
     pub config_pending: Option<String>,
+    /// What programs are loaded; none where nothing is.
+    pub data_plane: Option<LoadedPrograms>,
+    /// The kernel, and what of it netmap needs.
+    pub kernel: Kernel,
+    /// What was asked for, or is to be expected, and is not so at the moment: a sentence each.
+    pub not_in_force: Vec<String>,
 }
 
 /// The daemon, as far as it answers.
@@ -78,7 +91,10 @@ pub(super) fn command(args: &ListArgs, instance: &Instance, out: &mut impl Write
         Err(ReadError::NotAttached(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let status = gather(instance.pin_dir(), running, answer, tables.as_ref())?;
+    let mut status = gather(instance.pin_dir(), running, answer, tables.as_ref())?;
+    status.kernel = kernel::probe();
+    status.data_plane = dataplane::loaded_programs(instance.pin_dir());
+    status.not_in_force = shortfall::of(&status);
     render(&status, args.json, out)?;
     Ok(())
 }
@@ -126,6 +142,9 @@ pub fn gather(
         unresolved_containers: Vec::new(),
         engine: None,
         config_pending: None,
+        data_plane: None,
+        kernel: Kernel::default(),
+        not_in_force: Vec::new(),
     };
     let Some(answer) = answer else {
         status.attachments = tables.map(Tables::attachments).transpose()?.unwrap_or_default();
@@ -184,6 +203,18 @@ pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<(
     if let Some(pending) = &status.config_pending {
         writeln!(out, "config      not in force: {pending}")?;
     }
+    if let Some(LoadedPrograms {
+        digest,
+        programs,
+        is_sealed,
+    }) = &status.data_plane
+    {
+        let seal = if *is_sealed { "sealed" } else { "not sealed" };
+        writeln!(out, "programs    {programs} loaded, {digest}, {seal}")?;
+    }
+    if let Some(line) = kernel::line(&status.kernel) {
+        writeln!(out, "kernel      {line}")?;
+    }
     for (name, table) in &status.tables {
         writeln!(out, "{name:<10}  {} of {} entries", table.entries, table.capacity)?;
     }
@@ -220,6 +251,9 @@ pub fn render(status: &Status, json: bool, out: &mut impl Write) -> io::Result<(
             out,
             "unresolved  container {container} is on no managed bridge; the proxy serves it"
         )?;
+    }
+    for sentence in &status.not_in_force {
+        writeln!(out, "not so      {sentence}")?;
     }
     if status.attachments.is_empty() {
         return writeln!(out, "nothing is attached");
@@ -365,7 +399,8 @@ mod tests {
                 r#""flows6":{"entries":2,"capacity":262144},"#,
                 r#""rules":{"entries":2,"capacity":65535}},"lifetimes_percent":63,"missing_interfaces":["br9"],"#,
                 r#""unresolved_containers":["172.30.1.9"],"engine":{"socket":"/run/docker.sock","answers":true,"networks":2,"#,
-                r#""addresses":3,"ports":4},"config_pending":"max_flows is another"}"#,
+                r#""addresses":3,"ports":4},"config_pending":"max_flows is another","data_plane":null,"#,
+                r#""kernel":{"release":"","features":[]},"not_in_force":[]}"#,
                 "\n"
             )
         );

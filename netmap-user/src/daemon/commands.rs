@@ -37,6 +37,8 @@ impl Daemon {
                 let result = self.reload().map_err(|error| refusal(&error));
                 drop(answer.send(result));
             }
+            Command::Uses(answer) => drop(answer.send(self.uses())),
+            Command::CloseFlows(request, answer) => self.close(&request, answer),
             Command::Watch(request, answer) => drop(answer.send(self.watch(request))),
         }
     }

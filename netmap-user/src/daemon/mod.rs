@@ -4,6 +4,7 @@
 //! leaves in the kernel outlives it: stopping it stops the proxy and the API, and no packet.
 
 mod claims;
+mod closing;
 mod closures;
 mod commands;
 mod direct;
@@ -19,6 +20,7 @@ mod start;
 mod strays;
 mod surroundings;
 mod topology;
+mod uses;
 mod watch;
 mod xdp;
 
@@ -42,8 +44,8 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use self::{
-    engine::Followed, fragments::WaitingRoom, record::Record, reload::Settings, topology::Topology,
-    watch::Watchers, xdp::Accelerator,
+    closing::Closings, engine::Followed, fragments::WaitingRoom, record::Record, reload::Settings,
+    topology::Topology, uses::LastUses, watch::Watchers, xdp::Accelerator,
 };
 use crate::{
     api::server::{Command, Server},
@@ -150,6 +152,9 @@ struct Daemon {
     /// When the sweeper's rest is over.
     next_slice: Instant,
     purge: Purge,
+    /// What the operator closes.
+    closings: Closings,
+    uses: LastUses,
     waiting_room: WaitingRoom,
     watchers: Watchers,
     started: Instant,
@@ -191,6 +196,7 @@ impl Daemon {
                 request = receive(shims) => self.obey_shim(request).await,
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),
+                () = ready(()), if self.closings.are_some() => self.close_slice(),
                 Ok(()) = self.waiting_room.ready() => self.waiting_room.serve(&self.maps, &self.dataplane),
                 Ok(()) = self.watchers.ready() => self.watchers.serve(self.host.view()),
                 _ = sweep.tick() => self.sweep_sockets(),
@@ -237,7 +243,7 @@ impl Daemon {
             }
         };
         let ended = self.sweeper.ended();
-        self.tell_ended(ended);
+        self.take_ended(ended);
         self.next_slice = Instant::now() + rest;
     }
 
@@ -260,7 +266,7 @@ impl Daemon {
             Err(error) => warn!("flows whose way is gone cannot be ended, trying again: {error}"),
         }
         let ended = self.purge.ended();
-        self.tell_ended(ended);
+        self.take_ended(ended);
     }
 
     /// What nobody tells of: the host's own ports. And what went wrong last time.

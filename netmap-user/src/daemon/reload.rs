@@ -148,7 +148,7 @@ impl Daemon {
         ports::write_settings(&mut self.maps, SOCKET_MARK, &new.mappings)?;
         if (old.lifetimes, &old.mappings) != (new.lifetimes, &new.mappings) {
             let ended = self.sweeper.ended();
-            self.tell_ended(ended);
+            self.tell_ended(&ended);
             // Mappings live on where no more are made.
             let keeps_mappings = self.sweeper.keeps_mappings() || new.mappings.has_any_for_all();
             self.sweeper = Sweeper::new(new.lifetimes, keeps_mappings);

@@ -9,8 +9,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
 use super::{
-    Daemon, SOCKET_MARK, down, engine::Followed, fragments::WaitingRoom, limits, ports, record::Record,
-    reload::Settings, topology::Topology, watch::Watchers, xdp::Accelerator,
+    Daemon, SOCKET_MARK, closing::Closings, down, engine::Followed, fragments::WaitingRoom, limits, ports,
+    record::Record, reload::Settings, topology::Topology, uses::LastUses, watch::Watchers, xdp::Accelerator,
 };
 use crate::{
     dataplane::{CURRENT_NETNS, Dataplane, LoadOptions},
@@ -100,6 +100,8 @@ impl Daemon {
             sweeper: Sweeper::new(options.lifetimes, options.mappings.has_any_for_all()),
             next_slice: Instant::now(),
             purge: Purge::default(),
+            closings: Closings::default(),
+            uses: LastUses::default(),
             waiting_room: WaitingRoom::open(&options.pin_dir)?,
             watchers: Watchers::open(&options.pin_dir)?,
             started: Instant::now(),

@@ -16,12 +16,8 @@ use std::{
 };
 
 use hyper::body::Bytes;
-use netmap_common::{
-    maps::{
-        Class, Event as Told, Flow, FlowKey, Hook, IfIndex, Ip, Kind, Protocol, Reason, RuleId, Seconds,
-        Watch,
-    },
-    nat::state_name,
+use netmap_common::maps::{
+    Class, Event as Told, FlowKey, Hook, IfIndex, Ip, Kind, Protocol, Reason, Seconds, Watch,
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -35,7 +31,8 @@ use self::{filter::Filter, frame::Headers, places::Places};
 use super::Daemon;
 use crate::{
     api::{
-        events::{Event, FlowClosed, FlowOpened, Happening, Missed, Packet, Rule, WatchRequest, Watching},
+        events::{Event, FlowOpened, Happening, Missed, Packet, Rule, WatchRequest, Watching},
+        flows::FlowRow,
         types::{Attachment, EngineNames, Refusal},
     },
     binding::Binding,
@@ -327,7 +324,7 @@ impl Daemon {
     }
 
     /// Tells which flows have ended.
-    pub(super) fn tell_ended(&mut self, Ended { v4, v6 }: Ended) {
+    pub(super) fn tell_ended(&mut self, Ended { v4, v6, .. }: &Ended) {
         let now = maps::now();
         let v4 = v4.iter().map(|flow| closed(flow, now));
         let closed: Vec<_> = v4.chain(v6.iter().map(|flow| closed(flow, now))).collect();
@@ -418,26 +415,8 @@ fn opened<A: Family>(told: &Told, data: &[u8], view: &View) -> Option<Happening>
     }))
 }
 
-fn closed<A: Family>(flow: &Obituary<A>, now: Seconds) -> FlowClosed {
-    let Obituary { key, original, reply } = flow;
-    FlowClosed {
-        protocol: protocol(key),
-        kind: original.kind().map_or("unknown", Kind::name).to_owned(),
-        state: state_name(original, reply).to_owned(),
-        original: (*key).into(),
-        translated: original.to.into(),
-        age_seconds: now.since(original.created).0,
-        idle_seconds: now.since(last_seen(original, reply)).0,
-        packets_original: original.packets,
-        bytes_original: original.bytes,
-        packets_reply: reply.packets,
-        bytes_reply: reply.bytes,
-        rule: (original.rule != RuleId::default()).then_some(original.rule.0),
-    }
-}
-
-fn last_seen<A: Ip>(original: &Flow<A>, reply: &Flow<A>) -> Seconds {
-    original.last_seen.max(reply.last_seen)
+fn closed<A: Family>(flow: &Obituary<A>, now: Seconds) -> FlowRow {
+    FlowRow::new(flow.key, &flow.original, &flow.reply, now)
 }
 
 fn protocol<A: Ip>(key: &FlowKey<A>) -> String {

@@ -116,9 +116,40 @@ pub(super) fn lack(feature: Feature) -> DataplaneError {
 }
 
 /// The kernel's version.
-fn release() -> String {
+pub fn release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_or_else(|_| "unknown".to_owned(), |release| release.trim().to_owned())
+}
+
+/// What is better with a feature, or nothing works without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Availability {
+    /// What it is.
+    pub name: &'static str,
+    /// The first Linux that has it.
+    pub since: &'static str,
+    /// Whether netmap does not run without.
+    pub is_needed: bool,
+    /// Whether this kernel has it; none where it could not be asked.
+    pub found: Option<bool>,
+}
+
+/// Everything of the kernel that netmap uses and that some kernels lack, the latest of what it needs first.
+pub fn all() -> Vec<Availability> {
+    let helpers = HELPERS.into_iter().map(|(feature, helper)| {
+        let found = is_helper_supported(ProgramType::SchedClassifier, helper);
+        (feature, found.ok())
+    });
+    let sk_lookup = (SK_LOOKUP, is_program_supported(ProgramType::SkLookup).ok());
+    helpers
+        .chain([sk_lookup])
+        .map(|(Feature { name, since }, found)| Availability {
+            name,
+            since,
+            is_needed: true,
+            found,
+        })
+        .collect()
 }
 
 /// What netmap needs and this kernel does not have; of several things the one that came last.
@@ -174,5 +205,8 @@ mod tests {
     #[test]
     fn this_kernel_lacks_nothing() {
         assert_eq!(missing(), None);
+        let all = all();
+        assert_eq!(all.len(), HELPERS.len() + 1);
+        assert!(all.iter().all(|feature| feature.found == Some(true)), "{all:?}");
     }
 }

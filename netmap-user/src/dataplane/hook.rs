@@ -2,7 +2,10 @@
 
 use aya::programs::TcAttachType;
 use netmap_common::maps::{IfIndex, Role, program};
-use nix::{errno::Errno, net::if_::if_indextoname};
+use nix::{
+    errno::Errno,
+    net::if_::{if_indextoname, if_nametoindex},
+};
 
 use super::DataplaneError;
 
@@ -68,6 +71,11 @@ impl TcHook {
     pub(super) fn named(program: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|hook| hook.program == program)
     }
+}
+
+/// The number that the interface has at this moment, if there is one of that name.
+pub fn interface_index(name: &str) -> Option<IfIndex> {
+    if_nametoindex(name).ok().map(IfIndex)
 }
 
 /// The interface's name at this moment.

@@ -52,9 +52,12 @@ use crate::maps::Pins;
 pub use attachment::{Attachment, Mode, Place, attachments};
 pub use down::{Removed, down};
 pub use error::DataplaneError;
-pub use feature::{Feature, missing as missing_feature};
-pub use hook::{Direction, interface_name};
+pub use feature::{
+    Availability, Feature, all as features, missing as missing_feature, release as kernel_release,
+};
+pub use hook::{Direction, interface_index, interface_name};
 pub use programs::{ProgramStats, program_stats};
+pub use seal::{LoadedPrograms, loaded_programs};
 pub use sockets::CURRENT_NETNS;
 
 /// Makes sure that there is a BPF file system for `pin_dir`; mounting it takes `CAP_SYS_ADMIN`, and nothing later does.

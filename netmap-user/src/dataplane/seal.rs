@@ -8,6 +8,8 @@
 //! first program is exchanged and put back after the last: whoever is killed between leaves none. Without a seal that fits,
 //! everything is loaded anew.
 
+use std::path::Path;
+
 use aya::{
     maps::{Array, Map, MapData, MapError},
     programs::ProgramInfo,
@@ -68,6 +70,34 @@ impl Seal {
         }
         Some(format!("{PREFIX}{:032x}", digest.0))
     }
+}
+
+/// What programs are pinned.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LoadedPrograms {
+    /// A digest of the kernel's tags of all programs, 32 hexadecimal digits: the same wherever the same code is loaded.
+    pub digest: String,
+    /// How many there are.
+    pub programs: usize,
+    /// Whether a daemon has said that everything is there, just as it was loaded.
+    pub is_sealed: bool,
+}
+
+/// What programs are pinned below `pin_dir`; none where one is missing or cannot be read.
+pub fn loaded_programs(pin_dir: &Path) -> Option<LoadedPrograms> {
+    let pins = Pins::new(pin_dir);
+    let (mut digest, mut programs) = (Digest::new(), 0);
+    for name in programs::names() {
+        let program = ProgramInfo::from_pin(pins.program(name)).ok()?;
+        digest.add(&program.tag().to_ne_bytes());
+        programs += 1;
+    }
+    let found = bpffs::names(pins.root()).unwrap_or_default();
+    Some(LoadedPrograms {
+        digest: format!("{:032x}", digest.0),
+        programs,
+        is_sealed: found.iter().any(|name| name.starts_with(PREFIX)),
+    })
 }
 
 /// Takes every seal away: what is pinned is about to change.

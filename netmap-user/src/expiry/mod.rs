@@ -10,6 +10,7 @@
 //! sweeper comes by: not before its [lifetime](Lifetimes), and a lap later at the most. Where a table is nearly full, lifetimes
 //! shrink, but for those of established connections.
 
+mod closing;
 mod mappings;
 mod obituary;
 mod pace;
@@ -25,7 +26,8 @@ use std::time::Duration;
 use netmap_common::{maps::Seconds, nat::Lifetimes};
 
 pub use self::{
-    obituary::{Ended, Obituary},
+    closing::{Chosen, Closing, IsChosen},
+    obituary::{Ended, Obituary, Use},
     purge::{Gone, Purge},
 };
 use self::{

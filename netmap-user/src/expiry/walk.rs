@@ -73,6 +73,8 @@ impl Walk {
         Ended {
             v4: self.v4.obituaries.take(),
             v6: self.v6.obituaries.take(),
+            uses4: self.v4.obituaries.take_uses(),
+            uses6: self.v6.obituaries.take_uses(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! One of every event.
 
-use super::{Endpoint, Ends, Event, FlowClosed, FlowOpened, Happening, Missed, Packet, Rule, Watching};
-use crate::api::types::Attachment;
+use super::{Endpoint, Ends, Event, FlowOpened, Happening, Missed, Packet, Rule, Watching};
+use crate::api::{flows::FlowRow, types::Attachment};
 
 /// All of them, in the order in which they are declared.
 pub(crate) fn all() -> Vec<Event> {
@@ -19,10 +19,11 @@ pub(crate) fn all() -> Vec<Event> {
             original: ends("192.0.2.1", 8_080),
             translated: ends("172.30.1.2", 80),
         }),
-        Happening::FlowClosed(FlowClosed {
-            protocol: "tcp".to_owned(),
-            kind: "published".to_owned(),
-            state: "closed".to_owned(),
+        Happening::FlowClosed(FlowRow {
+            protocol: "tcp".into(),
+            kind: "published".into(),
+            way: "peer".into(),
+            state: "closed".into(),
             original: ends("192.0.2.1", 8_080),
             translated: ends("172.30.1.2", 80),
             age_seconds: 65,

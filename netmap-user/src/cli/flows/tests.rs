@@ -1,9 +1,13 @@
 use netmap_common::maps::{Flow, FlowKey, RuleId, Seconds, Side};
 
 use super::list;
-use crate::cli::{
-    args::{FlowsArgs, KindName, ProtocolName},
-    sample::{FlowTables, NOW, Sample, entries, entries6},
+use crate::{
+    api::{flows::Choice, types::EngineNames},
+    cli::{
+        args::{FlowFilterArgs, FlowOrder, FlowsArgs, KindName, ProtocolName},
+        sample::{FlowTables, NOW, Sample, entries, entries6},
+    },
+    spec,
 };
 
 fn listed(entries: &[(FlowKey, Flow)], args: &FlowsArgs) -> String {
@@ -13,8 +17,13 @@ fn listed(entries: &[(FlowKey, Flow)], args: &FlowsArgs) -> String {
 
 fn listed_of(tables: &FlowTables, args: &FlowsArgs) -> String {
     let mut out = Vec::new();
-    list(tables, NOW, args, &mut out).unwrap();
+    let choice = choice(args);
+    list(tables, NOW, (args, &choice), &mut out).unwrap();
     String::from_utf8(out).unwrap()
+}
+
+fn choice(args: &FlowsArgs) -> Choice {
+    Choice::new(&args.filter.filter(), &EngineNames::default(), |_| None).unwrap()
 }
 
 fn json(entries: &[(FlowKey, Flow)], args: &FlowsArgs) -> String {
@@ -86,19 +95,28 @@ fn filters_choose_by_protocol_kind_and_address() {
             .collect()
     };
     let args = |text: &str| FlowsArgs {
-        address: Some(text.parse().unwrap()),
+        filter: FlowFilterArgs {
+            addresses: vec![spec::parse_source(text).unwrap()],
+            ..FlowFilterArgs::default()
+        },
         ..FlowsArgs::default()
     };
     assert_eq!(choose(args("172.30.1.2")), ["icmp", "tcp"]);
     assert_eq!(choose(args("203.0.113.9")), ["tcp"]);
     assert_eq!(choose(args("203.0.113.10")), [""; 0]);
     let udp = FlowsArgs {
-        protocol: Some(ProtocolName::Udp),
+        filter: FlowFilterArgs {
+            protocols: vec![ProtocolName::Udp],
+            ..FlowFilterArgs::default()
+        },
         ..FlowsArgs::default()
     };
     assert_eq!(choose(udp), [""; 0]);
     let egress = FlowsArgs {
-        kind: Some(KindName::Egress),
+        filter: FlowFilterArgs {
+            kinds: vec![KindName::Egress],
+            ..FlowFilterArgs::default()
+        },
         ..FlowsArgs::default()
     };
     assert_eq!(choose(egress), ["icmp"]);
@@ -180,7 +198,10 @@ fn an_address_of_one_family_chooses_flows_of_that_family() {
     for (address, line) in [("fd00::2", HAIRPIN), ("192.0.2.53", EGRESS)] {
         let args = FlowsArgs {
             json: true,
-            address: Some(address.parse().unwrap()),
+            filter: FlowFilterArgs {
+                addresses: vec![spec::parse_source(address).unwrap()],
+                ..FlowFilterArgs::default()
+            },
             ..FlowsArgs::default()
         };
         let expected = format!("{{\"flows\":[\n{line}\n],\"total\":1,\"entries\":7}}\n");
@@ -215,7 +236,30 @@ fn a_reader_that_has_seen_enough_ends_the_walk() {
         json: true,
         ..FlowsArgs::default()
     };
-    let error = list(&Sample, Seconds(0), &args, &mut Full(2)).unwrap_err();
+    let error = list(&Sample, Seconds(0), (&args, &choice(&args)), &mut Full(2)).unwrap_err();
     let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     assert_eq!(kind, Some(std::io::ErrorKind::BrokenPipe));
+}
+
+#[test]
+fn an_order_puts_the_first_ones_first_and_the_other_way_round() {
+    let ports = |sort, reverse| -> Vec<u64> {
+        let args = FlowsArgs {
+            json: true,
+            sort: Some(sort),
+            reverse,
+            ..FlowsArgs::default()
+        };
+        let value: serde_json::Value = serde_json::from_str(&listed_of(&both(), &args)).unwrap();
+        let flows = value["flows"].as_array().unwrap().iter();
+        flows
+            .map(|flow| flow["original"]["dport"].as_u64().unwrap())
+            .collect()
+    };
+    assert_eq!(ports(FlowOrder::Bytes, false), [8080, 8081, 0]);
+    assert_eq!(ports(FlowOrder::Bytes, true), [0, 8081, 8080]);
+    assert_eq!(ports(FlowOrder::Age, false), [8080, 8081, 0], "990 before 991");
+    assert_eq!(ports(FlowOrder::State, false), [8080, 8081, 0]);
+    assert_eq!(ports(FlowOrder::Port, false), [0, 8080, 8081]);
+    assert_eq!(ports(FlowOrder::Kind, true)[0], 8081, "hairpin last");
 }
