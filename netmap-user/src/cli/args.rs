@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 mod docker;
+mod explain;
 mod host;
 mod listing;
 mod monitor;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use self::{
     docker::{DockerArgs, DockerCommand, DockerPlaces, DockerStatusArgs, DockerWriteArgs},
+    explain::ExplainArgs,
     host::{DoctorArgs, DownArgs},
     listing::{FlowsArgs, KindName, ListArgs, ProtocolName, StatsArgs},
     monitor::MonitorArgs,
@@ -108,6 +110,9 @@ pub enum Command {
     /// Tell what happens as it happens: packets dropped or left to the host, flows, rules, containers
     #[command(long_about = help::MONITOR, after_help = help::MONITOR_EXAMPLES)]
     Monitor(MonitorArgs),
+    /// Tell what would become of a packet, step by step, why, and what would change it
+    #[command(long_about = help::EXPLAIN, after_help = help::EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Tell what runs, what is attached and how full the tables are
     #[command(long_about = help::STATUS, after_help = help::STATUS_EXAMPLES)]
     Status(ListArgs),

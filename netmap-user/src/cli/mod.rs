@@ -9,6 +9,7 @@ pub mod config;
 mod docker;
 mod doctor;
 mod down;
+pub mod explain;
 mod failure;
 pub mod flows;
 mod help;
@@ -56,6 +57,7 @@ fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Flows(args) => flows::command(&args, &instance, out),
         Command::Stats(args) => stats::command(&args, &instance, out),
         Command::Monitor(args) => monitor::command(&args, &instance, out),
+        Command::Explain(args) => explain::command(&args, &instance, out),
         Command::Status(args) => status::command(&args, &instance, out),
         Command::Docker(args) => docker::command(args, &instance, out),
         Command::Doctor(args) => doctor::command(&args, &instance, out),
