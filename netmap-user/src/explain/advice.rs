@@ -191,7 +191,7 @@ impl<A: Family> Case<'_, A> {
         vec![
             Advice::command(
                 format!(
-                    "The pool of source ports ({pool}) has none free towards {}. It is what lies outside of the host's own range; make that smaller, and netmap has more at once:",
+                    "The pool of source ports ({pool}) has none free towards {}. It is what lies outside of the host's own range; make that smaller, and netmap has more within ten seconds (keep it in /etc/sysctl.d):",
                     packet.dst
                 ),
                 "sysctl -w net.ipv4.ip_local_port_range=\"49152 60999\"",

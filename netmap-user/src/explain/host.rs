@@ -1,5 +1,7 @@
 //! What the host does by itself: it forwards, or has the packet; and what its own processes get.
 
+use std::net::IpAddr;
+
 use netmap_common::{
     maps::{Detour, Hook, IfIndex, Interface, Place, Port, Protocol, Reason, Role},
     nat::{
@@ -170,8 +172,7 @@ impl<A: Family> Case<'_, A> {
             self.answer.end(Outcome::Refused, Some(Reason::NoProxy));
             return Ok(());
         }
-        let gateway = self.world.network(target).map(|network| network.gateway);
-        let gateway = gateway.map(ip);
+        let gateway = self.gateway(target)?;
         let seen = match gateway {
             Some(gateway) => format!("sees {gateway}, its bridge's address"),
             None => "sees the address that this host reaches it by".to_owned(),
@@ -202,6 +203,17 @@ impl<A: Family> Case<'_, A> {
             self.answer.end(Outcome::Proxied, Some(Reason::Proxied));
         }
         self.world.check()
+    }
+
+    /// The address that a container sees the proxy by: its bridge's.
+    fn gateway(&self, target: A) -> anyhow::Result<Option<IpAddr>> {
+        let IpAddr::V4(target4) = ip(target) else {
+            return Ok(self.world.network(target).map(|network| ip(network.gateway)));
+        };
+        let networks = self.maps.v4.networks.all()?;
+        let around = networks.iter().filter(|(net, _)| net.contains(&target4));
+        let nearest = around.max_by_key(|(net, _)| net.prefix_len());
+        Ok(nearest.map(|(_, network)| ip(network.gateway)))
     }
 
     /// What reaches the host itself. `from` is the interface; none for its own processes.
