@@ -47,7 +47,10 @@ pub(super) fn command(args: DockerArgs, instance: &Instance, out: &mut impl Writ
                 writeln!(out, "nothing to take back")?;
             } else {
                 after(&plan, &args.places, out)?;
-                writeln!(out, "then `netmap down`: Docker publishes by itself again")?;
+                writeln!(
+                    out,
+                    "then `systemctl disable --now netmap` and `netmap down`: Docker publishes by itself again"
+                )?;
             }
             Ok(())
         }
@@ -114,13 +117,13 @@ fn after(plan: &Plan, said: &DockerPlaces, out: &mut impl Write) -> std::io::Res
     let has_unit = plan
         .changes
         .iter()
-        .any(|change| change.path.ends_with("docker.service.d/netmap.conf"));
+        .any(|change| change.path.extension().is_some_and(|kind| kind == "conf"));
     let daemons = daemons::reading(&daemon_json(said));
     match daemons.first() {
         _ if has_unit && said.systemd_dir.is_none() => {
             writeln!(
                 out,
-                "now `systemctl daemon-reload` and `systemctl restart docker`"
+                "now `systemctl daemon-reload && systemctl restart netmap docker`"
             )
         }
         Some(daemon) => writeln!(
@@ -143,7 +146,10 @@ struct Status<'a> {
     missing: serde_json::Map<String, serde_json::Value>,
     proxy: PathBuf,
     proxy_runs: bool,
+    /// By which systemd starts netmap before Docker.
     drop_in: Option<PathBuf>,
+    /// By which systemd has netmap follow Docker.
+    follows: Option<PathBuf>,
     backup: Option<PathBuf>,
     /// The dockerds that read this daemon.json.
     dockerd: Vec<u32>,
@@ -178,7 +184,8 @@ fn status(said: &DockerPlaces, json: bool, instance: &Instance, out: &mut impl W
         proxy_runs: wanted::check_proxy(&proxy).is_ok(),
         proxy,
         missing,
-        drop_in: Some(unit::path(&units)).filter(|path| path.exists()),
+        drop_in: Some(unit::before_docker(&units)).filter(|path| path.exists()),
+        follows: Some(unit::follows_docker(&units)).filter(|path| path.exists()),
         backup: Some(install::backup_of(&path)).filter(|path| path.exists()),
         restart_needed: daemons.iter().any(|daemon| daemon.since < written),
         dockerd: daemons.iter().map(|daemon| daemon.pid).collect(),
@@ -215,6 +222,9 @@ fn show(status: &Status<'_>, out: &mut impl Write) -> std::io::Result<()> {
     match &status.drop_in {
         Some(path) => writeln!(out, "{}: netmap starts before Docker", path.display())?,
         None => writeln!(out, "no drop-in: systemd may start Docker before netmap")?,
+    }
+    if let Some(path) = &status.follows {
+        writeln!(out, "{}: netmap follows Docker", path.display())?;
     }
     if let Some(path) = &status.backup {
         writeln!(out, "{}: what was there before", path.display())?;

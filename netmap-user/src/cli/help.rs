@@ -220,7 +220,7 @@ Examples:
 
 pub(super) const DOCKER: &str = "\
     Makes Docker publish its ports by netmap: sets iptables, ip6tables, userland-proxy and userland-proxy-path in \
-    daemon.json, and has systemd start netmap before Docker. Other settings keep their place and their text; what was \
+    daemon.json, and has systemd start netmap before Docker and netmap follow Docker. Other settings keep their place and their text; what was \
     there before is kept in daemon.json.before-netmap, and remove brings it back to the byte, or, where somebody has \
     changed other settings since, netmap's own alone. Both do nothing the second time, and refuse to begin where dockerd \
     would not start. dockerd reads its settings when it starts: both tell what to restart, and restart nothing.";
@@ -228,9 +228,10 @@ pub(super) const DOCKER: &str = "\
 pub(super) const DOCKER_EXAMPLES: &str = "\
 Examples:
   netmap docker install --print       what would be written
-  netmap docker install && systemctl daemon-reload && systemctl restart docker
+  netmap docker install && systemctl daemon-reload && systemctl restart netmap docker
   netmap docker status
-  netmap docker remove && systemctl daemon-reload && systemctl restart docker && netmap down";
+  netmap docker remove && systemctl daemon-reload && systemctl restart docker
+  systemctl disable --now netmap && netmap down     then: without netmap";
 
 pub(super) const DOCTOR: &str = "\
     Looks for what would break netmap on this host, or be broken beside it, and changes nothing. Each finding has a word \

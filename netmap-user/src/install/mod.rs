@@ -4,7 +4,7 @@
 //! - [`wanted`]: the keys that netmap needs, and what stands in its way;
 //! - [`file`](mod@file): a file that is replaced as a whole or not at all;
 //! - [`daemons`]: the dockerds that run, and what they were told on their command line;
-//! - [`mod@unit`]: the drop-in by which systemd starts netmap first.
+//! - [`mod@unit`]: the drop-ins by which systemd starts netmap first, and by which netmap follows Docker.
 
 pub mod daemons;
 pub mod document;
@@ -18,6 +18,7 @@ use std::{
 };
 
 use document::{Document, DocumentError};
+use unit::DropIn;
 use wanted::Obstacle;
 
 /// What the backup holds where there was no daemon.json: no JSON, so it cannot be one's text.
@@ -136,13 +137,7 @@ pub fn install(places: &Places) -> Result<Plan, InstallError> {
         });
     }
     if let Some(folder) = &places.systemd {
-        let path = unit::path(folder);
-        if read(&path)?.as_deref() != Some(unit::TEXT) {
-            plan.changes.push(Change {
-                path,
-                text: Some(unit::TEXT.to_owned()),
-            });
-        }
+        add_drop_ins(folder, &document, &mut plan)?;
     }
     Ok(plan)
 }
@@ -184,12 +179,38 @@ pub fn remove(places: &Places) -> Result<Plan, InstallError> {
         }
     }
     if let Some(folder) = &places.systemd {
-        let path = unit::path(folder);
-        if read(&path)?.is_some() {
-            plan.changes.push(Change { path, text: None });
+        for path in [unit::before_docker(folder), unit::follows_docker(folder)] {
+            if read(&path)?.is_some_and(|text| unit::is_ours(&text)) {
+                plan.changes.push(Change { path, text: None });
+            }
         }
     }
     Ok(plan)
+}
+
+/// systemd's part of an installation.
+fn add_drop_ins(folder: &Path, document: &Document, plan: &mut Plan) -> Result<(), InstallError> {
+    for DropIn { path, text } in unit::drop_ins(folder, document) {
+        match read(&path)? {
+            Some(before) if before == text => {}
+            Some(before) if !unit::is_ours(&before) => plan.remarks.push(format!(
+                "{} is not netmap's and stays; it should say\n{text}",
+                path.display()
+            )),
+            _ => plan.changes.push(Change {
+                path,
+                text: Some(text),
+            }),
+        }
+    }
+    if unit::group(document).is_none() {
+        plan.remarks.push(
+            "there is no group that may read Docker's socket: once there is (Docker's package makes `docker`), do this again, or \
+             the unit's user netmap cannot follow Docker"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// The text that daemon.json gets back; `None` where there was no file.

@@ -101,7 +101,9 @@ fn remove_brings_back_every_byte() {
         host.remove();
         assert_eq!(host.text().unwrap(), text);
         assert_eq!(host.files(), std::slice::from_ref(&host.places.daemon_json));
-        assert!(!unit::path(host.places.systemd.as_ref().unwrap()).exists());
+        let folder = host.places.systemd.as_ref().unwrap();
+        assert!(!unit::before_docker(folder).exists());
+        assert!(!unit::follows_docker(folder).exists());
     }
 }
 
@@ -134,6 +136,55 @@ fn what_somebody_changed_since_stays() {
     fs::write(&host.places.daemon_json, edited).unwrap();
     host.remove();
     assert_eq!(host.text().unwrap(), TYPICAL.replace("json-file", "journald"));
+}
+
+#[test]
+fn netmap_follows_the_socket_that_docker_has_by_the_group_that_may_read_it() {
+    let host = Host::with(Some(
+        r#"{"group": "daemon", "hosts": ["tcp://127.0.0.1:1", "unix:///run/other.sock"]}"#,
+    ));
+    assert_eq!(host.install().remarks, [] as [String; 0]);
+    let path = unit::follows_docker(host.places.systemd.as_ref().unwrap());
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(
+        text.contains("\nEnvironment=NETMAP_DOCKER=/run/other.sock\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("\nSupplementaryGroups=daemon\n"), "{text}");
+    host.remove();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_group_that_is_not_there_keeps_no_unit_from_starting() {
+    let host = Host::with(Some(r#"{"group": "netmap-test-nobody"}"#));
+    let plan = host.install();
+    let text = fs::read_to_string(unit::follows_docker(host.places.systemd.as_ref().unwrap())).unwrap();
+    assert!(text.contains("NETMAP_DOCKER=/var/run/docker.sock"), "{text}");
+    assert!(!text.contains("SupplementaryGroups"), "{text}");
+    assert!(
+        plan.remarks.iter().any(|remark| remark.contains("no group")),
+        "{:?}",
+        plan.remarks
+    );
+}
+
+#[test]
+fn a_drop_in_of_somebody_elses_stays_and_is_told_of() {
+    let host = Host::with(Some(r#"{"group": "daemon"}"#));
+    let path = unit::follows_docker(host.places.systemd.as_ref().unwrap());
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "[Service]\nNice=1\n").unwrap();
+    let plan = host.install();
+    assert!(
+        plan.remarks
+            .iter()
+            .any(|remark| remark.contains("NETMAP_DOCKER=")),
+        "{:?}",
+        plan.remarks
+    );
+    host.remove();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "[Service]\nNice=1\n");
 }
 
 #[test]

@@ -31,7 +31,9 @@ pub struct RunArgs {
         value_name = "SOCKET",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = DEFAULT_ENGINE
+        default_missing_value = DEFAULT_ENGINE,
+        env = "NETMAP_DOCKER",
+        hide_env_values = true
     )]
     pub docker: Option<PathBuf>,
     /// Where docker's proxies, netmap-docker-proxy, come in [default: docker-proxy.sock beside netmap.sock]

@@ -1,6 +1,7 @@
 use clap::{CommandFactory as _, error::ErrorKind};
 
 use super::*;
+use crate::install::{document::Document, unit};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())
@@ -123,4 +124,21 @@ fn what_is_missing_or_unknown_is_wrong_usage() {
     }
     assert_eq!(parse("netmap help publish").unwrap_err().exit_code(), 0);
     assert_eq!(parse("netmap --version").unwrap_err().exit_code(), 0);
+}
+
+#[test]
+fn the_drop_in_says_what_run_hears() {
+    let command = Cli::command();
+    let run = command.find_subcommand("run").unwrap();
+    let docker = run
+        .get_arguments()
+        .find(|argument| argument.get_id() == "docker")
+        .unwrap();
+    let name = docker.get_env().unwrap().to_str().unwrap();
+    let [_, follows] = unit::drop_ins(Path::new("/"), &Document::default());
+    assert!(
+        follows.text.contains(&format!("\nEnvironment={name}=/")),
+        "{}",
+        follows.text
+    );
 }
