@@ -10,8 +10,8 @@ use super::{
     answer::Advice,
     arrival::has_ports,
     family::Family,
+    naming::{ip, name},
     published::Spelling,
-    world::{ip, name},
 };
 
 impl<A: Family> Case<'_, A> {

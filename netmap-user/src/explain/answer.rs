@@ -8,7 +8,7 @@ use netmap_common::{
 };
 use serde::Serialize;
 
-use super::{Ends, Question, world::name};
+use super::{Ends, Question, naming::name};
 
 /// Where a packet ends up, and how it gets there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,13 +5,7 @@ use netmap_common::{
     nat::Env as _,
 };
 
-use super::{
-    Question,
-    answer::Source,
-    family::Family,
-    routes,
-    world::{World, name},
-};
+use super::{Question, answer::Source, family::Family, naming::name, routes, world::World};
 use crate::options::InterfaceName;
 
 /// Where a packet comes in.

@@ -1,13 +1,10 @@
-//! What the host does by itself: it forwards, or has the packet; and what its own processes get.
+//! What the host does by itself: it forwards, has the packet, or gives it to the proxy.
 
 use std::net::IpAddr;
 
 use netmap_common::{
-    maps::{Detour, Hook, IfIndex, Interface, Place, Port, Protocol, Reason, Role},
-    nat::{
-        self, Carried, Env as _, HostSocket, Route, Verdict,
-        local::{self, Caller},
-    },
+    maps::{Hook, IfIndex, Interface, Port, Protocol, Reason, Role},
+    nat::{self, Carried, Env as _, HostSocket, Route, Verdict},
 };
 
 use super::{
@@ -15,155 +12,14 @@ use super::{
     answer::Outcome,
     arrival::has_ports,
     family::Family,
-    frame, published, routes,
-    world::{ip, name, range, spec},
+    frame,
+    naming::{ip, name, spec},
+    published, routes,
 };
 
-/// A process's socket that is bound to no address and no interface: as most are.
-struct Unbound {
-    netns: u64,
-}
-
-impl<A: Family> Caller<A> for Unbound {
-    fn source(&self) -> A {
-        A::ANY
-    }
-
-    fn device(&self) -> IfIndex {
-        IfIndex(0)
-    }
-
-    fn mark(&self) -> u32 {
-        0
-    }
-
-    fn netns(&self) -> u64 {
-        self.netns
-    }
-}
-
 impl<A: Family> Case<'_, A> {
-    /// What a process of this host sends.
-    pub(super) fn from_process(&mut self) -> anyhow::Result<()> {
-        let asked = self.answer.packet;
-        let settings = nat::Env::settings(&self.world);
-        let unbound = Unbound {
-            netns: settings.netns_cookie,
-        };
-        let to = Place::new(A::of(asked.dst), Port(asked.dport));
-        let detour = if has_ports(self.question.protocol) {
-            local::detour(&self.world, &unbound, self.question.protocol, to)
-        } else {
-            None
-        };
-        self.world.check()?;
-        if let Some(detour) = detour {
-            self.tell_process_rule(&detour)?;
-            if self.attached.connect {
-                return self.by_hook(&unbound, &detour);
-            }
-            self.answer.step(
-                "policy",
-                "The socket hooks are not attached (`netmap run --no-socket-hooks`, or no control group): the proxy serves the host's own processes.",
-            );
-            return self.by_proxy(asked, detour.target.address);
-        }
-        let local = A::of(asked.dst);
-        if local.is_loopback() || local == A::ANY || self.world.is_local(local) {
-            return self.deliver(asked, None);
-        }
-        self.answer.step(
-            "rule",
-            format!(
-                "{} is not this host's: nothing that is published matters.",
-                asked.dst
-            ),
-        );
-        self.leave_by_route(asked)
-    }
-
-    fn tell_process_rule(&mut self, detour: &Detour<A>) -> anyhow::Result<()> {
-        let found = nat::published(
-            &self.world,
-            self.question.protocol,
-            detour.origin.address,
-            detour.origin.port,
-        );
-        let Some((id, rule)) = found else { return Ok(()) };
-        let row = published::row(
-            self.maps,
-            &self.surroundings.names,
-            (id, &rule),
-            detour.origin.port.0,
-        )?;
-        if rule.has_allow_list() {
-            self.answer.step(
-                "policy",
-                format!(
-                    "Its allow-list ({}) is for others: processes of this host may always connect.",
-                    row.allow.join(", ")
-                ),
-            );
-        }
-        self.answer.rule = Some(row);
-        self.answer.step(
-            "rule",
-            format!(
-                "{} is published to port {} of {}.",
-                spec(&rule),
-                range(rule.target_port.0, rule.length),
-                self.container(rule.target)
-            ),
-        );
-        Ok(())
-    }
-
-    /// The hook at connect(2) or sendmsg(2) takes it.
-    fn by_hook(&mut self, caller: &Unbound, detour: &Detour<A>) -> anyhow::Result<()> {
-        let asked = self.answer.packet;
-        let endpoint = self.world.endpoint(detour.target.address);
-        let gateway = endpoint.map(|endpoint| endpoint.gateway);
-        let source = local::source(caller, detour)
-            .or(gateway)
-            .unwrap_or_else(|| A::of(asked.src));
-        let after = Ends {
-            src: ip(source),
-            sport: asked.sport,
-            dst: ip(detour.target.address),
-            dport: detour.target.port.0,
-        };
-        self.answer.becomes(after);
-        self.answer.step(
-            "translation",
-            format!(
-                "The socket hook leads the process straight to {} when it connects or sends: no packet is translated.",
-                after.target()
-            ),
-        );
-        self.answer.step(
-            "answers",
-            format!(
-                "The container sees {}; the process sees {} as its peer.",
-                after.src,
-                asked.target()
-            ),
-        );
-        if let Some(endpoint) = endpoint {
-            self.answer.step(
-                "way",
-                format!("It leaves by {}, the container's bridge.", name(endpoint.bridge)),
-            );
-        }
-        self.answer.step(
-            "end",
-            "A socket that is bound to a loopback address or to an interface, and a process outside netmap's control group, is served by the proxy instead.",
-        );
-        self.answer.end(Outcome::Connected, Some(Reason::Connected));
-        self.world.check()
-    }
-
     /// The proxy takes it to `target`.
-    fn by_proxy(&mut self, asked: Ends, target: A) -> anyhow::Result<()> {
+    pub(super) fn by_proxy(&mut self, asked: Ends, target: A) -> anyhow::Result<()> {
         if !self.surroundings.daemon {
             self.answer.step(
                 "end",
@@ -217,7 +73,7 @@ impl<A: Family> Case<'_, A> {
     }
 
     /// What reaches the host itself. `from` is the interface; none for its own processes.
-    fn deliver(&mut self, ends: Ends, from: Option<IfIndex>) -> anyhow::Result<()> {
+    pub(super) fn deliver(&mut self, ends: Ends, from: Option<IfIndex>) -> anyhow::Result<()> {
         let protocol = self.question.protocol;
         if !has_ports(protocol) {
             self.answer.step(
@@ -354,7 +210,7 @@ impl<A: Family> Case<'_, A> {
         }
     }
 
-    fn leave_by_route(&mut self, ends: Ends) -> anyhow::Result<()> {
+    pub(super) fn leave_by_route(&mut self, ends: Ends) -> anyhow::Result<()> {
         let key = A::key(self.question.protocol, ends);
         match self.world.routes().ask(&key, None)? {
             routes::Answer::Out(out) => {
@@ -413,7 +269,7 @@ impl<A: Family> Case<'_, A> {
     }
 
     /// A packet at an interface without any program of netmap's.
-    pub(super) fn from_elsewhere(&mut self, interface: IfIndex) -> anyhow::Result<()> {
+    pub(super) fn arrive_unseen(&mut self, interface: IfIndex) -> anyhow::Result<()> {
         let ends = self.answer.packet;
         self.by_stack(ends, Some(interface), Hook::Socket)
     }

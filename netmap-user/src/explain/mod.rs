@@ -1,8 +1,8 @@
 //! Why a packet would go the way it would: the NAT's own code, over the pinned tables, for one packet that nobody sends.
 //!
 //! [`explain`] makes the packet ([`frame`]), finds where it comes in ([`arrival`]), and has
-//! [`netmap_common::nat::process`] decide in a [`world`] that reads the tables and writes nothing. What the host's own stack does
-//! before and after, [`host`] tells; [`published`] finds what comes close, [`advice`] what would change it.
+//! [`netmap_common::nat::process`] decide in a [`world`] that reads the tables and writes nothing. What the host's own stack
+//! does before and after, [`host`] tells, and what its processes get, [`process`]; [`published`] finds what comes close, [`advice`] what would change it.
 
 mod advice;
 mod answer;
@@ -11,9 +11,12 @@ mod family;
 mod frame;
 mod host;
 mod listeners;
+mod naming;
+mod process;
 mod published;
 mod question;
 mod routes;
+mod sight;
 mod wire;
 mod world;
 
@@ -27,12 +30,7 @@ pub use self::{
     frame::Ends,
     question::{Question, QuestionError},
 };
-use self::{
-    arrival::Arrival,
-    family::Family,
-    routes::Routes,
-    world::{World, ip},
-};
+use self::{arrival::Arrival, family::Family, naming::ip, routes::Routes, world::World};
 use crate::{
     dataplane::{self, Place},
     maps::Maps,
@@ -133,9 +131,9 @@ fn explain_one<A: Family>(
     };
     case.begin(arrival, &why);
     match arrival {
-        Arrival::Host => case.from_process()?,
-        Arrival::At(hook, interface) => case.from_wire(hook, interface)?,
-        Arrival::Unmanaged(interface) => case.from_elsewhere(interface)?,
+        Arrival::Host => case.ask_as_process()?,
+        Arrival::At(hook, interface) => case.arrive_at(hook, interface)?,
+        Arrival::Unmanaged(interface) => case.arrive_unseen(interface)?,
     }
     case.advise()?;
     case.world.check()?;

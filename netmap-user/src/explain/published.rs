@@ -8,7 +8,7 @@ use super::{
     Ends, Names,
     answer::RuleRow,
     family::Family,
-    world::{ip, range, spec},
+    naming::{ip, range, spec},
 };
 use crate::maps::Maps;
 

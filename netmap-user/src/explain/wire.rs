@@ -10,13 +10,15 @@ use super::{
     answer::{FlowRow, Outcome, Seen},
     arrival::has_ports,
     family::Family,
-    frame, published,
-    world::{Sight, name, range, spec},
+    frame,
+    naming::{name, range, spec},
+    published,
+    sight::Sight,
 };
 
 impl<A: Family> Case<'_, A> {
     /// A packet at an interface with a hook.
-    pub(super) fn from_wire(&mut self, hook: Hook, interface: IfIndex) -> anyhow::Result<()> {
+    pub(super) fn arrive_at(&mut self, hook: Hook, interface: IfIndex) -> anyhow::Result<()> {
         let mut bytes = frame::make(&self.question)?;
         let before = self.answer.packet;
         let result = self.run(hook, interface, &mut bytes)?;

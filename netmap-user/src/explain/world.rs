@@ -4,20 +4,19 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
-    fmt::Display,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
 };
 
 use netmap_common::{
     maps::{
-        AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Ip,
-        Limits, Load, Network, Opening, Payer, Port, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings,
+        AllowKey, EgressPlace, Endpoint, Flow, FlowKey, Fragment, FragmentKey, IfIndex, Interface, Limits,
+        Load, Network, Opening, Payer, Port, Protocol, Reason, Rule, RuleId, Seconds, Seen, Settings,
         SharedKey, Slot,
     },
     nat::{Env, Here, Hold, HostSocket, InsertError, Route, Rules, Wish, local},
 };
 
-use super::{Ends, family::Family, listeners, routes::Routes};
+use super::{Ends, family::Family, listeners, routes::Routes, sight::Sight};
 use crate::maps::{self, FamilyMaps, Maps, Subnet as _};
 
 /// The number of both entries of a flow that is claimed here. Nobody else ever sees it.
@@ -40,45 +39,6 @@ pub(super) struct World<'maps, A: Family> {
     failed: RefCell<Option<anyhow::Error>>,
     /// What was seen meanwhile.
     pub(super) seen: RefCell<Sight<A>>,
-}
-
-/// What the NAT looked at.
-#[derive(Clone, Debug)]
-pub(super) struct Sight<A: Family> {
-    /// The packet's flow entry.
-    pub(super) flow: Option<(FlowKey<A>, Flow<A>)>,
-    /// The published rule.
-    pub(super) rule: Option<(RuleId, Rule<A>)>,
-    /// Whether the allow-list has the source, if it was asked.
-    pub(super) allowed: Option<bool>,
-    /// The container of the rule, and its place if it is known.
-    pub(super) endpoint: Option<(A, Option<Endpoint<A>>)>,
-    /// How many source ports were tried.
-    pub(super) tries: u32,
-    /// How many of them another flow has.
-    pub(super) taken: u32,
-    /// How many of them the host uses.
-    pub(super) used: u32,
-    /// Where the packet was found to be routed.
-    pub(super) route: Option<Route>,
-    /// The flow that was opened: the packet before and after.
-    pub(super) opened: Option<(FlowKey<A>, FlowKey<A>)>,
-}
-
-impl<A: Family> Default for Sight<A> {
-    fn default() -> Self {
-        Self {
-            flow: None,
-            rule: None,
-            allowed: None,
-            endpoint: None,
-            tries: 0,
-            taken: 0,
-            used: 0,
-            route: None,
-            opened: None,
-        }
-    }
 }
 
 impl<'maps, A: Family> World<'maps, A> {
@@ -398,38 +358,5 @@ impl<A: Family> Env for World<'_, A> {
     /// The packet is as small as any.
     fn fits(&self, _out: IfIndex) -> bool {
         true
-    }
-}
-
-/// An address as people and JSON have it; a mapped one of IPv4 as that.
-pub(super) fn ip<A: Ip>(address: A) -> IpAddr {
-    let address: IpAddr = address.into();
-    address.to_canonical()
-}
-
-/// An interface's name, or its number where it is gone.
-pub(super) fn name(index: IfIndex) -> String {
-    crate::dataplane::interface_name(index).unwrap_or_else(|_| format!("interface {}", index.0))
-}
-
-/// Where a rule is published, as `netmap publish` writes it: `8080/tcp`, `192.0.2.1:8000-8009/udp`.
-pub(super) fn spec<A: Family>(rule: &Rule<A>) -> String {
-    let protocol = Protocol::from_number(rule.protocol).map_or("", Protocol::name);
-    let ports = range(rule.host_port.0, rule.length);
-    let host: IpAddr = rule.host.into();
-    let is_v4 = A::BITS == 32;
-    match (rule.host == A::ANY, is_v4) {
-        (true, true) => format!("0.0.0.0:{ports}/{protocol}"),
-        (true, false) => format!("[::]:{ports}/{protocol}"),
-        (false, true) => format!("{host}:{ports}/{protocol}"),
-        (false, false) => format!("[{host}]:{ports}/{protocol}"),
-    }
-}
-
-/// As in `8000-8009`, or `8080`.
-pub(super) fn range(first: u16, length: u16) -> impl Display {
-    match length {
-        0 | 1 => first.to_string(),
-        length => format!("{first}-{}", first.saturating_add(length - 1)),
     }
 }

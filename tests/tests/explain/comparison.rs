@@ -23,7 +23,7 @@ use serde_json::Value;
 use super::explain;
 
 /// Questions; each is asked once more when the packet has been, and so is the answer to it.
-const QUESTIONS: u64 = 100;
+const QUESTIONS: u64 = 60;
 
 /// A packet.
 #[derive(Clone, Debug)]
