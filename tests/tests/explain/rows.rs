@@ -5,7 +5,7 @@ use netmap_tests::{
     Options, Scene, tcp,
     topology::{C1, HOST},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ensure_says, explain};
 
@@ -36,9 +36,19 @@ fn every_way_has_its_words_and_nothing_is_written() -> Result<()> {
 }
 
 fn every_way(scene: &Scene) -> Result<()> {
-    let says = |question: &[&str], keys: &[(&str, serde_json::Value)], words: &[&str]| {
+    let says = |question: &[&str], keys: &[(&str, Value)], words: &[&str]| {
         ensure_says(&explain(&scene.netmap, question)?, keys, words)
     };
+    from_outside(&says)?;
+    from_containers(&says)?;
+    from_processes(&says)?;
+    not_published(&says)
+}
+
+/// Asks, and compares keys and words.
+type Says<'scene> = dyn Fn(&[&str], &[(&str, Value)], &[&str]) -> Result<()> + 'scene;
+
+fn from_outside(says: &Says<'_>) -> Result<()> {
     // From outside to a published port.
     says(
         &["192.168.50.3:40000", "192.168.50.2:8080/tcp"],
@@ -87,7 +97,10 @@ fn every_way(scene: &Scene) -> Result<()> {
             ("/hooks/0/out", json!("vc1")),
         ],
         &["UDP, a datagram"],
-    )?;
+    )
+}
+
+fn from_containers(says: &Says<'_>) -> Result<()> {
     // Hairpin, and a container's own port.
     says(
         &["172.30.1.3:40000", "192.168.50.2:8080/tcp"],
@@ -133,7 +146,10 @@ fn every_way(scene: &Scene) -> Result<()> {
             ("/translated/src", json!("192.168.50.2")),
         ],
         &["an echo request"],
-    )?;
+    )
+}
+
+fn from_processes(says: &Says<'_>) -> Result<()> {
     // The host's own processes.
     says(
         &["192.168.50.2", "192.168.50.2:8080/tcp"],
@@ -161,7 +177,10 @@ fn every_way(scene: &Scene) -> Result<()> {
             ("/translated/dst", json!("172.30.1.2")),
         ],
         &["no address of this family", "the container sees 172.30.1.1"],
-    )?;
+    )
+}
+
+fn not_published(says: &Says<'_>) -> Result<()> {
     // Not published, and what comes close.
     says(
         &["192.168.50.3:40000", "192.168.50.2:8081/tcp"],
