@@ -1,8 +1,8 @@
 //! Why a packet would go the way it would: the NAT's own code, over the pinned tables, for one packet that nobody sends.
 //!
-//! [`explain`] makes the packet ([`frame`]), finds where it comes in ([`arrival`]), and has
-//! [`netmap_common::nat::process`] decide in a [`world`] that reads the tables and writes nothing. What the host's own stack
-//! does before and after, [`host`] tells, and what its processes get, [`process`]; [`published`] finds what comes close, [`advice`] what would change it.
+//! `explain` makes the packet (`frame`), finds where it comes in (`arrival`), and has
+//! [`netmap_common::nat::process`] decide in a `world` that reads the tables and writes nothing. What the host's own stack
+//! does before and after, `host` tells, and what its processes get, `process`; `published` finds what comes close, `advice` what would change it.
 
 mod advice;
 mod answer;

@@ -5,8 +5,11 @@ use clap::Args;
 /// `netmap explain`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ExplainArgs {
-    /// Who sends: ADDRESS:PORT, of IPv6 [ADDRESS]:PORT; any port without one
-    #[arg(value_name = "SRC:PORT")]
+    /// Who sends, in the words of the command line.
+    #[arg(
+        value_name = "SRC:PORT",
+        help = "Who sends: ADDRESS:PORT, of IPv6 [ADDRESS]:PORT; any port without one"
+    )]
     pub source: String,
     /// To whom: ADDRESS:PORT/tcp or /udp, or ADDRESS/icmp for an echo request
     #[arg(value_name = "DST:PORT/PROTO")]
