@@ -24,6 +24,7 @@
 //! - [`daemon`]: ties them together;
 //! - [`install`]: Docker's settings, there and back;
 //! - [`doctor`]: what of a host does not fit;
+//! - [`explain`]: why a packet would go where;
 //! - [`cli`]: the commands.
 
 pub mod api;
@@ -36,6 +37,7 @@ pub mod docker;
 pub mod doctor;
 pub mod egress;
 pub mod expiry;
+pub mod explain;
 pub mod host;
 pub mod install;
 pub mod log;

@@ -2,6 +2,7 @@
 
 mod config;
 mod docker;
+mod explain;
 mod flows;
 mod host;
 mod listing;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 pub use self::{
     config::{ConfigArgs, ConfigCheckArgs, ConfigCommand, ConfigShowArgs, ReloadArgs},
     docker::{DockerArgs, DockerCommand, DockerPlaces, DockerStatusArgs, DockerWriteArgs},
+    explain::ExplainArgs,
     flows::{CloseArgs, FlowFilterArgs, FlowOrder, FlowsArgs, FlowsCommand, KindName, ProtocolName},
     host::{DoctorArgs, DownArgs},
     listing::{ClassName, ListArgs, OwnerName, PortOrder, PortsArgs, StatsArgs},
@@ -112,6 +114,9 @@ pub enum Command {
     /// Tell what happens as it happens: packets dropped or left to the host, flows, rules, containers
     #[command(long_about = help::MONITOR, after_help = help::MONITOR_EXAMPLES)]
     Monitor(MonitorArgs),
+    /// Tell what would become of a packet, step by step, why, and what would change it
+    #[command(long_about = help::EXPLAIN, after_help = help::EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Tell what runs, what is attached and how full the tables are
     #[command(long_about = help::STATUS, after_help = help::STATUS_EXAMPLES)]
     Status(ListArgs),

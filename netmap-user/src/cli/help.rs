@@ -241,6 +241,28 @@ Examples:
   netmap monitor --drops --pcap drops.pcapng            and then: wireshark drops.pcapng
   netmap monitor --json | jq -r 'select(.event == \"flow-closed\") | [.original.src, .bytes_reply] | @tsv'";
 
+pub(super) const EXPLAIN: &str = "\
+    Tells what would become of a packet, step by step: where it comes in, which flow or published port it belongs to and what \
+    comes close, who may pass, what is translated and how the answer comes back, where it goes; or why it does not, and the \
+    command that would change that. The NAT itself decides, by the tables as they are: nothing is sent, written or counted, \
+    and the daemon need not run.\n\n\
+    Where it comes in follows from the source: a container's port, this host itself (its own addresses and 127.0.0.1: a \
+    process asks), or the uplink towards it; --from names another. Ports are what the packet has there: of somebody behind \
+    another NAT, that one's. The source's port may be left out. The packet is a small one: what is too big, `netmap monitor` \
+    tells.\n\n\
+    The keys of JSON: protocol, packet, from, steps, hooks, outcome (carried, connected, proxied, host, forwarded, refused, \
+    dropped), reason, meaning, translated, answer, answer_translated, rule, flow, advice.";
+
+pub(super) const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  netmap explain 203.0.113.9:40000 192.0.2.1:8080/tcp   a client outside asks a published port
+  netmap explain 203.0.113.9 192.0.2.1:8080             the same; TCP from any port
+  netmap explain 172.17.0.2 198.51.100.7:443/tcp        a container asks somebody outside
+  netmap explain 172.17.0.2 198.51.100.7/icmp           it pings
+  netmap explain 127.0.0.1 127.0.0.1:8080/tcp           a process of this host
+  netmap explain [2001:db8::9]:40000 [2001:db8::1]:53/udp --from eth1
+  netmap explain 203.0.113.9 192.0.2.1:8080 --json | jq -r '.reason, .advice[].command'";
+
 pub(super) const STATUS: &str = "\
     Tells whether the daemon runs, what is attached to which interface and how, how full the tables are \
     (IPv6 has its own: flows6, ..), by which address each uplink carries IPv4 and IPv6 if it does, by which \

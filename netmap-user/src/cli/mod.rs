@@ -9,6 +9,7 @@ mod config;
 mod docker;
 mod doctor;
 mod down;
+pub mod explain;
 mod failure;
 pub mod flows;
 mod help;
@@ -58,6 +59,7 @@ fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Flows(args) => flows::command(&args, &instance, out),
         Command::Stats(args) => stats::command(&args, &instance, out),
         Command::Monitor(args) => monitor::command(&args, &instance, out),
+        Command::Explain(args) => explain::command(&args, &instance, out),
         Command::Status(args) => status::command(&args, &instance, out),
         Command::Config(args) => config::command(&args, &instance, out),
         Command::Reload(args) => reload::command(&args, &instance, out),

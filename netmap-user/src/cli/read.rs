@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use self::bridge::Bridge;
 use crate::{
     api::types::Attachment,
-    maps::{Family, MapsError},
+    maps::{Family, Maps, MapsError},
 };
 
 /// The kernel's tables, as a snapshot that may be torn: packets go on while it is read.
@@ -108,6 +108,15 @@ impl ReadError {
 /// Nothing is pinned there, or this user may not read it.
 pub fn open(pin_dir: &Path) -> Result<impl Tables, ReadError> {
     pinned::Pinned::open(pin_dir).map_err(|error| ReadError::new(pin_dir, error))
+}
+
+/// The handles themselves of what is pinned in `pin_dir`, for who asks the tables as packets do.
+///
+/// # Errors
+///
+/// Nothing is pinned there, or this user may not read it.
+pub(super) fn maps(pin_dir: &Path) -> Result<Maps, ReadError> {
+    Maps::open(pin_dir).map_err(|error| ReadError::new(pin_dir, error))
 }
 
 #[cfg(test)]
