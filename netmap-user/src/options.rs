@@ -1,6 +1,9 @@
 //! What `netmap run` is given, flags and configuration file together, checked.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use netmap_common::{
     maps::{Reason, Seconds},
@@ -80,6 +83,8 @@ pub struct RunOptions {
     pub outlets: Outlets,
     /// Behind which bridges containers may send from their own addresses only.
     pub ownership: Ownership,
+    /// Where metrics are served over TCP, beside the API's socket; none for nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Who outside may go straight to containers' own addresses.
@@ -223,6 +228,7 @@ impl Default for RunOptions {
             docker: None,
             outlets: Outlets::default(),
             ownership: Ownership::default(),
+            metrics: None,
         }
     }
 }
@@ -302,6 +308,11 @@ pub enum OptionError {
         "{0:?} is no address to leave by; give one of this host that others can answer, as in 192.0.2.7 or br0=2001:db8::7"
     )]
     BadEgress(String),
+    /// No address with a port.
+    #[error(
+        "{0:?} is no place to serve metrics at; give an address and a port, as in 127.0.0.1:9469 or [::1]:9469"
+    )]
+    BadMetrics(String),
     /// No bit of 32.
     #[error("{0:?} is not a bit of the packet mark; give 0 to 31")]
     BadMarkBit(String),
@@ -434,6 +445,18 @@ pub fn parse_reason(text: &str) -> Result<Reason, OptionError> {
     events::reason(text)
         .filter(|reason| events::is_told(*reason))
         .ok_or_else(|| OptionError::UnknownReason(text.to_owned()))
+}
+
+/// Where metrics are served.
+///
+/// # Errors
+///
+/// No address with a port, or port 0, which nobody would find.
+pub fn parse_metrics(text: &str) -> Result<SocketAddr, OptionError> {
+    text.parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.port() != 0)
+        .ok_or_else(|| OptionError::BadMetrics(text.to_owned()))
 }
 
 /// The number of a mark's bit.

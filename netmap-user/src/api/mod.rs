@@ -9,6 +9,7 @@
 //! | `POST /v1/unpublish` | [`types::UnpublishRequest`] | 200 [`types::Done`], 409 refused |
 //! | `GET /v1/status` | - | 200 [`types::DaemonStatus`] |
 //! | `POST /v1/watch` | [`events::WatchRequest`] | 200 [`events::Event`]s, a line each, without end; 409 refused |
+//! | `GET /metrics` | - | 200 [`crate::metrics`] |
 //!
 //! Every answer but 200 is a [`types::Refusal`]: 400 for a body that is no such request, 403 for a client that is none of
 //! those, 404 and 405 for a wrong

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr as _,
 };
@@ -72,6 +73,9 @@ pub struct Config {
     pub publish_on: Vec<Outlet>,
     /// Whether containers are held to their own addresses.
     pub own_addresses: Vec<OwnershipChoice>,
+    /// Where metrics are served over TCP.
+    #[serde(deserialize_with = "metrics")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Why a configuration file is refused.
@@ -144,6 +148,7 @@ impl Config {
             ownership: self.own_addresses.into_iter().chain(args.own_addresses).collect(),
             lifetimes: options::lifetimes(self.timeouts.into_iter().chain(args.timeouts)),
             docker: args.docker.or(self.docker),
+            metrics: args.metrics.or(self.metrics),
             mappings: self.nat.into_iter().chain(args.mappings).collect(),
             egress: self.egress.into_iter().chain(args.egress).collect(),
             shares: Shares {
@@ -184,6 +189,10 @@ fn flow_entries<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::E
 
 fn mark_bit<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u8>, D::Error> {
     checked::<i64, _, _>(value, options::parse_mark_bit)
+}
+
+fn metrics<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
+    checked::<String, _, _>(value, options::parse_metrics)
 }
 
 fn timeouts<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<Timeout>, D::Error> {
@@ -244,6 +253,7 @@ mod tests {
         egress = ["192.0.2.1", "br0=2001:db8::7"]
         publish_on = ["eth0", "203.0.113.5"]
         own_addresses = ["br0=off"]
+        metrics = "[::1]:9469"
     "#;
 
     fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -295,6 +305,7 @@ mod tests {
             },
             outlets: vec!["eth0".parse().unwrap(), "203.0.113.5".parse().unwrap()].into(),
             ownership: ["br0=off".parse().unwrap()].into_iter().collect(),
+            metrics: Some("[::1]:9469".parse().unwrap()),
         };
         assert_eq!(options, expected);
     }
@@ -340,7 +351,7 @@ mod tests {
             error("xdp = \"auto\"\nxdp2 = 1\n"),
             "the configuration file FILE, line 2: unknown field `xdp2`, expected one of `uplinks`, `bridges`, `xdp`, \
              `socket`, `shim_socket`, `pin_dir`, `state`, `cgroup`, `socket_hooks`, `flow_entries`, `mark_bit`, `direct`, `trusted`, `timeouts`, `max_flows`, `max_new_flows`, \
-             `max_source_flows`, `nat`, `docker`, `egress`, `publish_on`, `own_addresses`"
+             `max_source_flows`, `nat`, `docker`, `egress`, `publish_on`, `own_addresses`, `metrics`"
         );
         assert_eq!(
             error("\n\nxdp = \"generic\""),
@@ -353,6 +364,11 @@ mod tests {
         assert_eq!(
             error("flow_entries = 1"),
             "the configuration file FILE, line 1: \"1\" is not a number of flow entries; give 64 to 16777216"
+        );
+        assert_eq!(
+            error("metrics = \"9469\""),
+            "the configuration file FILE, line 1: \"9469\" is no place to serve metrics at; give an address and a port, as \
+             in 127.0.0.1:9469 or [::1]:9469"
         );
         assert!(error("uplinks = [\"a b\"]").contains("line 1: \"a b\" is not an interface name"));
         assert!(

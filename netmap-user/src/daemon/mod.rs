@@ -10,6 +10,7 @@ mod direct;
 mod engine;
 mod fragments;
 mod limits;
+mod metrics;
 mod ports;
 mod record;
 mod shims;
@@ -51,6 +52,7 @@ use crate::{
     expiry::{Gone, Purge, Slice, Sweeper, Swept},
     host::{Host, HostError},
     maps::{self, Maps},
+    metrics::{Metrics, Word},
     options::RunOptions,
     proxy::{Mark, Proxy, Reservations},
     publish::Publisher,
@@ -84,11 +86,14 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
         // The socket first: a second daemon must not touch anything.
         let server = Server::bind(&options.socket)?;
         let door = Door::bind(&options.shim_socket())?;
+        let listener = options.metrics.map(crate::metrics::listen).transpose()?;
         let mut signals = Signals::new()?;
         let mut daemon = Daemon::start(options).await?;
         let (commands, inbox) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(server.serve(commands, async {
+        let (words, mut asked) = mpsc::channel(1);
+        let metrics = Metrics::start(&options.pin_dir, listener, words)?;
+        let serving = tokio::spawn(server.with_paths(metrics.paths()).serve(commands, async {
             // A sender that is gone says the same.
             stopped.await.unwrap_or(());
         }));
@@ -96,11 +101,12 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
         let door = tokio::spawn(door.serve(requests));
         daemon.find_sought().await;
         daemon.announce(options);
-        daemon.serve(inbox, &mut shims, &mut signals).await;
-        drop(stop);
+        daemon.serve(inbox, &mut shims, &mut asked, &mut signals).await;
+        drop((stop, asked));
         // Proxies hear of it by the end of their connections, and come back when the next daemon is there.
         door.abort();
         serving.await?;
+        drop(metrics);
         Ok(())
     })
 }
@@ -173,6 +179,7 @@ impl Daemon {
         &mut self,
         mut inbox: mpsc::Receiver<Command>,
         shims: &mut mpsc::Receiver<ShimRequest>,
+        asked: &mut mpsc::Receiver<oneshot::Sender<Word>>,
         signals: &mut Signals,
     ) {
         let (mut sweep, mut refresh) = (interval(SWEEP), interval(REFRESH));
@@ -184,6 +191,7 @@ impl Daemon {
                 command = receive(&mut inbox) => self.obey(command).await,
                 picture = self.engine.changed() => self.take_engine(&picture),
                 request = receive(shims) => self.obey_shim(request).await,
+                answer = receive(asked) => drop(answer.send(self.word())),
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),
                 Ok(()) = self.waiting_room.ready() => self.waiting_room.serve(&self.maps, &self.dataplane),
@@ -251,6 +259,7 @@ impl Daemon {
             }
             Err(error) => warn!("flows whose way is gone cannot be ended, trying again: {error}"),
         }
+        self.sweeper.count_purged(self.purge.take_count());
         let ended = self.purge.ended();
         self.tell_ended(ended);
     }

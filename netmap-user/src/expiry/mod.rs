@@ -10,6 +10,7 @@
 //! sweeper comes by: not before its [lifetime](Lifetimes), and a lap later at the most. Where a table is nearly full, lifetimes
 //! shrink, but for those of established connections.
 
+mod count;
 mod mappings;
 mod obituary;
 mod pace;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use netmap_common::{maps::Seconds, nat::Lifetimes};
 
 pub use self::{
+    count::{FlowCounts, Kinds},
     obituary::{Ended, Obituary},
     purge::{Gone, Purge},
 };
@@ -116,6 +118,16 @@ impl Sweeper {
         self.walk.ended()
     }
 
+    /// What its laps have counted: of IPv4, and of IPv6.
+    pub fn counts(&self) -> [FlowCounts; 2] {
+        self.walk.counts()
+    }
+
+    /// Counts what a purge has ended among what laps have.
+    pub fn count_purged(&mut self, purged: [Kinds; 2]) {
+        self.walk.count_ended(purged);
+    }
+
     /// Ends, in the next slice of a table, what is idle for longer than its lifetime, and what belongs to a rule that is
     /// no longer published.
     ///
@@ -124,9 +136,11 @@ impl Sweeper {
     /// What bpf(2) fails with. The next slice begins a lap.
     pub fn slice(&mut self, maps: &mut Maps, now: Seconds) -> Result<Slice, MapsError> {
         let began = thread_time();
-        let swept = self
-            .sweep(maps, now)
-            .inspect_err(|_| *self = Self::new(self.lap.lifetimes, self.lap.keeps_mappings))?;
+        let swept = self.sweep(maps, now).inspect_err(|_| {
+            let counts = self.walk.take_counts();
+            *self = Self::new(self.lap.lifetimes, self.lap.keeps_mappings);
+            self.walk.set_counts(counts);
+        })?;
         self.swept += swept;
         let lap = self.walk.is_at_end().then(|| {
             self.walk.rewind();

@@ -1,6 +1,6 @@
 //! What can be said to `netmap run`.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
@@ -93,4 +93,7 @@ pub struct RunArgs {
     /// [default: edm]
     #[arg(long = "nat", value_name = "[BRIDGE=]MAPPING", value_delimiter = ',')]
     pub mappings: Vec<MappingChoice>,
+    /// Serve metrics over TCP too, at this address of the host, to everybody who reaches it [default: by netmap.sock only]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = options::parse_metrics)]
+    pub metrics: Option<SocketAddr>,
 }
