@@ -148,7 +148,7 @@ fn family<A: Family>(
         (&FLOWS_OPENED, &flows.opened),
         (&FLOWS_ENDED, &flows.ended),
     ] {
-        for (kind, count) in (0..).filter_map(Kind::from_number).zip(kinds) {
+        for (kind, count) in (0..=u8::MAX).filter_map(Kind::from_number).zip(kinds) {
             page.add(metric, [names.family.into(), kind.name().into()], *count);
         }
     }
