@@ -21,7 +21,7 @@ use crate::{
 const BINARY: &str = "usr/bin/netmap";
 
 /// What stands in `docs`, for who is not on the network.
-const DOCS: [&str; 5] = [
+const DOCS: [&str; 6] = [
     "README.md",
     "docs/docker.md",
     "docs/metrics.md",

@@ -31,7 +31,7 @@ impl Type {
     }
 }
 
-/// A metric: what OpenMetrics calls a family.
+/// A metric: what `OpenMetrics` calls a family.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Metric {
     /// Its name without the suffix that the type gives, and with that of the unit.

@@ -71,7 +71,7 @@ impl Reader {
         })
     }
 
-    /// Everything as OpenMetrics text.
+    /// Everything as `OpenMetrics` text.
     pub(super) fn read(&self, word: &Word) -> anyhow::Result<String> {
         let began = Instant::now();
         let mut page = Page::new();

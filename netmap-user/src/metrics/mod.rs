@@ -1,4 +1,4 @@
-//! What Prometheus reads at `GET /metrics`: OpenMetrics text, on the API's socket and, if it is wanted, over TCP.
+//! What Prometheus reads at `GET /metrics`: `OpenMetrics` text, on the API's socket and, if it is wanted, over TCP.
 //!
 //! A thread of its own reads the maps at each scrape, so that nobody who scrapes keeps packets or commands waiting. Of the
 //! daemon's loop it asks what no map knows, a [`Word`]. There is a series for each rule, hook and reason, kind of flow and

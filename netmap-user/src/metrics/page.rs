@@ -1,4 +1,4 @@
-//! Values as text: OpenMetrics 1.0, and the older text format of Prometheus for who asks for that.
+//! Values as text: `OpenMetrics` 1.0, and the older text format of Prometheus for who asks for that.
 
 use std::{borrow::Cow, fmt};
 
@@ -14,7 +14,7 @@ use super::catalogue::{self, Metric, Type};
 /// What a client can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// OpenMetrics 1.0, unless it asks for another.
+    /// `OpenMetrics` 1.0, unless it asks for another.
     OpenMetrics,
     /// The text format of Prometheus, version 0.0.4.
     Classic,
@@ -113,7 +113,7 @@ impl Page {
         }
     }
 
-    /// The page as OpenMetrics text.
+    /// The page as `OpenMetrics` text.
     ///
     /// # Errors
     ///
@@ -180,9 +180,9 @@ pub(super) fn classic(text: &str) -> String {
                 _ => ("", kind),
             };
             if let Some((_, help)) = help.take() {
-                out.push_str(&format!("# HELP {name}{suffix} {help}\n"));
+                out.extend(["# HELP ", name, suffix, " ", help, "\n"]);
             }
-            out.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+            out.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
         } else if !line.starts_with('#') {
             out.push_str(line);
             out.push('\n');

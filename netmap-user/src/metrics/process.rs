@@ -78,6 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::cast_precision_loss, reason = "these are small")]
     fn this_process_is_described() {
         let mut page = Page::new();
         describe(&mut page);

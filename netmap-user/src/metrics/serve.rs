@@ -183,22 +183,19 @@ async fn answer(
         if answer.is_closed() {
             continue;
         }
-        let young = latest
-            .as_ref()
-            .filter(|(read, _)| !age.is_zero() && read.elapsed() < age);
-        let text = match young {
-            Some((_, text)) => text.clone(),
-            None => {
-                let Some(word) = word(words).await else {
-                    debug!("the daemon has no time for metrics");
+        let young = latest.as_ref().filter(|(read, _)| read.elapsed() < age);
+        let text = if let Some((_, text)) = young {
+            text.clone()
+        } else {
+            let Some(word) = word(words).await else {
+                debug!("the daemon has no time for metrics");
+                continue;
+            };
+            match reader.read(&word) {
+                Ok(text) => latest.insert((Instant::now(), text.into())).1.clone(),
+                Err(error) => {
+                    warn!("metrics cannot be read: {error:#}");
                     continue;
-                };
-                match reader.read(&word) {
-                    Ok(text) => latest.insert((Instant::now(), text.into())).1.clone(),
-                    Err(error) => {
-                        warn!("metrics cannot be read: {error:#}");
-                        continue;
-                    }
                 }
             }
         };
