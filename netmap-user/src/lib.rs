@@ -21,6 +21,7 @@
 //! - [`state`]: what outlives a reboot;
 //! - [`api`]: requests over the unix socket;
 //! - [`docker`]: a container engine's networks, containers and published ports;
+//! - [`metrics`]: what Prometheus reads;
 //! - [`daemon`]: ties them together;
 //! - [`install`]: Docker's settings, there and back;
 //! - [`doctor`]: what of a host does not fit;
@@ -43,6 +44,7 @@ pub mod install;
 pub mod log;
 pub mod mappings;
 pub mod maps;
+pub mod metrics;
 pub mod options;
 pub mod outlets;
 pub mod ownership;

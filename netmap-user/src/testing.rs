@@ -38,7 +38,7 @@ pub fn converse(bytes: &[u8]) -> io::Result<Vec<u8>> {
             }
         });
         let (client, end) = tokio::io::duplex(bytes.len() + 1);
-        let router = routes::router(commands, server::PATIENCE);
+        let router = routes::router(commands, server::PATIENCE, axum::Router::new());
         let (_stop, stopped) = watch::channel(());
         let serving = server::serve_client(end, None, router, server::PATIENCE, stopped);
         let (mut answers, mut requests) = tokio::io::split(client);

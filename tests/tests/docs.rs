@@ -13,6 +13,7 @@ const REASONS: &str = include_str!("../../docs/reasons.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
+const METRICS: &str = include_str!("../../docs/metrics.md");
 const NAT: &str = include_str!("../../docs/nat.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const README: &str = include_str!("../../README.md");
@@ -50,6 +51,7 @@ fn links_lead_somewhere() {
         ("", ARCHITECTURE),
         ("docs", REASONS),
         ("docs", NAT),
+        ("docs", METRICS),
         ("docs", TROUBLESHOOTING),
         ("docs", OPERATIONS),
         ("docs", CONFIGURATION),

@@ -107,6 +107,11 @@ fn everything_is_in_its_place() -> Result<()> {
             "./usr/share/fish/vendor_completions.d/netmap.fish",
         ),
         ("-rw-r--r-- root/root", "./usr/share/doc/netmap/operations.md.gz"),
+        (
+            "-rw-r--r-- root/root",
+            "./usr/share/netmap/prometheus/netmap.rules.yml",
+        ),
+        ("-rw-r--r-- root/root", "./usr/share/netmap/grafana/netmap.json"),
     ] {
         let is_there = listing
             .lines()

@@ -190,7 +190,7 @@ fn the_api_is_for_root_its_own_user_and_the_sockets_group() -> Result<()> {
     ensure_says(&stranger, "this is for root")
 }
 
-/// Every thread of the daemon has these capabilities, the proxy's fewer, and none can get more.
+/// Every thread of the daemon has these capabilities, the proxy's and that of the metrics fewer, and none can get more.
 fn ensure_threads(netmap: &Netmap, capabilities: u64, user: u32) -> Result<()> {
     let pid = netmap.pid().context("no daemon runs")?;
     let mut proxies = 0;
@@ -212,6 +212,8 @@ fn ensure_threads(netmap: &Netmap, capabilities: u64, user: u32) -> Result<()> {
         proxies += usize::from(is_proxy);
         let left = if is_proxy {
             capabilities & (NET_ADMIN | NET_BIND_SERVICE)
+        } else if name == "metrics" {
+            capabilities & BPF
         } else {
             capabilities
         };

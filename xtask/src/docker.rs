@@ -1,4 +1,5 @@
-//! A real Docker for tests and benchmarks: Debian's packages unpacked into the target folder, never installed.
+//! A real Docker for tests and benchmarks, and a real Prometheus: Debian's packages unpacked into the target folder, never
+//! installed.
 
 use std::{
     fs,
@@ -10,7 +11,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::{
     build::target_dir,
-    packages::{Apt, DOCKER, Unpacked},
+    packages::{Apt, DOCKER, PROMETHEUS, Unpacked},
 };
 
 /// Where the libraries are, below the folder of the programs.
@@ -18,7 +19,16 @@ const LIBRARIES: &str = "lib";
 
 /// The folder with dockerd and all that it calls; it is filled where it is not there yet.
 pub(crate) fn unpacked() -> anyhow::Result<PathBuf> {
-    let folder = target_dir()?.join("docker-engine");
+    unpack("docker-engine", &DOCKER)
+}
+
+/// The same with Prometheus and its tool.
+pub(crate) fn prometheus() -> anyhow::Result<PathBuf> {
+    unpack("prometheus", &PROMETHEUS)
+}
+
+fn unpack(name: &str, packages: &[Unpacked]) -> anyhow::Result<PathBuf> {
+    let folder = target_dir()?.join(name);
     if folder.is_dir() {
         return Ok(folder);
     }
@@ -29,7 +39,7 @@ pub(crate) fn unpacked() -> anyhow::Result<PathBuf> {
     }
     fs::create_dir_all(growing.join(LIBRARIES))?;
     let mut apt = Apt::default();
-    for wanted in &DOCKER {
+    for wanted in packages {
         take(&mut apt, wanted, &growing).with_context(|| format!("cannot unpack {}", wanted.package))?;
     }
     fs::rename(&growing, &folder)?;

@@ -25,6 +25,7 @@ const DOCS: [&str; 6] = [
     "README.md",
     "docs/configuration.md",
     "docs/docker.md",
+    "docs/metrics.md",
     "docs/nat.md",
     "docs/operations.md",
     "docs/reasons.md",
@@ -81,6 +82,10 @@ fn assemble(target: &Path, netmap: &Path, docker_proxy: &Path, pages: &Path) -> 
         let name = Path::new(doc).file_name().context("a document has a name")?;
         let place = format!("usr/share/doc/netmap/{}.gz", name.display());
         tree.packed(&place, &fs::read_to_string(workspace().join(doc))?)?;
+    }
+    for file in ["prometheus/netmap.rules.yml", "grafana/netmap.json"] {
+        let text = fs::read_to_string(workspace().join("dist").join(file))?;
+        tree.text(&format!("usr/share/netmap/{file}"), &text)?;
     }
     tree.text("usr/share/lintian/overrides/netmap", control::OVERRIDES)?;
     tree.text("usr/share/doc/netmap/copyright", &control::copyright()?)?;

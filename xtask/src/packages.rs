@@ -184,6 +184,12 @@ pub(crate) const DOCKER: [Unpacked; 6] = [
     },
 ];
 
+/// A real Prometheus. Never installed: it would start as a service.
+pub(crate) const PROMETHEUS: [Unpacked; 1] = [Unpacked {
+    package: "prometheus",
+    files: &["usr/bin/prometheus", "usr/bin/promtool"],
+}];
+
 /// Debian's compiler for the eBPF target, and the source of `core` of the same version.
 pub(crate) const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
 

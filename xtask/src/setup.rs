@@ -38,6 +38,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "setup: Docker (only unpacked) is in {}",
         docker::unpacked()?.display()
     );
+    println!(
+        "setup: Prometheus (only unpacked) is in {}",
+        docker::prometheus()?.display()
+    );
     vm::fetch_all()?;
     println!("setup: virtual machines for tests on other kernels: there");
     println!("setup: all is there");

@@ -29,9 +29,9 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
         let toolchain = setup::for_building()?;
         setup::for_running()?;
         println!("eBPF programs are built by {toolchain}");
-        Ok((toolchain, docker::unpacked()?))
+        Ok((toolchain, docker::unpacked()?, docker::prometheus()?))
     });
-    let Some((toolchain, docker)) = setup else {
+    let Some((toolchain, docker, prometheus)) = setup else {
         return Ok(stages.close());
     };
 
@@ -66,7 +66,8 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
             .arg("--no-fail-fast")
             .env("NETMAP_BIN", &netmap)
             .env("NETMAP_OBJECT", &object)
-            .env("NETMAP_DOCKER", docker);
+            .env("NETMAP_DOCKER", docker)
+            .env("NETMAP_PROMETHEUS", prometheus);
         tests.env("NETMAP_DOCKER_PROXY", docker_proxy);
         if let Some(deb) = deb {
             tests.env("NETMAP_DEB", deb);

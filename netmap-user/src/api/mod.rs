@@ -12,6 +12,7 @@
 //! | `GET /v1/uses` | - | 200 [`types::RuleUses`] |
 //! | `POST /v1/flows/close` | [`flows::CloseRequest`] | 200 [`flows::Closed`], 409 refused |
 //! | `POST /v1/watch` | [`events::WatchRequest`] | 200 [`events::Event`]s, a line each, without end; 409 refused |
+//! | `GET /metrics` | - | 200 [`crate::metrics`] |
 //!
 //! Every answer but 200 is a [`types::Refusal`]: 400 for a body that is no such request, 403 for a client that is none of
 //! those, 404 and 405 for a wrong

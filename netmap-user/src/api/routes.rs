@@ -33,8 +33,8 @@ struct Daemon {
     patience: Duration,
 }
 
-/// The whole API.
-pub(crate) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Router {
+/// The whole API, and `more` beside it.
+pub(crate) fn router(commands: mpsc::Sender<Command>, patience: Duration, more: Router) -> Router {
     Router::new()
         .route("/v1/publish", post(publish))
         .route("/v1/unpublish", post(unpublish))
@@ -45,9 +45,10 @@ pub(crate) fn router(commands: mpsc::Sender<Command>, patience: Duration) -> Rou
         .route("/v1/uses", get(uses))
         .route("/v1/flows/close", post(close_flows))
         .route("/v1/watch", post(watch))
+        .with_state(Daemon { commands, patience })
+        .merge(more)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(Daemon { commands, patience })
 }
 
 /// What a client finds who has no business here.

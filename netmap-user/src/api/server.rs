@@ -85,6 +85,7 @@ pub struct Server {
     path: PathBuf,
     peers: Peers,
     patience: Duration,
+    more: Router,
 }
 
 impl Server {
@@ -102,6 +103,7 @@ impl Server {
             path: path.to_owned(),
             peers: Peers::of(path),
             patience: PATIENCE,
+            more: Router::new(),
         })
     }
 
@@ -112,10 +114,17 @@ impl Server {
         self
     }
 
+    /// Serves these paths beside its own.
+    #[must_use]
+    pub fn with_paths(mut self, more: Router) -> Self {
+        self.more = more;
+        self
+    }
+
     /// Serves until `stop` resolves; then removes the socket's file, finishes what clients have begun (within the
     /// patience that they have anyway) and returns.
     pub async fn serve(self, commands: mpsc::Sender<Command>, stop: impl Future<Output = ()>) {
-        let router = |patience| routes::router(commands.clone(), patience);
+        let router = |patience| routes::router(commands.clone(), patience, self.more.clone());
         let crowded = CROWDED.min(self.patience);
         let routers = [(self.patience, router(self.patience)), (crowded, router(crowded))];
         let refusing = routes::refusing();

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs, io,
+    net::SocketAddr,
     ops::Range,
     path::{Path, PathBuf},
     str::FromStr as _,
@@ -76,6 +77,9 @@ pub struct Config {
     pub publish_on: Vec<Outlet>,
     /// Whether containers are held to their own addresses.
     pub own_addresses: Vec<OwnershipChoice>,
+    /// Where metrics are served over TCP.
+    #[serde(deserialize_with = "metrics")]
+    pub metrics: Option<SocketAddr>,
     /// How much is logged.
     #[serde(deserialize_with = "log_level")]
     pub log_level: Option<LogLevel>,
@@ -260,6 +264,10 @@ fn flow_entries<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::E
 
 fn mark_bit<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u8>, D::Error> {
     checked::<i64, _, _>(value, options::parse_mark_bit)
+}
+
+fn metrics<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
+    checked::<String, _, _>(value, options::parse_metrics)
 }
 
 fn timeouts<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<Timeout>, D::Error> {

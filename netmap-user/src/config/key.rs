@@ -112,6 +112,12 @@ pub const KEYS: &[Key] = &[
         "a number from 64 to 16777216",
         "262144, or as the table is already",
     ),
+    at_start(
+        "metrics",
+        "metrics",
+        "an address and a port, as in 127.0.0.1:9469",
+        "by the API's socket only",
+    ),
     at_start("mark_bit", "mark-bit", "a number from 0 to 31", "27"),
     at_start("socket", "socket", "a path", "/run/netmap/netmap.sock"),
     at_start(

@@ -148,6 +148,7 @@ fn options(file: Config, flags: Config) -> RunOptions {
             container_rate: flags.max_new_flows.or(file.max_new_flows),
             source_flows: flags.max_source_flows.or(file.max_source_flows),
         },
+        metrics: flags.metrics.or(file.metrics),
         log: LogOptions {
             level: flags.log_level.or(file.log_level).unwrap_or_default(),
             format: flags.log_format.or(file.log_format),
@@ -228,6 +229,9 @@ fn settings(file: &Config, flags: &Config) -> Vec<Setting> {
         one("cgroup", Value::Null, &|config| path(config.cgroup.as_ref())),
         one("flow_entries", Value::Null, &|config| {
             config.flow_entries.map(Into::into)
+        }),
+        one("metrics", Value::Null, &|config| {
+            config.metrics.as_ref().map(text)
         }),
         one("mark_bit", json!(default.mark_bit), &|config| {
             config.mark_bit.map(Into::into)

@@ -65,6 +65,7 @@ impl Daemon {
             },
         };
         let swept = closing.slice(&mut self.maps, &chosen);
+        self.sweeper.count_purged(closing.take_count());
         let ended = closing.ended();
         self.take_ended(ended);
         let answered = match swept {

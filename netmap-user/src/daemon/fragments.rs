@@ -86,6 +86,11 @@ impl WaitingRoom {
         Ok(())
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Takes in who has come, and lets go whose first is there, or has not come in time.
     pub(super) fn serve(&mut self, maps: &Maps, dataplane: &Dataplane) {
         let now = Instant::now();

@@ -11,6 +11,7 @@ mod direct;
 mod engine;
 mod fragments;
 mod limits;
+mod metrics;
 mod ports;
 mod record;
 mod reload;
@@ -56,6 +57,7 @@ use crate::{
     host::{Host, HostError},
     log::Logs,
     maps::{self, Maps},
+    metrics::{Metrics, Word},
     options::RunOptions,
     proxy::{Mark, Proxy, Reservations},
     publish::Publisher,
@@ -90,11 +92,14 @@ pub fn run(source: Source, settings: Effective, logs: Logs) -> anyhow::Result<()
         // The socket first: a second daemon must not touch anything.
         let server = Server::bind(&options.socket)?;
         let door = Door::bind(&options.shim_socket())?;
+        let listener = options.metrics.map(crate::metrics::listen).transpose()?;
         let mut signals = Signals::new()?;
         let mut daemon = Daemon::start(Settings::new(source, settings, logs)).await?;
         let (commands, inbox) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(server.serve(commands, async {
+        let (words, mut asked) = mpsc::channel(1);
+        let metrics = Metrics::start(&options.pin_dir, listener, words)?;
+        let serving = tokio::spawn(server.with_paths(metrics.paths()).serve(commands, async {
             // A sender that is gone says the same.
             stopped.await.unwrap_or(());
         }));
@@ -102,11 +107,12 @@ pub fn run(source: Source, settings: Effective, logs: Logs) -> anyhow::Result<()
         let door = tokio::spawn(door.serve(requests));
         daemon.find_sought().await;
         daemon.announce(options);
-        daemon.serve(inbox, &mut shims, &mut signals).await;
-        drop(stop);
+        daemon.serve(inbox, &mut shims, &mut asked, &mut signals).await;
+        drop((stop, asked));
         // Proxies hear of it by the end of their connections, and come back when the next daemon is there.
         door.abort();
         serving.await?;
+        drop(metrics);
         Ok(())
     })
 }
@@ -183,6 +189,7 @@ impl Daemon {
         &mut self,
         mut inbox: mpsc::Receiver<Command>,
         shims: &mut mpsc::Receiver<ShimRequest>,
+        asked: &mut mpsc::Receiver<oneshot::Sender<Word>>,
         signals: &mut Signals,
     ) {
         let (mut sweep, mut refresh) = (interval(SWEEP), interval(REFRESH));
@@ -194,6 +201,7 @@ impl Daemon {
                 command = receive(&mut inbox) => self.obey(command).await,
                 picture = self.engine.changed() => self.take_engine(&picture),
                 request = receive(shims) => self.obey_shim(request).await,
+                answer = receive(asked) => drop(answer.send(self.word())),
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
                 () = ready(()), if self.purge.is_running() => self.purge(),
                 () = ready(()), if self.closings.are_some() => self.close_slice(),
@@ -265,6 +273,7 @@ impl Daemon {
             }
             Err(error) => warn!("flows whose way is gone cannot be ended, trying again: {error}"),
         }
+        self.sweeper.count_purged(self.purge.take_count());
         let ended = self.purge.ended();
         self.take_ended(ended);
     }

@@ -9,7 +9,6 @@ use super::{Daemon, SOCKET_MARK, limits, ports, start};
 use crate::{
     api::types::{ConfigReport, Reloaded},
     config::{Change, Effective, Source},
-    expiry::Sweeper,
     log::Logs,
     options::RunOptions,
 };
@@ -148,10 +147,10 @@ impl Daemon {
         ports::write_settings(&mut self.maps, SOCKET_MARK, &new.mappings)?;
         if (old.lifetimes, &old.mappings) != (new.lifetimes, &new.mappings) {
             let ended = self.sweeper.ended();
-            self.tell_ended(&ended);
+            self.take_ended(ended);
             // Mappings live on where no more are made.
             let keeps_mappings = self.sweeper.keeps_mappings() || new.mappings.has_any_for_all();
-            self.sweeper = Sweeper::new(new.lifetimes, keeps_mappings);
+            self.sweeper.restart(new.lifetimes, keeps_mappings);
             self.next_slice = Instant::now();
         }
         self.follow_host()

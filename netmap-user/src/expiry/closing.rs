@@ -6,7 +6,7 @@ use netmap_common::{
 };
 
 use super::{
-    Ended, Swept, slice,
+    Ended, Kinds, Swept, slice,
     verdict::{Verdict, judge},
     walk::{Next, Part, Walk},
 };
@@ -53,6 +53,11 @@ impl Closing {
         self.walk.ended()
     }
 
+    /// How many flows of each kind it has ended since this was last asked: of IPv4, and of IPv6.
+    pub fn take_count(&mut self) -> [Kinds; 2] {
+        self.walk.take_ended()
+    }
+
     /// Ends what is chosen in the next slice. Says how many flows went when all were looked at that were there at the start.
     ///
     /// # Errors
@@ -74,6 +79,7 @@ fn close<A: Family>(
         cursor,
         tally,
         obituaries,
+        count,
         ..
     }: &mut Part<A>,
     is_chosen: &IsChosen<'_, A>,
@@ -92,7 +98,7 @@ fn close<A: Family>(
                 _ => Verdict::Keep,
             }
         };
-        slice::end(maps, key, verdict, (tally, obituaries), &mut swept)?;
+        slice::end(maps, key, verdict, (tally, obituaries, count), &mut swept)?;
     }
     tally.tell(&mut maps.loads)?;
     Ok(swept)

@@ -11,6 +11,7 @@
 //! shrink, but for those of established connections.
 
 mod closing;
+mod count;
 mod mappings;
 mod obituary;
 mod pace;
@@ -27,6 +28,7 @@ use netmap_common::{maps::Seconds, nat::Lifetimes};
 
 pub use self::{
     closing::{Chosen, Closing, IsChosen},
+    count::{FlowCounts, Kinds},
     obituary::{Ended, Obituary, Use},
     purge::{Gone, Purge},
 };
@@ -103,6 +105,13 @@ impl Sweeper {
 }
 
 impl Sweeper {
+    /// Begins a lap anew by these lifetimes. What former laps have counted stays.
+    pub fn restart(&mut self, lifetimes: Lifetimes, keeps_mappings: bool) {
+        let counts = self.walk.take_counts();
+        *self = Self::new(lifetimes, keeps_mappings);
+        self.walk.set_counts(counts);
+    }
+
     /// How much is left of lifetimes, in hundredths: less than 100 where a table is nearly full.
     pub fn lifetimes_left(&self) -> u32 {
         self.walk.left()
@@ -123,6 +132,16 @@ impl Sweeper {
         self.walk.ended()
     }
 
+    /// What its laps have counted: of IPv4, and of IPv6.
+    pub fn counts(&self) -> [FlowCounts; 2] {
+        self.walk.counts()
+    }
+
+    /// Counts what a purge has ended among what laps have.
+    pub fn count_purged(&mut self, purged: [Kinds; 2]) {
+        self.walk.count_ended(purged);
+    }
+
     /// Ends, in the next slice of a table, what is idle for longer than its lifetime, and what belongs to a rule that is
     /// no longer published.
     ///
@@ -133,7 +152,7 @@ impl Sweeper {
         let began = thread_time();
         let swept = self
             .sweep(maps, now)
-            .inspect_err(|_| *self = Self::new(self.lap.lifetimes, self.lap.keeps_mappings))?;
+            .inspect_err(|_| self.restart(self.lap.lifetimes, self.lap.keeps_mappings))?;
         self.swept += swept;
         let lap = self.walk.is_at_end().then(|| {
             self.walk.rewind();

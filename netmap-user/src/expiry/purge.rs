@@ -6,7 +6,7 @@ use netmap_common::{
 };
 
 use super::{
-    Ended, Swept, slice,
+    Ended, Kinds, Swept, slice,
     verdict::{Verdict, judge},
     walk::{Next, Part, Walk},
 };
@@ -77,6 +77,11 @@ impl Purge {
         self.walk.ended()
     }
 
+    /// How many flows it has ended since this was last asked, of IPv4 and of IPv6.
+    pub fn take_count(&mut self) -> [Kinds; 2] {
+        self.walk.take_ended()
+    }
+
     /// Ends what `gone` says so of, in the next slice of a table. Says how many flows went since the beginning when
     /// all were looked at that were there at the last [`Purge::begin`].
     ///
@@ -109,6 +114,7 @@ fn purge<A: Family>(
         cursor,
         tally,
         obituaries,
+        count,
         ..
     }: &mut Part<A>,
     is_gone: &dyn Fn(&FlowKey<A>, &Flow<A>) -> bool,
@@ -125,7 +131,7 @@ fn purge<A: Family>(
                     Verdict::Keep
                 }
             };
-            slice::end(maps, key, verdict, (tally, obituaries), &mut swept)?;
+            slice::end(maps, key, verdict, (tally, obituaries, count), &mut swept)?;
         }
     }
     tally.tell(&mut maps.loads)?;

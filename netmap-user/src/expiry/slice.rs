@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use netmap_common::maps::{Flow, FlowKey, Generation, RuleId, Seconds};
 
 use super::{
-    Swept, mappings,
+    Swept,
+    count::Count,
+    mappings,
     obituary::Obituaries,
     tally::Tally,
     verdict::{Lap, Verdict, judge},
@@ -21,6 +23,7 @@ pub(super) fn sweep<A: Family>(
         tally,
         pressure,
         obituaries,
+        count,
     }: &mut Part<A>,
     lap: Lap,
     now: Seconds,
@@ -32,6 +35,7 @@ pub(super) fn sweep<A: Family>(
     for (key, flow) in cursor.entries() {
         swept.entries += 1;
         tally.see(key, flow);
+        count.see(flow, now);
         let is_stale = rules.is_stale(&maps.rules, flow)?;
         if lap.keeps_mappings {
             mappings::keep(&mut maps.flows, key, flow, now)?;
@@ -48,12 +52,13 @@ pub(super) fn sweep<A: Family>(
             let is_stale = is_stale && (current.rule, current.generation) == (flow.rule, flow.generation);
             judge(key, current, twin, is_stale, &lap.lifetimes, now)
         };
-        end(maps, key, again, (tally, obituaries), &mut swept)?;
+        end(maps, key, again, (tally, obituaries, count), &mut swept)?;
     }
     tally.tell(&mut maps.loads)?;
     pressure.add(swept);
     if cursor.is_at_end() {
         pressure.end_lap();
+        count.end_lap();
         tally.settle(&mut maps.loads)?;
     }
     Ok(swept)
@@ -64,7 +69,7 @@ pub(super) fn end<A: Family>(
     maps: &mut FamilyMaps<A>,
     key: &FlowKey<A>,
     verdict: impl FnOnce(&Flow<A>, Option<&Flow<A>>) -> Verdict,
-    (tally, obituaries): (&mut Tally<A>, &mut Obituaries<A>),
+    (tally, obituaries, count): (&mut Tally<A>, &mut Obituaries<A>, &mut Count),
     swept: &mut Swept,
 ) -> Result<(), MapsError> {
     let Some(flow) = maps.flows.get(key)? else {
@@ -81,12 +86,14 @@ pub(super) fn end<A: Family>(
                 tally.end(&flow.twin(), &twin);
                 obituaries.add(key, &flow, &twin);
             }
+            count.end(&flow);
             swept.ended += 1;
         }
         Verdict::Orphan => {
             if maps.flows.remove(key)? {
                 tally.end(key, &flow);
             }
+            count.end_orphan(&flow);
             swept.orphans += 1;
         }
     }

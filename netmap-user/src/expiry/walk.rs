@@ -3,6 +3,7 @@
 use netmap_common::maps::{Address, Address6};
 
 use super::{
+    count::{Count, FlowCounts, Kinds},
     obituary::{Ended, Obituaries},
     pressure::Pressure,
     tally::Tally,
@@ -27,6 +28,8 @@ pub(super) struct Part<A: Family> {
     pub(super) pressure: Pressure,
     /// What was ended, for whoever watches.
     pub(super) obituaries: Obituaries<A>,
+    /// How many flows there are of which kind.
+    pub(super) count: Count,
 }
 
 /// The table that has the next slice.
@@ -78,6 +81,35 @@ impl Walk {
         }
     }
 
+    /// What was counted, of IPv4 and of IPv6.
+    pub(super) fn counts(&self) -> [FlowCounts; 2] {
+        [self.v4.count.flows(), self.v6.count.flows()]
+    }
+
+    /// What somebody else has ended.
+    pub(super) fn count_ended(&mut self, [v4, v6]: [Kinds; 2]) {
+        self.v4.count.add_ended(&v4);
+        self.v6.count.add_ended(&v6);
+    }
+
+    /// What was ended since this was last asked.
+    pub(super) fn take_ended(&mut self) -> [Kinds; 2] {
+        [self.v4.count.take_ended(), self.v6.count.take_ended()]
+    }
+
+    /// What was counted so far, for another walk over the same tables.
+    pub(super) fn take_counts(&mut self) -> [Count; 2] {
+        [
+            std::mem::take(&mut self.v4.count),
+            std::mem::take(&mut self.v6.count),
+        ]
+    }
+
+    /// Goes on from what another walk has counted; the lap begins anew.
+    pub(super) fn set_counts(&mut self, counts: [Count; 2]) {
+        [self.v4.count, self.v6.count] = counts.map(Count::without_lap);
+    }
+
     /// Back to the start.
     pub(super) fn rewind(&mut self) {
         self.v4.cursor.rewind();
@@ -92,6 +124,7 @@ impl<A: Family> Part<A> {
             tally: Tally::default(),
             pressure: Pressure::default(),
             obituaries: Obituaries::default(),
+            count: Count::default(),
         }
     }
 }

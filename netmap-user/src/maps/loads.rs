@@ -75,6 +75,39 @@ impl<A: Family> Loads<A> {
         Ok(opened)
     }
 
+    /// Every container that has opened flows, with how many it has opened ever, and how many of these have ended.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn containers(&self) -> Result<Vec<(A, u64, u64)>, MapsError> {
+        let mut ended = HashMap::new();
+        self.ended.for_each(|payer, count| {
+            if payer.role == PayerRole::Container as u8 {
+                ended.insert(payer.address, *count);
+            }
+        })?;
+        let mut containers = Vec::new();
+        self.containers.for_each(|address, load| {
+            let ended = ended.get(address).copied().unwrap_or_default();
+            containers.push((*address, load.opened, ended));
+        })?;
+        Ok(containers)
+    }
+
+    /// How many entries the tables of containers, of clients outside, and of what has ended have, and may have.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn usage(&self) -> Result<[(usize, u32); 3], MapsError> {
+        Ok([
+            (self.containers.count()?, self.containers.capacity()?),
+            (self.sources.count()?, self.sources.capacity()?),
+            (self.ended.count()?, self.ended.capacity()?),
+        ])
+    }
+
     fn table(&self, payer: &Payer<A>) -> &Table<A, Load> {
         if payer.role == PayerRole::Container as u8 {
             &self.containers

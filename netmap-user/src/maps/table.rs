@@ -127,6 +127,15 @@ impl<K: Pod, V: Pod> Table<K, V> {
         Ok(entries)
     }
 
+    /// How many entries there are, by reading them all.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) fails with.
+    pub fn count(&self) -> Result<usize, MapsError> {
+        self.for_each(|_, _| {})
+    }
+
     /// How many entries there is room for.
     ///
     /// # Errors

@@ -67,6 +67,11 @@ pub enum OptionError {
         "{0:?} is no address to leave by; give one of this host that others can answer, as in 192.0.2.7 or br0=2001:db8::7"
     )]
     BadEgress(String),
+    /// No address with a port.
+    #[error(
+        "{0:?} is no place to serve metrics at; give an address and a port, as in 127.0.0.1:9469 or [::1]:9469"
+    )]
+    BadMetrics(String),
     /// Nothing that a filter of log lines could be made of.
     #[error(
         "{0:?} does not say how much to log; use off, error, warn, info, debug, trace, or MODULE=LEVEL, as in \

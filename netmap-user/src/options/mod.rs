@@ -8,7 +8,10 @@ mod number;
 mod timeout;
 mod xdp;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use netmap_common::nat::Lifetimes;
 
@@ -17,7 +20,7 @@ pub use self::{
     error::OptionError,
     interface::InterfaceName,
     log::{LogFormat, LogLevel, LogOptions},
-    number::{parse_flow_entries, parse_mark_bit, parse_reason},
+    number::{parse_flow_entries, parse_mark_bit, parse_metrics, parse_reason},
     timeout::{MAX_TIMEOUT, Timeout, lifetimes, timeout_of},
     xdp::XdpMode,
 };
@@ -93,6 +96,8 @@ pub struct RunOptions {
     pub outlets: Outlets,
     /// Behind which bridges containers may send from their own addresses only.
     pub ownership: Ownership,
+    /// Where metrics are served over TCP, beside the API's socket; none for nowhere.
+    pub metrics: Option<SocketAddr>,
     /// How much is logged, and how.
     pub log: LogOptions,
 }
@@ -139,6 +144,7 @@ impl RunOptions {
             flow_entries: old.flow_entries,
             mark_bit: old.mark_bit,
             docker: old.docker,
+            metrics: old.metrics,
             log: LogOptions {
                 level: new.log.level,
                 format: old.log.format,
@@ -175,6 +181,7 @@ impl Default for RunOptions {
             docker: None,
             outlets: Outlets::default(),
             ownership: Ownership::default(),
+            metrics: None,
             log: LogOptions::default(),
         }
     }

@@ -1,4 +1,6 @@
-//! Numbers that have bounds, and reasons by their name.
+//! Numbers that have bounds, reasons by their name, and where metrics are served.
+
+use std::net::SocketAddr;
 
 use netmap_common::maps::Reason;
 
@@ -26,6 +28,18 @@ pub fn parse_reason(text: &str) -> Result<Reason, OptionError> {
     events::reason(text)
         .filter(|reason| events::is_told(*reason))
         .ok_or_else(|| OptionError::UnknownReason(text.to_owned()))
+}
+
+/// Where metrics are served.
+///
+/// # Errors
+///
+/// No address with a port, or port 0, which nobody would find.
+pub fn parse_metrics(text: &str) -> Result<SocketAddr, OptionError> {
+    text.parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.port() != 0)
+        .ok_or_else(|| OptionError::BadMetrics(text.to_owned()))
 }
 
 /// The number of a mark's bit.

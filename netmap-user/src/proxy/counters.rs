@@ -64,6 +64,10 @@ counters! {
     datagrams_in, "proxy-datagrams-in";
     /// Datagrams carried back to a client.
     datagrams_out, "proxy-datagrams-out";
+    /// Bytes carried to containers, of connections and datagrams, without headers.
+    bytes_in, "proxy-bytes-in";
+    /// Bytes carried back to clients, the same.
+    bytes_out, "proxy-bytes-out";
     /// Connections and datagrams for an address and port that is not published.
     refused_unpublished, "proxy-refused-unpublished";
     /// Connections and datagrams from a source that is not on the allow-list.

@@ -171,7 +171,7 @@ impl Proxy {
     }
 
     /// What it has carried and refused.
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.shared.counters
     }
 }
@@ -200,7 +200,7 @@ struct Shared {
     is_local: IsLocal,
     limits: Limits,
     timeouts: Timeouts,
-    counters: Counters,
+    counters: Arc<Counters>,
     epoch: Instant,
     table: Mutex<Table>,
     sessions: Mutex<Sessions>,
@@ -214,7 +214,7 @@ impl Shared {
             is_local: config.is_local,
             limits: config.limits,
             timeouts: config.timeouts,
-            counters: Counters::default(),
+            counters: Arc::default(),
             epoch: Instant::now(),
             table: Mutex::default(),
             sessions: Mutex::default(),

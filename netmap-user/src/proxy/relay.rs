@@ -14,7 +14,10 @@ use std::{
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream, task::yield_now};
 
-use super::pipe::{Pipe, Pipes};
+use super::{
+    counters::{Counter, Counters},
+    pipe::{Pipe, Pipes},
+};
 
 /// What is read at a time while bytes are copied.
 const PIECE: usize = 64 << 10;
@@ -32,9 +35,14 @@ thread_local! {
 ///
 /// Both must be set to reset on drop ([`super::socket`]). A side that has got everything, its end included, is
 /// set back to close cleanly; any other is left to be reset, because an end would tell it that it has got everything.
-pub(super) async fn relay(client: &TcpStream, container: &TcpStream, pipes: &Pipes) -> io::Result<()> {
-    let mut request = pin!(one_way(client, container, pipes));
-    let mut response = pin!(one_way(container, client, pipes));
+pub(super) async fn relay(
+    client: &TcpStream,
+    container: &TcpStream,
+    pipes: &Pipes,
+    counters: &Counters,
+) -> io::Result<()> {
+    let mut request = pin!(one_way(client, container, pipes, &counters.bytes_in));
+    let mut response = pin!(one_way(container, client, pipes, &counters.bytes_out));
     // Once a side has ended, nobody reads from it, so its failure has to be watched for.
     tokio::select! {
         done = &mut request => {
@@ -55,10 +63,10 @@ pub(super) async fn relay(client: &TcpStream, container: &TcpStream, pipes: &Pip
 }
 
 /// Carries bytes until `from` ends, then ends `to`.
-async fn one_way(from: &TcpStream, to: &TcpStream, pipes: &Pipes) -> io::Result<()> {
-    if !copy(from, to).await? {
+async fn one_way(from: &TcpStream, to: &TcpStream, pipes: &Pipes, bytes: &Counter) -> io::Result<()> {
+    if !copy(from, to, bytes).await? {
         let mut pipe = pipes.take()?;
-        splice(from, to, &mut pipe).await?;
+        splice(from, to, &mut pipe, bytes).await?;
         pipes.give(pipe);
     }
     let to = SockRef::from(to);
@@ -67,13 +75,14 @@ async fn one_way(from: &TcpStream, to: &TcpStream, pipes: &Pipes) -> io::Result<
 }
 
 /// Copies until `from` ends, which is true, or [`COPIED`] bytes.
-async fn copy(from: &TcpStream, to: &TcpStream) -> io::Result<bool> {
+async fn copy(from: &TcpStream, to: &TcpStream, bytes: &Counter) -> io::Result<bool> {
     let mut copied = 0;
     while copied < COPIED {
         from.readable().await?;
         let piece = BUFFER.with_borrow_mut(|buffer| Piece::carry(from, to, buffer));
         write_all(to, &piece.rest).await?;
         copied += piece.length;
+        bytes.add(piece.length as u64);
         match piece.end {
             End::None => {}
             End::Orderly => return Ok(true),
@@ -177,7 +186,7 @@ pub(super) async fn write_all(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()
 }
 
 /// Moves what comes until `from` ends.
-async fn splice(from: &TcpStream, to: &TcpStream, pipe: &mut Pipe) -> io::Result<()> {
+async fn splice(from: &TcpStream, to: &TcpStream, pipe: &mut Pipe, bytes: &Counter) -> io::Result<()> {
     let mut carried = 0;
     loop {
         from.readable().await?;
@@ -186,6 +195,7 @@ async fn splice(from: &TcpStream, to: &TcpStream, pipe: &mut Pipe) -> io::Result
             Ok(0) => return Ok(()),
             Ok(length) => {
                 carried += length;
+                bytes.add(length as u64);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,

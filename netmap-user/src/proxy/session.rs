@@ -118,7 +118,10 @@ impl Session {
             _ => socket.send(payload),
         });
         match sent {
-            Ok(_) => shared.counters.datagrams_in.increment(),
+            Ok(length) => {
+                shared.counters.datagrams_in.increment();
+                shared.counters.bytes_in.add(length as u64);
+            }
             Err(_) => shared.counters.datagrams_lost.increment(),
         }
     }
@@ -142,7 +145,10 @@ impl Session {
         );
         let count = u64::try_from(datagrams.len()).unwrap_or(0);
         match sent {
-            Ok(_) => shared.counters.datagrams_in.add(count),
+            Ok(length) => {
+                shared.counters.datagrams_in.add(count);
+                shared.counters.bytes_in.add(length as u64);
+            }
             Err(Errno::EAGAIN) => shared.counters.datagrams_lost.add(count),
             Err(_) => return false,
         }
@@ -212,6 +218,7 @@ impl Session {
         let sent = reply.is_some_and(|reply| reply.send(&buffer[..length], client, destination).is_ok());
         if sent {
             shared.counters.datagrams_out.increment();
+            shared.counters.bytes_out.add(length as u64);
         } else {
             shared.counters.datagrams_lost.increment();
         }

@@ -86,8 +86,10 @@ async fn carry(open: Open, mut route: Route, client: TcpStream, target: SocketAd
 }
 
 async fn converse(shared: &Shared, client: &TcpStream, target: SocketAddr) {
-    let opened = with_opening(client, |opening| Opened::new(shared, target, opening));
-    let Ok(opened) = opened else {
+    let opened = with_opening(client, |opening| {
+        (opening.len() as u64, Opened::new(shared, target, opening))
+    });
+    let Ok((opening, opened)) = opened else {
         // The client has reset the connection already.
         return;
     };
@@ -108,9 +110,10 @@ async fn converse(shared: &Shared, client: &TcpStream, target: SocketAddr) {
         }
     };
     shared.counters.connections.increment();
+    shared.counters.bytes_in.add(opening);
     let relayed = tokio::select! {
         biased;
-        relayed = relay(client, &container, &shared.pipes) => relayed,
+        relayed = relay(client, &container, &shared.pipes, &shared.counters) => relayed,
         error = lasting(&container) => Err(error),
     };
     if let Err(error) = relayed {

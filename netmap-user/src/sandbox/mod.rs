@@ -62,6 +62,18 @@ pub(crate) fn enter_as_proxy() {
     }
 }
 
+/// Leaves the calling thread what it takes to read maps: it talks to whoever asks for metrics.
+pub(crate) fn enter_as_reader() {
+    let [reading, ..] = NEEDED;
+    let entered = caps::read(None, CapSet::Effective).and_then(|held| {
+        let kept = [Some(reading.0), reading.1].into_iter().flatten();
+        keep(&kept.filter(|one| held.contains(one)).collect())
+    });
+    if let Err(error) = entered {
+        warn!("metrics are read with all of netmap's capabilities: {error}");
+    }
+}
+
 /// Whether this thread may bind ports below `net.ipv4.ip_unprivileged_port_start`.
 pub fn may_bind_service() -> bool {
     caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_BIND_SERVICE).unwrap_or(false)

@@ -1,6 +1,6 @@
 //! What can be said to `netmap run`.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
@@ -105,6 +105,9 @@ pub struct RunArgs {
     /// with it, else text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Serve metrics over TCP too, at this address of the host, to everybody who reaches it [default: by netmap.sock only]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = options::parse_metrics)]
+    pub metrics: Option<SocketAddr>,
 }
 
 impl RunArgs {
@@ -133,6 +136,7 @@ impl RunArgs {
             egress: self.egress,
             publish_on: self.publish_on,
             own_addresses: self.own_addresses,
+            metrics: self.metrics,
             log_level: self.log_level,
             log_format: self.log_format,
         }

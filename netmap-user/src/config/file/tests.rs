@@ -42,6 +42,7 @@ const WHOLE: &str = r#"
     egress = ["192.0.2.1", "br0=2001:db8::7"]
     publish_on = ["eth0", "203.0.113.5"]
     own_addresses = ["br0=off"]
+    metrics = "[::1]:9469"
     log_level = "warn"
     log_format = "json"
 "#;
@@ -95,6 +96,7 @@ fn every_key_is_read() {
         },
         outlets: vec!["eth0".parse().unwrap(), "203.0.113.5".parse().unwrap()].into(),
         ownership: ["br0=off".parse().unwrap()].into_iter().collect(),
+        metrics: Some("[::1]:9469".parse().unwrap()),
         log: LogOptions {
             level: "warn".parse().unwrap(),
             format: Some(LogFormat::Json),
