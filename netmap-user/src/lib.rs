@@ -21,6 +21,7 @@
 //! - [`daemon`]: ties them together;
 //! - [`install`]: Docker's settings, there and back;
 //! - [`doctor`]: what of a host does not fit;
+//! - [`top`]: what is carried now, on a terminal;
 //! - [`cli`]: the commands.
 
 pub mod api;
@@ -47,3 +48,4 @@ pub mod state;
 pub mod sys;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod top;

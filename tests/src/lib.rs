@@ -61,6 +61,7 @@ pub mod scene;
 pub mod soak;
 pub mod stun;
 pub mod tcp;
+pub mod terminal;
 pub mod tool;
 pub mod topology;
 pub mod udp;

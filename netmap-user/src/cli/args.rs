@@ -6,6 +6,7 @@ mod listing;
 mod monitor;
 mod publish;
 mod run;
+mod top;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ pub use self::{
     monitor::MonitorArgs,
     publish::{PublishArgs, UnpublishArgs},
     run::RunArgs,
+    top::TopArgs,
 };
 use super::help;
 use crate::options::{DEFAULT_PIN_DIR, DEFAULT_SOCKET, DEFAULT_STATE};
@@ -108,6 +110,9 @@ pub enum Command {
     /// Tell what happens as it happens: packets dropped or left to the host, flows, rules, containers
     #[command(long_about = help::MONITOR, after_help = help::MONITOR_EXAMPLES)]
     Monitor(MonitorArgs),
+    /// Show what is carried now, by port, container and flow, and what is dropped
+    #[command(long_about = help::TOP, after_help = help::TOP_EXAMPLES)]
+    Top(TopArgs),
     /// Tell what runs, what is attached and how full the tables are
     #[command(long_about = help::STATUS, after_help = help::STATUS_EXAMPLES)]
     Status(ListArgs),

@@ -21,6 +21,7 @@ pub mod read;
 mod run;
 pub mod stats;
 pub mod status;
+mod top;
 
 #[cfg(test)]
 mod sample;
@@ -56,6 +57,7 @@ fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Flows(args) => flows::command(&args, &instance, out),
         Command::Stats(args) => stats::command(&args, &instance, out),
         Command::Monitor(args) => monitor::command(&args, &instance, out),
+        Command::Top(args) => top::command(&args, &instance, out),
         Command::Status(args) => status::command(&args, &instance, out),
         Command::Docker(args) => docker::command(args, &instance, out),
         Command::Doctor(args) => doctor::command(&args, &instance, out),
