@@ -87,7 +87,7 @@ fn the_screen_shows_who_carries_what_and_leaves_the_terminal_as_it_was() -> Resu
         let sent = traffic
             .join()
             .map_err(|_| anyhow::anyhow!("the traffic has panicked"))?;
-        seen.and(sent)
+        sent.and(seen)
     })?;
     // Without a daemon it shows the same, and SIGTERM ends it as well as a key.
     scene.netmap.stop()?;
@@ -110,7 +110,7 @@ fn the_screen_shows_who_carries_what_and_leaves_the_terminal_as_it_was() -> Resu
 fn traffic(scene: &Scene, done: &AtomicBool) -> Result<()> {
     let mut client = tcp::Client::connect(&scene.lab.remote, AT)?;
     let stray = udp::Client::connected(&scene.lab.remote, SocketAddrV4::new(C1, SERVED))?;
-    let text = "busy ".repeat(100);
+    let text = "busy".repeat(100);
     while !done.load(Ordering::Relaxed) {
         client.ask(&text)?;
         stray.send("past the published port")?;

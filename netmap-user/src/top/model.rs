@@ -216,13 +216,7 @@ impl Model {
             return true;
         }
         match action {
-            Action::Quit => {
-                if self.help {
-                    self.help = false;
-                } else {
-                    self.quits = true;
-                }
-            }
+            Action::Quit => self.quits = true,
             Action::Pane(pane) => self.go(pane),
             Action::NextPane => self.go(self.pane.step(1)),
             Action::PreviousPane => self.go(self.pane.step(Pane::ALL.len() - 1)),
