@@ -51,6 +51,7 @@ pub mod launcher;
 pub mod monitor;
 pub mod namespace;
 pub mod nobody;
+pub mod picture;
 pub mod pieces;
 pub mod ping;
 pub mod ping6;

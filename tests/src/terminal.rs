@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{command, wait_within};
+use nix::unistd::Pid;
+
+use crate::{Scene, command, wait_within};
 
 /// How long a screen may take to show what it should.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,6 +47,29 @@ impl Terminal {
         ])?;
         terminal.shows("$")?;
         Ok(terminal)
+    }
+
+    /// Starts `netmap top` as somebody would who sits at the terminal; its process, once there is a screen.
+    pub fn start_top(&self, scene: &Scene, arguments: &str) -> Result<Pid> {
+        let netmap = &scene.netmap;
+        let place = netmap.state().with_extension("top");
+        let script = format!(
+            "echo $$ >{place}.pid; export NETMAP_SOCKET={} NETMAP_PIN_DIR={} NETMAP_STATE={}\n\
+             exec nsenter --net={} {} top {arguments}\n",
+            netmap.socket().display(),
+            netmap.pins().display(),
+            netmap.state().display(),
+            scene.lab.host.path().display(),
+            netmap.binary().display(),
+            place = place.display(),
+        );
+        fs::write(&place, script)?;
+        self.line(&format!("clear; sh {}; echo ended $?", place.display()))?;
+        self.shows("netmap top  every")?;
+        let pid = fs::read_to_string(place.with_extension("top.pid"))?;
+        fs::remove_file(&place)?;
+        fs::remove_file(place.with_extension("top.pid"))?;
+        Ok(Pid::from_raw(pid.trim().parse()?))
     }
 
     /// Types a line, and Enter.

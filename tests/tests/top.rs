@@ -1,7 +1,6 @@
 //! `netmap top` in a real terminal, by what its screen shows.
 
 use std::{
-    fs,
     net::SocketAddrV4,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -17,38 +16,12 @@ use netmap_tests::{
     topology::{C1, HOST, REMOTE},
     udp,
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
 const AT: SocketAddrV4 = SocketAddrV4::new(HOST, PUBLISHED);
 /// A port that nobody asks.
 const QUIET: &str = "0.0.0.0:8070";
-
-/// Starts it as somebody would who sits at the terminal; its process, once there is a screen.
-fn start(terminal: &Terminal, scene: &Scene, arguments: &str) -> Result<Pid> {
-    let netmap = &scene.netmap;
-    let place = netmap.state().with_extension("top");
-    let script = format!(
-        "echo $$ >{place}.pid; export NETMAP_SOCKET={} NETMAP_PIN_DIR={} NETMAP_STATE={}\n\
-         exec nsenter --net={} {} top {arguments}\n",
-        netmap.socket().display(),
-        netmap.pins().display(),
-        netmap.state().display(),
-        scene.lab.host.path().display(),
-        netmap.binary().display(),
-        place = place.display(),
-    );
-    fs::write(&place, script)?;
-    terminal.line(&format!("clear; sh {}; echo ended $?", place.display()))?;
-    terminal.shows("netmap top  every")?;
-    let pid = fs::read_to_string(place.with_extension("top.pid"))?;
-    fs::remove_file(&place)?;
-    fs::remove_file(place.with_extension("top.pid"))?;
-    Ok(Pid::from_raw(pid.trim().parse()?))
-}
 
 /// It has ended well, and the terminal is as it was before.
 fn ended(terminal: &Terminal) -> Result<()> {
@@ -64,8 +37,8 @@ fn ended(terminal: &Terminal) -> Result<()> {
 
 /// The first row below the titles.
 fn first_row(screen: &str) -> Option<Vec<&str>> {
-    let rows = screen.lines().skip_while(|line| !line.contains("RATE"));
-    Some(rows.skip(1).next()?.split_whitespace().collect())
+    let mut rows = screen.lines().skip_while(|line| !line.contains("RATE"));
+    Some(rows.nth(1)?.split_whitespace().collect())
 }
 
 fn is_busiest(screen: &str, port: &str) -> bool {
@@ -91,7 +64,7 @@ fn the_screen_shows_who_carries_what_and_leaves_the_terminal_as_it_was() -> Resu
     })?;
     // Without a daemon it shows the same, and SIGTERM ends it as well as a key.
     scene.netmap.stop()?;
-    let pid = start(&terminal, &scene, "-d 0.3")?;
+    let pid = terminal.start_top(&scene, "-d 0.3")?;
     terminal.shows("no daemon answers")?;
     terminal.shows(QUIET)?;
     kill(pid, Signal::SIGTERM)?;
@@ -120,7 +93,7 @@ fn traffic(scene: &Scene, done: &AtomicBool) -> Result<()> {
 }
 
 fn screens(terminal: &Terminal, scene: &Scene) -> Result<()> {
-    start(terminal, scene, "-d 0.3")?;
+    terminal.start_top(scene, "-d 0.3")?;
     let screen = terminal.fits("port 8080 is the busiest", |screen| {
         is_busiest(screen, ":8080/tcp")
     })?;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::top::{
     amount,
-    columns::{Line, Names},
+    columns::{Line as _, Names},
     model::{Model, Pane},
     reader::{News, Reader},
     run,

@@ -173,28 +173,28 @@ mod tests {
         }
     }
 
-    fn grown(packets: u64) -> Option<Growth> {
-        Some(Growth {
+    fn grown(packets: u64) -> Growth {
+        Growth {
             packets,
             bytes: packets * 100,
-        })
+        }
     }
 
     #[test]
     fn an_entry_grows_from_one_lap_to_the_next() {
         let mut memory = Memory::default();
-        assert_eq!(memory.see(&entry(7, 10, 50)), grown(0));
+        assert_eq!(memory.see(&entry(7, 10, 50)), Some(grown(0)));
         memory.end_lap(Seconds(20));
-        assert_eq!(memory.see(&entry(7, 10, 53)), grown(3));
-        assert_eq!(memory.grown(Id::of(&entry(7, 10, 0))), grown(3));
+        assert_eq!(memory.see(&entry(7, 10, 53)), Some(grown(3)));
+        assert_eq!(memory.grown(Id::of(&entry(7, 10, 0))), Some(grown(3)));
         // Opened since the lap before began, and one that was there unseen.
-        assert_eq!(memory.see(&entry(8, 20, 5)), grown(5));
-        assert_eq!(memory.see(&entry(9, 19, 5)), grown(0));
+        assert_eq!(memory.see(&entry(8, 20, 5)), Some(grown(5)));
+        assert_eq!(memory.see(&entry(9, 19, 5)), Some(grown(0)));
         memory.end_lap(Seconds(22));
         assert_eq!(memory.grown(Id::of(&entry(7, 10, 0))), None);
         // Its counters do not go back, and a new flow of the same keys is another one.
-        assert_eq!(memory.see(&entry(7, 10, 1)), grown(0));
-        assert_eq!(memory.see(&entry(70, 23, 1)), grown(1));
+        assert_eq!(memory.see(&entry(7, 10, 1)), Some(grown(0)));
+        assert_eq!(memory.see(&entry(70, 23, 1)), Some(grown(1)));
     }
 
     #[test]

@@ -80,6 +80,10 @@ enum Inside {
 
 /// All that the screen shows.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the screen, by itself"
+)]
 pub struct Model {
     /// What the last lap found.
     pub(super) sample: Option<Sample>,

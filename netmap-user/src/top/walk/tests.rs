@@ -76,11 +76,15 @@ fn second<T>(
     let mut memory = Memory::default();
     let before = Seconds(998);
     let mut walk = Walk::new(&mut memory, wish, None, before);
-    first.iter().for_each(|(key, flow)| walk.see(key, flow));
+    for (key, flow) in first {
+        walk.see(key, flow);
+    }
     assert_eq!(walk.all.traffic, Traffic::default());
     memory.end_lap(before);
     let mut walk = Walk::new(&mut memory, wish, Some(before), NOW);
-    second.iter().for_each(|(key, flow)| walk.see(key, flow));
+    for (key, flow) in second {
+        walk.see(key, flow);
+    }
     look(walk)
 }
 
