@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use netmap_common::maps::{Flow, Ip, Seconds, Side};
+use netmap_common::maps::{Flow, Ip, Seconds};
 
-/// Entries that are remembered at most: 21 MB. Where there are more, one flow in two is looked at, or in four, and so on.
+/// Entries that are remembered at most: 21 MB, and half as much again while there are ever more. Where there are more, one flow in two is looked at, or in four, and so on.
 const ROOM: usize = 1 << 18;
 
 /// How much an entry has grown since the lap before, by which all rates are.
@@ -31,33 +31,42 @@ pub(super) struct Memory {
 struct Known {
     bytes: u64,
     packets: u64,
-    grown: Growth,
+    grown_bytes: u64,
+    /// Of one direction of one flow.
+    grown_packets: u32,
     lap: u32,
+}
+
+impl Known {
+    fn new(packets: u64, bytes: u64, grown: Growth, lap: u32) -> Self {
+        Self {
+            bytes,
+            packets,
+            grown_bytes: grown.bytes,
+            grown_packets: u32::try_from(grown.packets).unwrap_or(u32::MAX),
+            lap,
+        }
+    }
 }
 
 /// What tells an entry from others: the nonce is by chance and both twins', so that flows are chosen as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Id {
-    nonce: u32,
-    created: Seconds,
-    side: u8,
-}
+pub(super) struct Id(u64);
 
 impl Id {
     pub(super) const fn of<A: Ip>(flow: &Flow<A>) -> Self {
-        Self {
-            nonce: flow.nonce,
-            created: flow.created,
-            side: flow.side,
-        }
+        // 68 years of seconds are enough.
+        let rest = (flow.created.0 << 1) | flow.side as u32 & 1;
+        Self((flow.nonce as u64) << 32 | rest as u64)
+    }
+
+    const fn nonce(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 
     /// The same for both twins.
     pub(super) const fn flow(self) -> Self {
-        Self {
-            side: Side::Original as u8,
-            ..self
-        }
+        Self(self.0 & !1)
     }
 }
 
@@ -95,18 +104,13 @@ impl Memory {
                 packets: flow.packets.saturating_sub(known.packets),
                 bytes: flow.bytes.saturating_sub(known.bytes),
             };
-            *known = Known {
-                bytes: flow.bytes,
-                packets: flow.packets,
-                grown,
-                lap: self.lap,
-            };
+            *known = Known::new(flow.packets, flow.bytes, grown, self.lap);
             return Some(grown);
         }
         while self.known.len() >= self.room && self.shift < 31 {
             self.shift += 1;
             let mask = mask(self.shift);
-            self.known.retain(|id, _| id.nonce & mask == 0);
+            self.known.retain(|id, _| id.nonce() & mask == 0);
         }
         if !self.looks_at(flow.nonce) {
             return None;
@@ -120,23 +124,18 @@ impl Memory {
         } else {
             Growth::default()
         };
-        let (bytes, packets, lap) = (flow.bytes, flow.packets, self.lap);
-        self.known.insert(
-            id,
-            Known {
-                bytes,
-                packets,
-                grown,
-                lap,
-            },
-        );
+        self.known
+            .insert(id, Known::new(flow.packets, flow.bytes, grown, self.lap));
         Some(grown)
     }
 
     /// How much this entry had grown when it was seen in this lap.
     pub(super) fn grown(&self, id: Id) -> Option<Growth> {
         let known = self.known.get(&id)?;
-        (known.lap == self.lap).then_some(known.grown)
+        (known.lap == self.lap).then_some(Growth {
+            packets: known.grown_packets.into(),
+            bytes: known.grown_bytes,
+        })
     }
 
     /// Ends a lap that began at `began`: what it did not see is forgotten.
