@@ -439,7 +439,7 @@ impl Model {
             // These are all flows' busiest; the next lap has this row's.
             let (inside, flows) = (self.inside, &mut sample.busiest);
             flows.retain(|flow| belongs(flow, inside));
-            self.reading = true;
+            self.reading = !self.paused;
         }
         self.list();
     }

@@ -204,6 +204,9 @@ fn table(frame: &mut Frame<'_>, model: &mut Model, area: Rect) {
         .collect();
     if model.rows.rows.is_empty() {
         let why = match (&model.sample, model.rows.all) {
+            (_, 0) if model.paused && model.pane != Pane::Drops => {
+                "nothing was read of it yet; Space reads on"
+            }
             (None, _) => "reading...",
             (Some(_), _) if model.reading && model.pane != Pane::Drops => "reading...",
             (Some(_), 0) if model.pane == Pane::Drops => "nothing was dropped; a shows other reasons",

@@ -276,6 +276,11 @@ fn it_says_when_it_reads_when_it_fails_and_when_it_rests() {
     assert!(screen(&mut model)[0].contains("PAUSED") && model.wish().paused);
     model.act(Action::Help);
     assert!(screen(&mut model).join("\n").contains("netmap top: keys"));
+    model.act(Action::Help);
+    // The first port has no flows, and none are looked for.
+    model.act(Action::Last);
+    model.act(Action::Enter);
+    assert!(screen(&mut model).join("\n").contains("Space reads on"));
 }
 
 #[test]
