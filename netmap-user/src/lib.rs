@@ -26,6 +26,7 @@
 //! - [`install`]: Docker's settings, there and back;
 //! - [`doctor`]: what of a host does not fit;
 //! - [`explain`]: why a packet would go where;
+//! - [`top`]: what is carried now, on a terminal;
 //! - [`cli`]: the commands.
 
 pub mod api;
@@ -57,3 +58,4 @@ pub mod state;
 pub mod sys;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod top;

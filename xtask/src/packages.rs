@@ -19,7 +19,7 @@ pub(crate) struct Tool {
 }
 
 /// What tests and demo call, beside the Rust toolchain.
-pub(crate) const TOOLS: [Tool; 17] = [
+pub(crate) const TOOLS: [Tool; 18] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -89,6 +89,11 @@ pub(crate) const TOOLS: [Tool; 17] = [
         program: "tshark",
         package: "tshark",
         reason: "reads the packets that netmap monitor keeps",
+    },
+    Tool {
+        program: "tmux",
+        package: "tmux",
+        reason: "is the terminal that netmap top draws on",
     },
     Tool {
         program: "iptables-save",

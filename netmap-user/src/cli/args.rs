@@ -9,6 +9,7 @@ mod listing;
 mod monitor;
 mod publish;
 mod run;
+mod top;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ pub use self::{
     monitor::MonitorArgs,
     publish::{PublishArgs, UnpublishArgs},
     run::RunArgs,
+    top::TopArgs,
 };
 use super::help;
 use crate::options::{DEFAULT_PIN_DIR, DEFAULT_SOCKET, DEFAULT_STATE};
@@ -117,6 +119,9 @@ pub enum Command {
     /// Tell what would become of a packet, step by step, why, and what would change it
     #[command(long_about = help::EXPLAIN, after_help = help::EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
+    /// Show what is carried now, by port, container and flow, and what is dropped
+    #[command(long_about = help::TOP, after_help = help::TOP_EXAMPLES)]
+    Top(TopArgs),
     /// Tell what runs, what is attached and how full the tables are
     #[command(long_about = help::STATUS, after_help = help::STATUS_EXAMPLES)]
     Status(ListArgs),

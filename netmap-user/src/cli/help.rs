@@ -16,10 +16,11 @@ A first round, as root:
   netmap flows                            who is connected, and what becomes of the packets
   netmap stats                            what was carried, left alone, dropped, and why
   netmap monitor --drops                  what is dropped from now on, and why
+  netmap top                              who carries how much now, on a screen
   netmap unpublish 8080                   from the next packet on
   netmap down                             stop, detach, remove every trace
 
-ports, flows, stats and status read the kernel's tables: they work with the daemon stopped, \
+ports, flows, stats, top and status read the kernel's tables: they work with the daemon stopped, \
 and take --json.
 
 Exit status: 0 done, 1 failed, 2 wrong usage. `netmap help COMMAND` says more about each.";
@@ -262,6 +263,26 @@ Examples:
   netmap explain 127.0.0.1 127.0.0.1:8080/tcp           a process of this host
   netmap explain [2001:db8::9]:40000 [2001:db8::1]:53/udp --from eth1
   netmap explain 203.0.113.9 192.0.2.1:8080 --json | jq -r '.reason, .advice[].command'";
+
+pub(super) const TOP: &str = "\
+    Shows on a terminal, again every two seconds: published ports by rate, containers, the busiest flows, what is dropped \
+    and why, how full the tables are, and how many flows are new each second. Enter looks inside: a port's flows, a container's \
+    ports and flows, what a reason means. ? lists the keys, q ends it. Where NO_COLOR is set, there are no colours.\n\n\
+    It reads the kernel's tables, with the daemon or without; the daemon is asked for the names of containers only. Rates are \
+    bytes a second at layer 3, of what flows carry: IN is to the container. What the proxy carries, and connections of this host \
+    that go straight to a container, are in no flow. With more than 131,072 flows, rates are estimates, by one flow in two, or \
+    in four, and so on; then the first line says so. Where reading takes longer than the interval, it is read less often.\n\n\
+    With --once it prints the lists after one interval, and ends. The keys of JSON: interval_seconds, rates_by_one_in, \
+    bytes_in_rate, bytes_out_rate, packets_in_rate, packets_out_rate, dropped_rate, flows, new_flows_rate, ports, containers, \
+    flows_busiest, reasons, tables.";
+
+pub(super) const TOP_EXAMPLES: &str = "\
+Examples:
+  netmap top
+  netmap top -d 0.5                                          twice a second
+  netmap top --once --limit 5
+  netmap top --once --json | jq -r '.ports[] | [.published, .bytes_in_rate, .bytes_out_rate] | @tsv'
+  netmap top --once --json | jq '.reasons[] | select(.class == \"dropped\" and .packets_rate > 0)'";
 
 pub(super) const STATUS: &str = "\
     Tells whether the daemon runs, what is attached to which interface and how, how full the tables are \

@@ -24,6 +24,7 @@ mod reload;
 mod run;
 pub mod stats;
 pub mod status;
+mod top;
 
 #[cfg(test)]
 mod sample;
@@ -60,6 +61,7 @@ fn dispatch(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Stats(args) => stats::command(&args, &instance, out),
         Command::Monitor(args) => monitor::command(&args, &instance, out),
         Command::Explain(args) => explain::command(&args, &instance, out),
+        Command::Top(args) => top::command(&args, &instance, out),
         Command::Status(args) => status::command(&args, &instance, out),
         Command::Config(args) => config::command(&args, &instance, out),
         Command::Reload(args) => reload::command(&args, &instance, out),

@@ -19,9 +19,6 @@ pub(super) fn of(status: &Status) -> Vec<String> {
             status.version
         ));
     }
-    if let Some(pending) = &status.config_pending {
-        told.push(pending.clone());
-    }
     let clsact = status.attachments.iter().filter(|at| at.mode == "clsact").count();
     if clsact > 0 {
         told.push(format!(
