@@ -91,7 +91,10 @@ fn refusals_of_values_keep_their_sentence() {
             "netmap run --mark-bit 32",
             "\"32\" is not a bit of the packet mark; give 0 to 31",
         ),
-        ("netmap flows --address web", "\"web\" is not an IP address"),
+        (
+            "netmap flows --address web",
+            "\"web\" is not a network; write ADDRESS/LENGTH, as in 10.0.0.0/8 or fd00::/8",
+        ),
         (
             "netmap publish 80:80 --to fe80::2%br0",
             "fe80::2%br0 is a link-local address, which means another machine on every link; give one that is unique",
