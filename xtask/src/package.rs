@@ -21,14 +21,16 @@ use crate::{
 const BINARY: &str = "usr/bin/netmap";
 
 /// What stands in `docs`, for who is not on the network.
-const DOCS: [&str; 6] = [
+const DOCS: [&str; 9] = [
     "README.md",
     "docs/configuration.md",
     "docs/docker.md",
+    "docs/json.md",
     "docs/metrics.md",
     "docs/nat.md",
     "docs/operations.md",
     "docs/reasons.md",
+    "docs/troubleshooting.md",
 ];
 
 /// Builds the package; says where it is.
