@@ -21,10 +21,11 @@ use crate::{
 const BINARY: &str = "usr/bin/netmap";
 
 /// What stands in `docs`, for who is not on the network.
-const DOCS: [&str; 9] = [
+const DOCS: [&str; 10] = [
     "README.md",
     "docs/configuration.md",
     "docs/docker.md",
+    "docs/host.md",
     "docs/json.md",
     "docs/metrics.md",
     "docs/nat.md",
