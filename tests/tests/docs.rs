@@ -12,7 +12,6 @@ use netmap_common::maps::Reason;
 const REASONS: &str = include_str!("../../docs/reasons.md");
 const NAT: &str = include_str!("../../docs/nat.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
-const README: &str = include_str!("../../README.md");
 
 #[test]
 fn every_reason_has_its_heading_and_no_heading_is_without_a_reason() {
