@@ -240,6 +240,9 @@ impl Netmap {
 
     fn with_instance(&self, mut command: Command) -> Command {
         command
+            .env_remove("NETMAP_DOCKER")
+            .env_remove("NETMAP_SHIM_SOCKET")
+            .env_remove("NETMAP_LOG")
             .env("NETMAP_SOCKET", &self.socket)
             .env("NETMAP_PIN_DIR", &self.pins)
             .env("NETMAP_STATE", &self.state);

@@ -55,7 +55,7 @@ fn command(netmap: &Path) -> anyhow::Result<Command> {
     if let Some(docker) = docker {
         command
             .env("DOCKER_PROXY", docker.join("docker-proxy"))
-            .env("NETMAP_DOCKER", docker);
+            .env("NETMAP_DOCKER_TOOLS", docker);
     }
     Ok(command)
 }

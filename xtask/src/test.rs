@@ -66,7 +66,7 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<ExitCode> {
             .arg("--no-fail-fast")
             .env("NETMAP_BIN", &netmap)
             .env("NETMAP_OBJECT", &object)
-            .env("NETMAP_DOCKER", docker)
+            .env("NETMAP_DOCKER_TOOLS", docker)
             .env("NETMAP_PROMETHEUS", prometheus);
         tests.env("NETMAP_DOCKER_PROXY", docker_proxy);
         if let Some(deb) = deb {

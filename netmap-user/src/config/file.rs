@@ -178,6 +178,12 @@ fn faults(table: &DeTable<'_>) -> Vec<Fault> {
         if !key::is_known(name) {
             faults.push(Fault::at(&at, &key::unknown(name)));
         }
+        if value.get_ref().as_str() == Some("")
+            && let Some(key) = Key::named(name)
+        {
+            let why = format!("`{name}` takes {}", key.takes);
+            faults.push(Fault::at(&value.span(), &why));
+        }
         let places = value.get_ref().as_array().into_iter().flatten();
         faults.extend(places.filter_map(|place| {
             let refused = refusal(name, place.get_ref().as_str()?)?;

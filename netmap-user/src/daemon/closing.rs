@@ -52,6 +52,10 @@ impl Daemon {
         let Some((mut closing, choice, answer)) = self.closings.0.pop_front() else {
             return;
         };
+        if answer.is_closed() {
+            // Who has hung up wants no more closed.
+            return;
+        }
         closing.note(self.watchers.is_watched());
         let now = maps::now();
         let chosen = Chosen {

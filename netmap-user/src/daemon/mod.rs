@@ -27,7 +27,7 @@ mod xdp;
 
 use std::{
     collections::BTreeSet,
-    future::{pending, ready},
+    future::pending,
     io::{self, Write as _},
     net::IpAddr,
     path::Path,
@@ -40,6 +40,7 @@ use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
+    task::yield_now,
     time::{MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tracing::{debug, info, warn};
@@ -203,8 +204,8 @@ impl Daemon {
                 request = receive(shims) => self.obey_shim(request).await,
                 answer = receive(asked) => drop(answer.send(self.word())),
                 () = sleep_until(self.next_slice.into()) => self.sweep(),
-                () = ready(()), if self.purge.is_running() => self.purge(),
-                () = ready(()), if self.closings.are_some() => self.close_slice(),
+                () = yield_now(), if self.purge.is_running() => self.purge(),
+                () = yield_now(), if self.closings.are_some() => self.close_slice(),
                 Ok(()) = self.waiting_room.ready() => self.waiting_room.serve(&self.maps, &self.dataplane),
                 Ok(()) = self.watchers.ready() => self.watchers.serve(self.host.view()),
                 _ = sweep.tick() => self.sweep_sockets(),
@@ -212,6 +213,8 @@ impl Daemon {
                 _ = refresh.tick() => self.refresh(),
                 told = signals.next() => match told {
                     Told::Stop => break,
+                    // Its terminal is gone, and there is nothing to read again.
+                    Told::Reload if !self.settings.has_file() => break,
                     Told::Reload => self.reload_for_signal(),
                 },
             }
@@ -222,6 +225,7 @@ impl Daemon {
         self.waiting_room.serve(&self.maps, &self.dataplane);
         self.waiting_room.clear(&self.dataplane);
         self.watchers.clear();
+        self.closings = Closings::default();
         // Nobody would hear when a container takes no frames from XDP any more: until then TC carries them.
         if let Err(error) = self.maps.redirects.replace(&BTreeSet::new()) {
             warn!("XDP goes on to send frames to containers: {error}");

@@ -29,6 +29,11 @@ impl Settings {
         }
     }
 
+    /// Whether there is something to read again.
+    pub(super) const fn has_file(&self) -> bool {
+        self.source.file.is_some()
+    }
+
     /// What counts.
     pub(super) const fn in_force(&self) -> &Effective {
         &self.in_force
@@ -64,6 +69,15 @@ impl Settings {
     }
 }
 
+/// What is asked of the uplinks that are wanted.
+#[derive(Clone, Copy)]
+enum Uplinks {
+    /// What is new is refused without them.
+    MustBeThere,
+    /// What counted before counts again as far as it can.
+    MayBeGone,
+}
+
 impl Daemon {
     /// Reads the file again and applies what has changed.
     ///
@@ -85,8 +99,8 @@ impl Daemon {
         let new = self.settings.in_force.reloaded(&new);
         let old = self.settings.in_force.options.clone();
         let known = self.host.view().notes.clone();
-        if let Err(error) = self.put(&old, &new.options) {
-            if let Err(error) = self.put(&new.options, &old) {
+        if let Err(error) = self.put(&old, &new.options, Uplinks::MustBeThere) {
+            if let Err(error) = self.put(&new.options, &old, Uplinks::MayBeGone) {
                 warn!("what counted before does not count in full, trying again: {error:#}");
             }
             return Err(error.context("nothing has changed, and what was read before goes on to count"));
@@ -112,6 +126,8 @@ impl Daemon {
                 .iter()
                 .map(|name| format!("there is no interface {name} (yet)")),
         );
+        let unfulfilled = self.accelerator.unfulfilled();
+        warnings.extend(unfulfilled.map(|reason| format!("{reason}; netmap will not start so")));
         Ok(Reloaded {
             changed,
             needs_restart,
@@ -134,10 +150,12 @@ impl Daemon {
     }
 
     /// Brings everything from one set of options to another. What fails in the middle can be brought back by the same.
-    fn put(&mut self, old: &RunOptions, new: &RunOptions) -> anyhow::Result<()> {
+    fn put(&mut self, old: &RunOptions, new: &RunOptions, uplinks: Uplinks) -> anyhow::Result<()> {
         // First what may be refused for what somebody has written.
-        self.host
-            .select(start::selection(new), |view| start::check_uplinks(view, new))?;
+        self.host.select(start::selection(new), |view| match uplinks {
+            Uplinks::MustBeThere => start::check_uplinks(view, new),
+            Uplinks::MayBeGone => Ok(()),
+        })?;
         if self.engine.is_wanted() {
             // The engine's word on egress goes into what the user says.
             self.manage(self.topology.engine().to_vec());

@@ -50,7 +50,7 @@ impl Topology {
 
     /// What the user wants, from the next view on. Flows are looked at that this may have left without a way.
     pub(super) fn set_wishes(&mut self, direct: Direct, outlets: Outlets) {
-        self.is_new |= self.direct != direct;
+        self.is_new |= self.direct != direct || self.outlets != outlets;
         self.direct = direct;
         self.outlets = outlets;
     }

@@ -19,6 +19,10 @@ impl LastUses {
     fn add(&mut self, is_ipv6: bool, last: Use) {
         let known = self.0.entry((is_ipv6, last.rule)).or_default();
         let (generation, seen) = *known;
+        if seen != Seconds(0) && generation.0.wrapping_sub(last.generation.0).cast_signed() > 0 {
+            // Of a rule before this one, whose flows went later.
+            return;
+        }
         let seen = if generation == last.generation {
             seen
         } else {

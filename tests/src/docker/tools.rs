@@ -11,10 +11,10 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The folder that `NETMAP_DOCKER` names, or what `cargo xtask test` has unpacked beside the tests.
+    /// The folder that `NETMAP_DOCKER_TOOLS` names, or what `cargo xtask test` has unpacked beside the tests.
     pub fn find() -> Result<Self> {
         let this = env::current_exe()?;
-        let folder = env::var_os("NETMAP_DOCKER")
+        let folder = env::var_os("NETMAP_DOCKER_TOOLS")
             .map(PathBuf::from)
             .into_iter()
             .chain(this.ancestors().map(|folder| folder.join("docker-engine")))

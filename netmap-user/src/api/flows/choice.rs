@@ -50,6 +50,9 @@ pub struct FlowFilter {
     pub min_bytes: Option<u64>,
 }
 
+/// How many addresses, names or ports a filter may list: each flow is compared with all of them.
+const MOST: usize = 1_024;
+
 /// The same, ready to be compared with flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
@@ -68,9 +71,15 @@ pub struct Choice {
 }
 
 impl FlowFilter {
-    /// Whether it leaves out nothing.
+    /// Whether it leaves out nothing. At least nothing is no restriction.
     pub fn is_everything(&self) -> bool {
-        *self == Self::default()
+        let restricting = Self {
+            min_idle_seconds: self.min_idle_seconds.filter(|least| *least > 0),
+            min_age_seconds: self.min_age_seconds.filter(|least| *least > 0),
+            min_bytes: self.min_bytes.filter(|least| *least > 0),
+            ..self.clone()
+        };
+        restricting == Self::default()
     }
 
     /// One sentence about a name that means nothing.
@@ -83,6 +92,16 @@ impl FlowFilter {
             let unknown = names.iter().find(|name| !is_known(name));
             unknown.map_or(Ok(()), |name| Err(format!("{name:?} is no {what} of flows")))
         };
+        let lists = [
+            self.addresses.len(),
+            self.clients.len(),
+            self.containers.len(),
+            self.interfaces.len(),
+            self.ports.len(),
+        ];
+        if lists.iter().any(|length| *length > MOST) {
+            return Err(format!("more than {MOST} of a kind are asked for; ask in parts"));
+        }
         unknown("protocol", &self.protocols, &|name| protocol(name).is_some())?;
         unknown("kind", &self.kinds, &|name| kind(name).is_some())?;
         unknown("state", &self.states, &|name| STATES.contains(&name))
@@ -283,6 +302,31 @@ mod tests {
     fn is_chosen(filter: serde_json::Value) -> bool {
         let (key, original, reply) = flow();
         choice(filter).unwrap().includes(&key, &original, &reply, NOW)
+    }
+
+    #[test]
+    fn at_least_nothing_is_no_restriction() {
+        let nothing = FlowFilter {
+            min_idle_seconds: Some(0),
+            min_age_seconds: Some(0),
+            min_bytes: Some(0),
+            ..FlowFilter::default()
+        };
+        assert!(nothing.is_everything());
+        let idle = FlowFilter {
+            min_idle_seconds: Some(1),
+            ..nothing
+        };
+        assert!(!idle.is_everything());
+    }
+
+    #[test]
+    fn a_filter_that_would_hold_the_daemon_up_is_refused() {
+        let ports = FlowFilter {
+            ports: (1..=2_000).collect(),
+            ..FlowFilter::default()
+        };
+        assert!(ports.check().unwrap_err().contains("more than 1024"));
     }
 
     #[test]

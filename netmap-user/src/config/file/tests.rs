@@ -158,6 +158,8 @@ fn what_is_wrong_in_a_file_is_said_with_its_line() {
         error("flow_entries = 1"),
         "the configuration file FILE, line 1: \"1\" is not a number of flow entries; give 64 to 16777216"
     );
+    assert!(error("socket = \"\"").ends_with("line 1: `socket` takes a path"));
+    assert!(error("docker = \"\"").ends_with("`docker` takes true, false or the path of a socket"));
     assert!(error("uplinks = [\"a b\"]").contains("line 1: \"a b\" is not an interface name"));
     assert!(error("bridges = \"br0\"").ends_with("line 1: `bridges` takes a list of bridges' names"));
     assert!(error("max_flows = -1").ends_with("line 1: `max_flows` takes a number, 0 for any"));
