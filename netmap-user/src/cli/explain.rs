@@ -11,7 +11,7 @@ use super::{
     output, publish, read,
 };
 use crate::{
-    api::client::Client,
+    api::client::{Client, ClientError},
     explain::{self, Answer, ArrivalError, Names, Question, Surroundings},
 };
 
@@ -42,9 +42,15 @@ pub(super) fn command(args: &ExplainArgs, instance: &Instance, out: &mut impl Wr
 /// Whether the daemon runs, and what it calls containers.
 fn ask(instance: &Instance) -> Surroundings {
     let client = Client::new(instance.socket()).with_patience(PATIENCE);
-    let names = publish::wait(client.names()).ok().and_then(Result::ok);
-    let daemon = names.is_some();
-    let names = names.unwrap_or_default().names.into_iter();
+    let answer = publish::wait(client.names());
+    // One that is busy runs all the same.
+    let daemon = !matches!(answer, Ok(Err(ClientError::NotRunning(_))));
+    let names = answer
+        .ok()
+        .and_then(Result::ok)
+        .unwrap_or_default()
+        .names
+        .into_iter();
     Surroundings {
         daemon,
         names: Names::new(names.map(|named| (named.address, named.container))),

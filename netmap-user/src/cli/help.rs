@@ -21,7 +21,7 @@ A first round, as root:
   netmap down                             stop, detach, remove every trace
 
 ports, flows, stats, top and status read the kernel's tables: they work with the daemon stopped, \
-and take --json.
+and take --json (top with --once).
 
 Exit status: 0 done, 1 failed, 2 wrong usage. `netmap help COMMAND` says more about each.";
 

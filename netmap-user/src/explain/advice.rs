@@ -122,17 +122,25 @@ impl<A: Family> Case<'_, A> {
             Reason::LinkLocal => vec![Advice::words(
                 "Ask by an address that is not link-local: the container then sees the client's own.",
             )],
-            Reason::OtherFamily => match &rule {
-                Some(rule) => vec![Advice::command(
-                    "The container has no address of this family. With one of each family, it sees the client's own:",
-                    Spelling::of(self.maps, rule)?.again(Some("IPV4_ADDRESS,IPV6_ADDRESS"), None),
-                )],
-                None => Vec::new(),
-            },
+            Reason::OtherFamily => self.other_family(rule.as_ref())?,
             Reason::LoopbackOnWire => vec![Advice::words(
                 "A loopback address never comes by a wire: --from host explains what a process of this host gets.",
             )],
             _ => Vec::new(),
+        })
+    }
+
+    /// What is published has no address of the asker's family.
+    fn other_family(&self, rule: Option<&Rule<A>>) -> anyhow::Result<Vec<Advice>> {
+        Ok(match rule {
+            Some(rule) if rule.is_of_engine() => vec![Advice::words(
+                "The engine published it: give the container an address of this family by its network.",
+            )],
+            Some(rule) => vec![Advice::command(
+                "The container has no address of this family. With one of each family, it sees the client's own:",
+                Spelling::of(self.maps, rule)?.again(Some("IPV4_ADDRESS,IPV6_ADDRESS"), None),
+            )],
+            None => Vec::new(),
         })
     }
 

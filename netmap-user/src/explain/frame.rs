@@ -45,10 +45,10 @@ pub(super) fn make(question: &Question) -> anyhow::Result<Vec<u8>> {
             .icmpv6_echo_request(from.port(), 1)
             .write(&mut frame, PAYLOAD)?,
         (Protocol::Icmp, true) if is_v4 => internet
-            .icmpv4_echo_reply(from.port(), 1)
+            .icmpv4_echo_reply(from.port().max(to.port()), 1)
             .write(&mut frame, PAYLOAD)?,
         (Protocol::Icmp, true) => internet
-            .icmpv6_echo_reply(from.port(), 1)
+            .icmpv6_echo_reply(from.port().max(to.port()), 1)
             .write(&mut frame, PAYLOAD)?,
     }
     Ok(frame)
@@ -105,12 +105,22 @@ impl Ends {
 
 impl From<&Question> for Ends {
     fn from(question: &Question) -> Self {
-        Self {
+        let asked = Self {
             src: question.from.ip(),
             sport: question.from.port(),
             dst: question.to.ip(),
             dport: question.to.port(),
+        };
+        if question.protocol == Protocol::Icmp && question.established {
+            // An answer has its identifier where a request has none.
+            let Self { sport, dport, .. } = asked;
+            return Self {
+                sport: dport,
+                dport: sport,
+                ..asked
+            };
         }
+        asked
     }
 }
 

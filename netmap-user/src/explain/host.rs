@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use netmap_common::{
-    maps::{Hook, IfIndex, Interface, Port, Protocol, Reason, Role},
+    maps::{AllowKey, Hook, IfIndex, Interface, Port, Protocol, Reason, Role},
     nat::{self, Carried, Env as _, HostSocket, Route, Verdict},
 };
 
@@ -86,6 +86,14 @@ impl<A: Family> Case<'_, A> {
         let found = nat::published(&self.world, protocol, A::of(ends.dst), Port(ends.dport));
         self.world.check()?;
         let socket = self.world.socket(protocol, ends);
+        if protocol == Protocol::Tcp && self.question.established && socket != HostSocket::Connected {
+            self.answer.step(
+                "end",
+                "It is for this host, which has no such connection: the sender gets a reset.",
+            );
+            self.answer.outcome = Outcome::Refused;
+            return self.world.check();
+        }
         let Some((id, rule)) = found else {
             if from.is_none() {
                 self.tell_unpublished(ends)?;
@@ -123,6 +131,19 @@ impl<A: Family> Case<'_, A> {
             );
             self.answer.end(Outcome::Dropped, Some(Reason::NotPublishedHere));
             return Ok(());
+        }
+        let source = A::of(ends.src);
+        if from.is_some()
+            && rule.has_allow_list()
+            && !self.world.is_local(source)
+            && !self.world.allows(&AllowKey::new(id, source))
+        {
+            self.answer.step(
+                "policy",
+                "The proxy takes it, and closes it: the source is not in the rule's allow-list.",
+            );
+            self.answer.outcome = Outcome::Refused;
+            return self.world.check();
         }
         if from.is_none() && rule.target.is_mapped() {
             self.answer.step(

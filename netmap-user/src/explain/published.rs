@@ -10,7 +10,7 @@ use super::{
     family::Family,
     naming::{ip, range, spec},
 };
-use crate::maps::Maps;
+use crate::{maps::Maps, publish::allow_of};
 
 /// So far from a published range counts as next to it.
 const NEAR: u16 = 10;
@@ -62,11 +62,17 @@ impl Spelling {
         };
         let mut targets: Vec<_> = pairs.iter().map(|(target, _)| *target).collect();
         targets.dedup();
+        let mut allow: Vec<_> = pairs.into_iter().flat_map(|(_, allow)| allow).collect();
+        if allow.is_empty() {
+            // A list that admits nobody is not none.
+            let nobody = allow_of(rule, &[]);
+            allow.extend(nobody.iter().map(ToString::to_string));
+        }
         Ok(Self {
             unpublish: format!("{host}{host_ports}/{protocol}"),
             ports: format!("{host}{host_ports}:{target_ports}/{protocol}"),
             targets,
-            allow: pairs.into_iter().flat_map(|(_, allow)| allow).collect(),
+            allow,
         })
     }
 
@@ -121,7 +127,8 @@ pub(super) fn row<A: Family>(
     port: u16,
 ) -> anyhow::Result<RuleRow> {
     let container = ip(rule.target);
-    let allow = A::maps(maps).allow.of(id)?;
+    let sources: Vec<_> = A::maps(maps).allow.of(id)?.into_iter().collect();
+    let allow = allow_of(rule, &sources);
     Ok(RuleRow {
         published: spec(rule),
         container,

@@ -214,7 +214,7 @@ impl<A: Family> Case<'_, A> {
             let list = rule.allow.join(", ");
             let text = match (allowed, list.as_str()) {
                 (true, _) => format!("Its allow-list has {source}: {list}."),
-                (false, "") => format!(
+                (false, "0.0.0.0/32" | "::/128") => format!(
                     "Its allow-list has sources of the other family only: nobody of {source}'s may connect."
                 ),
                 (false, _) => format!("Its allow-list misses {source}: {list}."),

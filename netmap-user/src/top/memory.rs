@@ -21,6 +21,8 @@ pub(super) struct Memory {
     room: usize,
     /// Flows are looked at whose nonce ends with so many zero bits.
     shift: u32,
+    /// The same at the end of the lap before.
+    last: u32,
     /// Counts up.
     lap: u32,
     /// When the lap before began; entries that were opened later have grown from nothing.
@@ -82,14 +84,15 @@ impl Memory {
             known: HashMap::new(),
             room: room.max(1),
             shift: 0,
+            last: 0,
             lap: 0,
             since: None,
         }
     }
 
     /// One flow in so many is looked at.
-    pub(super) const fn share(&self) -> u64 {
-        1 << self.shift
+    pub(super) fn share(&self) -> u64 {
+        1 << self.shift.max(self.last)
     }
 
     /// How much an entry has grown since the lap before; `None` for a flow that is not looked at.
@@ -105,7 +108,7 @@ impl Memory {
                 bytes: flow.bytes.saturating_sub(known.bytes),
             };
             *known = Known::new(flow.packets, flow.bytes, grown, self.lap);
-            return Some(grown);
+            return Some(self.weighed(flow.nonce, grown));
         }
         while self.known.len() >= self.room && self.shift < 31 {
             self.shift += 1;
@@ -126,7 +129,7 @@ impl Memory {
         };
         self.known
             .insert(id, Known::new(flow.packets, flow.bytes, grown, self.lap));
-        Some(grown)
+        Some(self.weighed(flow.nonce, grown))
     }
 
     /// How much this entry had grown when it was seen in this lap.
@@ -144,8 +147,18 @@ impl Memory {
         self.known.retain(|_, known| known.lap == lap);
         self.lap = self.lap.wrapping_add(1);
         self.since = Some(began);
+        self.last = self.shift;
         if self.shift > 0 && self.known.len() < self.room / 4 {
             self.shift -= 1;
+        }
+    }
+
+    /// What was not looked at in the lap before has no part in this one: the others stand for it still.
+    fn weighed(&self, nonce: u32, grown: Growth) -> Growth {
+        if nonce & mask(self.last) == 0 {
+            grown
+        } else {
+            Growth::default()
         }
     }
 

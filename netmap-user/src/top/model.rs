@@ -468,7 +468,7 @@ impl Model {
     fn step(&mut self, step: isize) {
         if self.is_text() {
             let scroll = isize::from(i16::try_from(self.scroll).unwrap_or(i16::MAX)).saturating_add(step);
-            self.scroll = u16::try_from(scroll.max(0)).unwrap_or(0).min(200);
+            self.scroll = u16::try_from(scroll.clamp(0, 200)).unwrap_or(0);
             return;
         }
         let last = self.rows.rows.len().saturating_sub(1);

@@ -133,7 +133,7 @@ fn what_is_counted_reaches_prometheus() -> Result<()> {
     )?;
     ensure!(
         prometheus
-            .query("ALERTS{alertname!~\"NetmapContainersUnresolved|NetmapInterfaceMissing\"}")?
+            .query("ALERTS{alertname!~\"NetmapContainersUnresolved|NetmapInterfaceMissing|NetmapDown\"}")?
             .is_empty()
     );
     the_dashboard_asks_for_what_there_is(&page, &prometheus)
