@@ -310,8 +310,9 @@ impl Netmap {
     pub fn ports(&self) -> Result<Vec<Value>> {
         let mut ports = list(self.json("ports")?, "ports")?;
         for port in ports.iter_mut().filter_map(Value::as_object_mut) {
-            port.remove("age_seconds");
-            port.remove("flows");
+            for moving in ["age_seconds", "idle_seconds", "flows"] {
+                port.remove(moving);
+            }
         }
         Ok(ports)
     }
