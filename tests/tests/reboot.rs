@@ -15,6 +15,7 @@ use netmap_tests::{
     scene::Transport,
     tcp,
     topology::{C1, C1B, HOST},
+    wait_for,
 };
 use serde_json::{Value, json};
 
@@ -270,12 +271,9 @@ fn without_a_place_for_the_record_ports_are_published_with_a_warning() -> Result
     );
     let mode = fs::metadata(netmap.state())?.permissions().mode() & 0o777;
     ensure!(mode == 0o700, "{mode:o}");
-    ensure!(
-        netmap.log().contains("outlives a reboot again"),
-        "{}",
-        netmap.log()
-    );
-    Ok(())
+    wait_for("the log says that it is made up for", || {
+        Ok(netmap.log().contains("outlives a reboot again").then_some(()))
+    })
 }
 
 #[test]
