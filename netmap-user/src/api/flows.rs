@@ -46,7 +46,7 @@ pub struct FlowRow {
 }
 
 /// Where a packet comes from and goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ends {
     /// Source address.
     pub src: IpAddr,

@@ -14,13 +14,14 @@ use super::{
     failure::Failure,
     output, publish as publish_command, read,
 };
+use crate::api::flows::Ends;
 use crate::top::{
     amount,
     columns::{Line as _, Names},
     model::{Model, Pane},
     reader::{News, Reader},
     run,
-    sample::{Ends, Sample},
+    sample::{Sample, Traffic},
 };
 
 /// Shows it until somebody ends it, or prints it once.
@@ -115,10 +116,8 @@ struct Snapshot {
     interval_seconds: f64,
     /// Rates are those of one flow in so many, times that.
     rates_by_one_in: u64,
-    bytes_in_rate: u64,
-    bytes_out_rate: u64,
-    packets_in_rate: u64,
-    packets_out_rate: u64,
+    #[serde(flatten)]
+    traffic: Traffic,
     dropped_rate: u64,
     flows: u64,
     new_flows_rate: u64,
@@ -137,10 +136,8 @@ struct PortRow {
     rule: u32,
     owner: &'static str,
     proxied: bool,
-    bytes_in_rate: u64,
-    bytes_out_rate: u64,
-    packets_in_rate: u64,
-    packets_out_rate: u64,
+    #[serde(flatten)]
+    traffic: Traffic,
     flows: u64,
     new_flows_rate: u64,
 }
@@ -151,10 +148,8 @@ struct ContainerRow {
     container_name: Option<String>,
     network: Option<String>,
     ports: usize,
-    bytes_in_rate: u64,
-    bytes_out_rate: u64,
-    packets_in_rate: u64,
-    packets_out_rate: u64,
+    #[serde(flatten)]
+    traffic: Traffic,
     flows: u64,
     new_flows_rate: u64,
 }
@@ -164,24 +159,14 @@ struct FlowRow {
     protocol: &'static str,
     kind: &'static str,
     state: &'static str,
-    original: EndsRow,
-    translated: EndsRow,
-    bytes_in_rate: u64,
-    bytes_out_rate: u64,
-    packets_in_rate: u64,
-    packets_out_rate: u64,
+    original: Ends,
+    translated: Ends,
+    #[serde(flatten)]
+    traffic: Traffic,
     bytes: u64,
     age_seconds: u32,
     idle_seconds: u32,
     rule: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct EndsRow {
-    src: std::net::IpAddr,
-    sport: u16,
-    dst: std::net::IpAddr,
-    dport: u16,
 }
 
 #[derive(Serialize)]
@@ -201,24 +186,6 @@ struct TableRow {
     capacity: u64,
 }
 
-impl From<Ends> for EndsRow {
-    fn from(
-        Ends {
-            src,
-            sport,
-            dst,
-            dport,
-        }: Ends,
-    ) -> Self {
-        Self {
-            src,
-            sport,
-            dst,
-            dport,
-        }
-    }
-}
-
 impl Snapshot {
     /// The busiest `limit` of each list, and every reason and table.
     fn new(mut sample: Sample, names: &Names, limit: usize) -> Self {
@@ -232,10 +199,7 @@ impl Snapshot {
         Self {
             interval_seconds: sample.since.unwrap_or_default().as_secs_f64(),
             rates_by_one_in: sample.share,
-            bytes_in_rate: sample.traffic.bytes_in,
-            bytes_out_rate: sample.traffic.bytes_out,
-            packets_in_rate: sample.traffic.packets_in,
-            packets_out_rate: sample.traffic.packets_out,
+            traffic: sample.traffic,
             dropped_rate: sample.dropped,
             flows: sample.flows,
             new_flows_rate: sample.opened,
@@ -247,10 +211,7 @@ impl Snapshot {
                     rule: port.key.rule,
                     owner: port.owner,
                     proxied: port.proxied,
-                    bytes_in_rate: port.traffic.bytes_in,
-                    bytes_out_rate: port.traffic.bytes_out,
-                    packets_in_rate: port.traffic.packets_in,
-                    packets_out_rate: port.traffic.packets_out,
+                    traffic: port.traffic,
                     flows: port.flows,
                     new_flows_rate: port.opened,
                 })
@@ -261,10 +222,7 @@ impl Snapshot {
                     container_name: name(&container.address),
                     network: names.get(&container.address).map(|named| named.network.clone()),
                     ports: container.ports,
-                    bytes_in_rate: container.traffic.bytes_in,
-                    bytes_out_rate: container.traffic.bytes_out,
-                    packets_in_rate: container.traffic.packets_in,
-                    packets_out_rate: container.traffic.packets_out,
+                    traffic: container.traffic,
                     flows: container.flows,
                     new_flows_rate: container.opened,
                 })
@@ -274,12 +232,9 @@ impl Snapshot {
                     protocol: flow.protocol,
                     kind: flow.kind,
                     state: flow.state,
-                    original: flow.original.into(),
-                    translated: flow.translated.into(),
-                    bytes_in_rate: flow.traffic.bytes_in,
-                    bytes_out_rate: flow.traffic.bytes_out,
-                    packets_in_rate: flow.traffic.packets_in,
-                    packets_out_rate: flow.traffic.packets_out,
+                    original: flow.original,
+                    translated: flow.translated,
+                    traffic: flow.traffic,
                     bytes: flow.bytes,
                     age_seconds: flow.age,
                     idle_seconds: flow.idle,

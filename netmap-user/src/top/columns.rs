@@ -6,9 +6,12 @@ use netmap_common::maps::Reason;
 
 use super::{
     amount::{amount, time},
-    sample::{ContainerLine, Ends, FlowLine, PortLine, ReasonLine, RuleKey, TableLine, Traffic},
+    sample::{ContainerLine, FlowLine, PortLine, ReasonLine, RuleKey, TableLine, Traffic},
 };
-use crate::{api::types::NamedAddress, binding::Bracketed};
+use crate::{
+    api::{flows::Ends, types::NamedAddress},
+    binding::Bracketed,
+};
 
 /// What containers are called, by address.
 pub type Names = HashMap<IpAddr, NamedAddress>;

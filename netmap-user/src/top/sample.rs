@@ -3,6 +3,9 @@
 use std::{net::IpAddr, time::Duration};
 
 use netmap_common::maps::{Hook, Reason};
+use serde::Serialize;
+
+use crate::api::flows::Ends;
 
 /// All that is shown.
 #[derive(Clone, Debug, Default)]
@@ -34,15 +37,19 @@ pub struct Sample {
 }
 
 /// What goes to containers and comes from them, a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     /// Bytes at layer 3 to the container.
+    #[serde(rename = "bytes_in_rate")]
     pub bytes_in: u64,
     /// Bytes from it.
+    #[serde(rename = "bytes_out_rate")]
     pub bytes_out: u64,
     /// Packets to it.
+    #[serde(rename = "packets_in_rate")]
     pub packets_in: u64,
     /// Packets from it.
+    #[serde(rename = "packets_out_rate")]
     pub packets_out: u64,
 }
 
@@ -113,19 +120,6 @@ pub struct ContainerLine {
     pub opened: u64,
     /// Published ports or ranges that lead to it.
     pub ports: usize,
-}
-
-/// Where a packet comes from and goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ends {
-    /// Source address.
-    pub src: IpAddr,
-    /// Its port, or an echo's identifier.
-    pub sport: u16,
-    /// Destination address.
-    pub dst: IpAddr,
-    /// Its port.
-    pub dport: u16,
 }
 
 /// A flow.

@@ -12,9 +12,10 @@ use netmap_common::{
 use super::{
     busiest::Busiest,
     memory::{Growth, Id, Memory},
-    sample::{Ends, FlowLine, RuleKey, Traffic},
+    sample::{FlowLine, RuleKey, Traffic},
     wish::{FlowOrder, Wish},
 };
+use crate::api::flows::last_seen;
 
 /// Containers that are counted by themselves at most; a host has fewer, but somebody may invent addresses.
 const CONTAINERS: usize = 1 << 16;
@@ -198,19 +199,8 @@ impl<'lap> Walk<'lap> {
             traffic: there,
             bytes: original.bytes.saturating_add(reply.bytes),
             age: self.now.since(original.created).0,
-            idle: self.now.since(original.last_seen.max(reply.last_seen)).0,
+            idle: self.now.since(last_seen(original, reply)).0,
         })
-    }
-}
-
-impl<A: Ip> From<FlowKey<A>> for Ends {
-    fn from(key: FlowKey<A>) -> Self {
-        Self {
-            src: key.src.into(),
-            sport: key.src_port.0,
-            dst: key.dst.into(),
-            dport: key.dst_port.0,
-        }
     }
 }
 

@@ -5,13 +5,12 @@ use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 
 use super::{super::columns::Names, *};
 use crate::{
-    api::types::NamedAddress,
+    api::{flows::Ends, types::NamedAddress},
     top::{
         keys::Action,
         reader::News,
         sample::{
-            ContainerLine, Ends, FlowLine, HookCount, PortLine, ReasonLine, RuleKey, Sample, TableLine,
-            Traffic,
+            ContainerLine, FlowLine, HookCount, PortLine, ReasonLine, RuleKey, Sample, TableLine, Traffic,
         },
     },
 };
